@@ -1,0 +1,91 @@
+# make demo   three patients from file to report          make test   every check that CI runs
+# make bench  speed of the engine                         make docs   the documentation as a site
+# make lock   new versions into the locks                 make clean  remove what make made
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+PYTHON ?= $(shell scripts/find-python)
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# Two test workers share two cores: one thread each for BLAS and OpenMP.
+JOBS ?= 2
+TEST_ENV = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 AUCTOR_CACHE=$(CURDIR)/.cache/auctor
+# Not --quiet: it silences the warnings before --strict can count them.
+MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+DEMO_OUT ?= demo-output
+
+.PHONY: help demo test lint check-tests check-docs browser postgresql bench docs picture lock clean
+
+help:
+	@sed -n 's/^# //p' Makefile | head -3
+
+# --- environments: a stamp per lock, so that a changed lock installs again --------------------------------------------
+
+$(VENV)/made.stamp:
+	@test -n "$(PYTHON)"
+	"$(PYTHON)" -m venv $(VENV)
+	@touch $@
+
+$(VENV)/runtime.stamp: requirements.lock pyproject.toml | $(VENV)/made.stamp
+	@echo "installing auctor and what it needs into $(VENV) (about half a minute; 0.7 GB)"
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock $(VENV)/runtime.stamp
+	@echo "installing the tools of the tests and of the documentation into $(VENV)"
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# --- the two commands of the README -----------------------------------------------------------------------------------
+
+demo: $(VENV)/runtime.stamp
+	$(BIN)/auctor demo --out $(DEMO_OUT)
+	@echo; echo "Written:"; find $(DEMO_OUT) -type f \( -name report.html -o -name result.json \) | sort | sed 's/^/  /'
+
+test: lint check-docs browser postgresql check-tests
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# A browser test that hangs would hold CI for ever: a whole run is given an hour.
+check-tests: $(VENV)/dev.stamp browser
+	$(TEST_ENV) AUCTOR_CHROMIUM="$$(scripts/browser 2>/dev/null)" timeout 3600 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+check-docs: $(VENV)/dev.stamp
+	site=$$(mktemp -d); trap 'rm -rf "$$site"' EXIT; $(MKDOCS) --site-dir "$$site" 2>&1 | sed '/^INFO/d'; echo "docs: built without a warning"
+
+browser:
+	@scripts/browser | sed 's/^/browser: /'
+
+postgresql:
+	@echo "PostgreSQL: no store yet (arrives with the web application)"
+
+# --- the rest ---------------------------------------------------------------------------------------------------------
+
+bench: $(VENV)/dev.stamp
+	for file in benchmarks/*.py; do $(BIN)/python "$$file"; done
+
+docs: $(VENV)/dev.stamp
+	$(MKDOCS) --site-dir site
+	@echo "site/index.html"
+
+# The picture in the README, from the report of the demo.
+picture: $(VENV)/dev.stamp browser
+	test -d $(DEMO_OUT) || $(MAKE) demo
+	AUCTOR_CHROMIUM="$$(scripts/browser)" $(BIN)/python scripts/picture.py $(DEMO_OUT) docs/img/report.png
+
+lock: | $(VENV)/made.stamp
+	$(PIP) install uv
+	PATH="$(abspath $(BIN)):$$PATH" scripts/lock
+
+clean:
+	rm -rf .cache build dist site $(DEMO_OUT) bench-output estimates src/*.egg-info
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

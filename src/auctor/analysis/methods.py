@@ -1,0 +1,145 @@
+"""The four columns: a priori, MAP, full posterior and machine learning, each a recommendation or the reason it abstains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from auctor.analysis.result import MethodResult
+from auctor.case import Case, Target
+from auctor.dosing.candidates import Option, OptionKind
+from auctor.dosing.concordance import View
+from auctor.dosing.recommend import Forecast, Recommendation, recommend
+from auctor.errors import EstimationError, Notice, OutOfDomain
+from auctor.models.model import DrugModel
+from auctor.predictor import Predictor
+
+LOW_ESS_SHARE = 0.1  # ours: below a tenth of the draws the resampled posterior is too coarse for tail probabilities
+
+TITLES = {"a_priori": "A priori", "map": "MAP", "posterior": "Posterior", "ml": "Machine learning"}
+HOW = {
+    "a_priori": "Covariates only, no sample used: the spread is the published variability between patients.",
+    "map": "Mode of the individual posterior (MAP-Bayes); the interval and the shares come from the Laplace approximation around the mode.",
+    "posterior": "Draws of the whole individual posterior by importance resampling.",
+    "ml": "Gradient-boosted trees trained on profiles simulated from the population model; the interval is conformal.",
+}
+_NO_SAMPLE = "no usable sample: the a-priori column is all that can be said"
+
+
+class SupportsPredictor(Protocol):
+    """A trained learner, as `auctor.learn.Learner`: it answers for one patient or raises OutOfDomain."""
+
+    plan: Any
+
+    def predictor(self, case: Case, model: DrugModel) -> Predictor:
+        """This patient's exposure by the learner."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What every method is asked: the patient, the model, the target, the candidates, and how many draws."""
+
+    case: Case
+    model: DrugModel
+    target: Target
+    options: tuple[Option, ...]
+    n_draws: int
+    seed: int
+
+    @property
+    def sampled(self) -> bool:
+        """Whether any sample can be used."""
+        return any(s.used for s in self.case.samples)
+
+
+Attempt = Predictor | str  # the predictor, or why there is none
+
+
+def predictors(question: Question, learner: SupportsPredictor | None) -> dict[str, Attempt]:
+    """Each method's predictor, or the reason why it abstains; keys and order as in `TITLES`."""
+    from auctor.estimate import patient
+
+    case, model = question.case, question.model
+    drawn = {"n_draws": question.n_draws, "seed": question.seed}
+    return {
+        "a_priori": patient.a_priori(model, case, **drawn),
+        "map": _attempt(lambda: patient.laplace_estimate(model, case, **drawn)) if question.sampled else _NO_SAMPLE,
+        "posterior": _attempt(lambda: patient.posterior_estimate(model, case, **drawn)) if question.sampled else _NO_SAMPLE,
+        "ml": _learned(question, learner),
+    }
+
+
+def answer(key: str, attempt: Attempt, question: Question) -> MethodResult:
+    """One method's column; a method that abstains keeps its reason."""
+    blank = MethodResult(key=key, title=TITLES[key], how=HOW[key])
+    if isinstance(attempt, str):
+        return replace(blank, abstained=attempt)
+    try:
+        found = recommend(attempt, target=question.target, candidates=question.options, method=TITLES[key])
+    except OutOfDomain as abstains:
+        return replace(blank, abstained=f"{abstains.where}: {abstains.what}", notices=attempt.notices)
+    ess = getattr(attempt, "ess", None)
+    more = (_low_ess(),) if ess is not None and ess < LOW_ESS_SHARE * question.n_draws else ()
+    params: Mapping[str, float] = getattr(attempt, "params_point", {})
+    return replace(
+        blank,
+        recommendation=found,
+        reference=reference(found),
+        ess=None if ess is None else float(ess),
+        params={name: float(value) for name, value in params.items()},
+        notices=(*attempt.notices, *found.notices, *more),
+    )
+
+
+def reference(found: Recommendation) -> Forecast | None:
+    """The forecast on which methods are compared: the current regimen, else the first offered one with an answer."""
+    offered = (f for f in found.forecasts if f.option.kind is OptionKind.OFFERED and f.exposure is not None)
+    return found.current or next(offered, None)
+
+
+def views(methods: Sequence[MethodResult]) -> list[View]:
+    """What concordance compares: every method that looked at the samples, or was asked to and abstained."""
+    return [_view(m) for m in methods if m.key != "a_priori" and m.abstained not in (_NO_SAMPLE, NO_LEARNER)]
+
+
+def _view(method: MethodResult) -> View:
+    forecast, found = method.reference, method.recommendation
+    point = forecast.exposure.point if forecast is not None and forecast.exposure is not None else None
+    best = None if found is None else found.best or found.favoured
+    return View(
+        method=method.title,
+        exposure=point,
+        action=None if found is None else found.action,
+        option=None if best is None else best.option,
+        doubt=f"abstains ({method.abstained})" if method.abstained else method.doubt,
+    )
+
+
+NO_LEARNER = "not asked: no trained learner for this drug and model"
+
+
+def _learned(question: Question, learner: SupportsPredictor | None) -> Attempt:
+    if learner is None:
+        return NO_LEARNER
+    try:
+        return learner.predictor(question.case, question.model)
+    except OutOfDomain as abstains:
+        return f"{abstains.where}: {abstains.what}"
+
+
+def _attempt(estimate: Callable[[], Predictor]) -> Attempt:
+    try:
+        return estimate()
+    except EstimationError as failed:
+        return f"{failed.where}: {failed.what}"
+
+
+def _low_ess() -> Notice:
+    return Notice(
+        code="low-ess",
+        where="posterior",
+        what=f"fewer than {100 * LOW_ESS_SHARE:.0f} % of the draws are effective, so its tails are coarse",
+        remedy="compare with MAP; ask for more draws",
+    )

@@ -1,0 +1,121 @@
+"""The nouns of an analysis: what each method says, the curve, the sample table, and all of it together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from auctor.case import Case, Target
+from auctor.dosing.candidates import Option
+from auctor.dosing.concordance import Concordance
+from auctor.dosing.recommend import Forecast, Recommendation
+from auctor.errors import Notice
+from auctor.models.model import DrugModel
+from auctor.predictor import Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodResult:
+    """One method's column: its recommendation with every candidate's exposure, or the reason why it abstains.
+
+    `how` says in one sentence how the numbers were computed. `reference` is the forecast of the regimen the methods are
+    compared on (the current one where known). `params` are the individual parameters in engine units. `doubt` says why
+    the answer should not be trusted (outside the domain, bad fit); empty when nothing speaks against it.
+    """
+
+    key: str
+    title: str
+    how: str
+    recommendation: Recommendation | None = None
+    reference: Forecast | None = None
+    abstained: str = ""
+    doubt: str = ""
+    ess: float | None = None
+    params: Mapping[str, float] = field(default_factory=dict)
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """Quantiles of the concentration without measurement error, each (n_times,) mg/L: 5, 25, 50, 75 and 95 %."""
+
+    q05: Array
+    q25: Array
+    q50: Array
+    q75: Array
+    q95: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """The course over the sampling period and the forecast: `times_h` (n_times,), a-priori and a-posteriori bands.
+
+    `doses` are (time_h, amount_mg) within the window; from `forecast_from_h` on doses are planned, not given (None: no
+    forecast). `posterior_method` names the method behind the a-posteriori band.
+    """
+
+    times_h: Array
+    prior: Band
+    posterior: Band | None
+    posterior_method: str
+    doses: tuple[tuple[float, float], ...]
+    forecast_from_h: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleRow:
+    """One sample against the model: times in h, concentrations in mg/L, `percentile` 0-100 of the a-priori prediction.
+
+    The percentile includes the residual error; `ipred` and `iwres` are those of MAP; None where not defined (a value
+    below the LLOQ has no percentile and no residual; without MAP there is no individual prediction).
+    """
+
+    time_h: float
+    after_dose_h: float | None
+    observed: float
+    below_lloq: bool
+    lloq: float | None
+    used: bool
+    pred: float
+    ipred: float | None
+    percentile: float | None
+    iwres: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """Everything the report shows about one patient; the same input and seed give the same bytes.
+
+    `options` are the candidate regimens in the order of the table, `learner` names the machine-learning plan and its
+    SHA-256 (None when none was asked), `defaults` the covariates for which the model's reference stood in.
+    """
+
+    case: Case
+    model: DrugModel
+    target: Target
+    current: Option | None
+    options: tuple[Option, ...]
+    methods: tuple[MethodResult, ...]
+    concordance: Concordance
+    curve: Curve
+    samples: tuple[SampleRow, ...]
+    notices: tuple[Notice, ...]
+    defaults: tuple[str, ...]
+    learner: tuple[str, str] | None
+    n_draws: int
+    seed: int
+
+    def method(self, key: str) -> MethodResult:
+        """The column of one method: `a_priori`, `map`, `posterior` or `ml`. KeyError for another name."""
+        return {m.key: m for m in self.methods}[key]
+
+    @property
+    def blocking(self) -> tuple[Notice, ...]:
+        """The warnings that must be resolved before anybody signs."""
+        return tuple(n for n in self.notices if n.blocks_signing)
+
+    @property
+    def preferred(self) -> MethodResult:
+        """The method whose candidates the report tabulates: the posterior, else MAP, else the a-priori answer."""
+        answered = {m.key: m for m in self.methods if m.recommendation is not None}
+        return next(answered[key] for key in ("posterior", "map", "a_priori", "ml") if key in answered)

@@ -1,0 +1,191 @@
+"""`analyse`: one patient through every method, with the notices, the curve, the sample table and the concordance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from auctor.analysis.course import curve
+from auctor.analysis.methods import Attempt, Question, SupportsPredictor, answer, predictors, views
+from auctor.analysis.result import Analysis, MethodResult, SampleRow
+from auctor.analysis.samples import fit_notices, sample_rows
+from auctor.case import Case, Covariates, Regimen, Target
+from auctor.dosing.candidates import Option, OptionKind, candidate_regimens, current_option
+from auctor.dosing.concordance import concordance
+from auctor.dosing.current import current_regimen
+from auctor.errors import CaseError, Notice
+from auctor.models.domain import domain_notices
+from auctor.models.model import DrugModel
+from auctor.predictor import Predictor
+
+WEIGHT = "WT"  # the covariate that per-kg dosing tables multiply, in kg
+
+
+def analyse(
+    case: Case,
+    model: DrugModel,
+    *,
+    target: Target | None = None,
+    learner: SupportsPredictor | None = None,
+    n_draws: int = 2000,
+    seed: int = 0,
+) -> Analysis:
+    """Exposure and the next dose of one patient, by every method that can answer.
+
+    `target` defaults to the case's, then to the model's first. `learner` is a trained `auctor.learn.Learner`; without one
+    the machine-learning column says so. Exposures are (n_draws,) in mg*h/L or mg/L. The same arguments give the same
+    result. Raises CaseError when there is no target, or when the model cannot take this case.
+    """
+    case, defaults, filled = _complete(case, model)
+    current, derived = current_regimen(case, intervals_h=model.dosing.intervals_h if model.dosing else ())
+    weight = None if WEIGHT in defaults else _latest(case.covariates).get(WEIGHT)
+    options, listed = _options(model, current, weight)
+    goal = _target(case, model, target)
+    question = Question(case=case, model=model, target=goal, options=options, n_draws=n_draws, seed=seed)
+    attempts = predictors(question, learner)
+    evidence = _evidence(case, model, attempts)
+    outside = _outside(case, model)
+    methods = tuple(_doubted(answer(key, attempt, question), outside, evidence) for key, attempt in attempts.items())
+    going_on = next((o for o in options if o.kind is OptionKind.CURRENT), None)
+    notices = (*case.notices, *filled, *derived, *listed, *outside, *evidence.notices, *_model_notices(model))
+    return Analysis(
+        case=case,
+        model=model,
+        target=goal,
+        current=going_on,
+        options=options,
+        methods=methods,
+        concordance=concordance(views(methods), options=options),
+        curve=curve(case, current=going_on, prior=evidence.prior, posterior=evidence.posterior),
+        samples=evidence.rows,
+        notices=_distinct(*notices, *(n for m in methods for n in m.notices)),
+        defaults=defaults,
+        learner=None if learner is None else (str(learner.plan.name), str(learner.plan.sha256)),
+        n_draws=n_draws,
+        seed=seed,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Evidence:
+    """What the samples say about the model's fit, with the predictors that the curve is drawn from."""
+
+    prior: Predictor
+    posterior: Predictor | None
+    rows: tuple[SampleRow, ...]
+    notices: tuple[Notice, ...]
+
+
+def _evidence(case: Case, model: DrugModel, attempts: dict[str, Attempt]) -> _Evidence:
+    usable: dict[str, Predictor] = {key: found for key, found in attempts.items() if not isinstance(found, str)}
+    rows = sample_rows(case, model, prior=usable["a_priori"], individual=usable.get("map"))
+    drawn = usable.get("posterior", usable.get("map"))
+    return _Evidence(prior=usable["a_priori"], posterior=drawn, rows=rows, notices=fit_notices(rows))
+
+
+def _doubted(method: MethodResult, outside: tuple[Notice, ...], evidence: _Evidence) -> MethodResult:
+    """The column with the reasons against trusting it; a bad fit of the model concerns the two methods that rest on it."""
+    reasons = [f"outside the domain ({n.where})" for n in outside]
+    if method.key in ("map", "posterior"):
+        reasons += [f"bad fit ({n.where})" for n in evidence.notices if n.code == "bad-fit"]
+    return replace(method, doubt="; ".join(reasons))
+
+
+def _complete(case: Case, model: DrugModel) -> tuple[Case, tuple[str, ...], tuple[Notice, ...]]:
+    """The case with the model's reference for every covariate that is not given, which ones, and a notice for each."""
+    absent = [c for name, c in model.covariates.items() if name not in case.covariates.series]
+    told = [n.where for n in case.notices if n.code == "default-used"]
+    series = {**case.covariates.series, **{c.name: ((0.0, c.reference),) for c in absent}}
+    named = tuple(name for name in model.covariates if any(where.split(".")[-1].split(" ")[-1] == name for where in told))
+    notices = tuple(_default_used(c.name, c.label) for c in absent)
+    return replace(case, covariates=Covariates(series=series)), (*named, *(c.name for c in absent)), notices
+
+
+def _latest(covariates: Covariates) -> dict[str, float]:
+    return covariates.at(max((t for points in covariates.series.values() for t, _ in points), default=0.0))
+
+
+def _options(model: DrugModel, current: Regimen | None, weight: float | None) -> tuple[tuple[Option, ...], tuple[Notice, ...]]:
+    """The candidates; without a usable dosing table, or a measured weight where it is per kg, only current and hold."""
+    kept = () if current is None else (current_option(current),)
+    if model.dosing is None:
+        return (*kept, Option.hold()), (_no_table(f"{model.name} has no dosing table"),)
+    try:
+        options = candidate_regimens(model.dosing, current=current, weight_kg=weight)
+    except CaseError as refused:
+        return (*kept, Option.hold()), (_no_table(refused.what),)
+    over = [o for o in options if o.over_cap]
+    return options, tuple(_over_cap() for _ in over)
+
+
+def _target(case: Case, model: DrugModel, target: Target | None) -> Target:
+    found = target or case.target or (model.targets[0] if model.targets else None)
+    if found is None:
+        what = f"neither the case nor {model.name} has a target"
+        raise CaseError(where="target", what=what, remedy="give one, for example AUC0-24:400-600 mg*h/L")
+    return found
+
+
+def _outside(case: Case, model: DrugModel) -> tuple[Notice, ...]:
+    times = sorted({t for points in case.covariates.series.values() for t, _ in points})
+    return _distinct(*(n for t in times for n in domain_notices(model, case.covariates.at(t))))
+
+
+def _distinct(*notices: Notice) -> tuple[Notice, ...]:
+    return tuple(dict.fromkeys(notices))
+
+
+def _model_notices(model: DrugModel) -> tuple[Notice, ...]:
+    found = [_warning(model, text) for text in model.warnings]
+    if any(p.iov for p in model.parameters.values()):
+        found.append(_iov_unused(model))
+    if model.status != "validated":
+        found.append(_not_validated(model))
+    return tuple(found)
+
+
+def _warning(model: DrugModel, text: str) -> Notice:
+    return Notice(code="model-warning", where=f"model.{model.name}", what=text, remedy="see the model's file")
+
+
+def _default_used(name: str, label: str) -> Notice:
+    return Notice(
+        code="default-used",
+        where=f"covariates.{name}",
+        what=f"{label} was not given: set to the model's reference",
+        remedy="measure it and analyse again",
+        blocks_signing=True,
+    )
+
+
+def _no_table(what: str) -> Notice:
+    remedy = "only the current regimen and hold are compared"
+    return Notice(code="no-candidates", where="dosing", what=what, remedy=remedy, blocks_signing=True)
+
+
+def _over_cap() -> Notice:
+    return Notice(
+        code="current-over-cap",
+        where="current",
+        what="the current regimen exceeds a cap of the dosing table",
+        remedy="check the dose; it is shown and never selected",
+        blocks_signing=True,
+    )
+
+
+def _iov_unused(model: DrugModel) -> Notice:
+    return Notice(
+        code="iov-unused",
+        where=f"model.{model.name}",
+        what="inter-occasion variability is published but not used by this version",
+        remedy="expect intervals that are too narrow for a dose given on another day",
+    )
+
+
+def _not_validated(model: DrugModel) -> Notice:
+    return Notice(
+        code="model-status",
+        where=f"model.{model.name}",
+        what=f"the model file has status {model.status} and {len(model.questions)} open question(s)",
+        remedy="read the questions at the end of the report before relying on a number",
+        blocks_signing=True,
+    )

@@ -1,0 +1,192 @@
+"""The nouns of one patient: Dose, Regimen, Sample, Covariates, Case, Target, Metric. A newcomer starts here.
+
+Everything is in the engine's units: hours from the first dose, mg, L, mg/L. Units and clock times are resolved
+at the border (`auctor.units`, `auctor.data.casefile`), never here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from auctor.errors import CaseError, Notice
+
+
+class Route(StrEnum):
+    """How a dose enters the body: into the absorption chain (`oral`) or the central compartment (`iv`)."""
+
+    ORAL = "oral"
+    IV = "iv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dose:
+    """One administration, repeated `additional` times every `every_h`.
+
+    `amount_mg` mg, `time_h` h from the first dose, `duration_h` h (0 is a bolus or a swallowed dose).
+    `steady_state` says that the same dose every `every_h` had been given for ever before `time_h` (NONMEM SS=1).
+
+    >>> Dose(time_h=0, amount_mg=1000, route=Route.IV, duration_h=1).rate_mg_h
+    1000.0
+    """
+
+    time_h: float
+    amount_mg: float
+    route: Route
+    duration_h: float = 0.0
+    every_h: float = 0.0
+    additional: int = 0
+    steady_state: bool = False
+
+    @property
+    def rate_mg_h(self) -> float:
+        """Infusion rate in mg/h; 0 for a bolus or a swallowed dose."""
+        return self.amount_mg / self.duration_h if self.duration_h > 0 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regimen:
+    """Doses in time order: a history, a plan, or both.
+
+    >>> Regimen.steady(1000, every_h=12, route=Route.IV, duration_h=1).doses[0].steady_state
+    True
+    """
+
+    doses: tuple[Dose, ...]
+    label: str = ""
+
+    @classmethod
+    def steady(cls, amount_mg: float, *, every_h: float, route: Route, duration_h: float = 0.0, horizon_h: float = 48.0) -> Regimen:
+        """The same dose every `every_h` at steady state at time 0 and kept up until `horizon_h`."""
+        more = max(0, round(horizon_h / every_h + 0.5))
+        dose = Dose(time_h=0.0, amount_mg=amount_mg, route=route, duration_h=duration_h, every_h=every_h, additional=more, steady_state=True)
+        return cls(doses=(dose,))
+
+    @property
+    def daily_mg(self) -> float:
+        """Dose per 24 h of the last repeated dose; 0 when nothing repeats."""
+        last = self.doses[-1] if self.doses else None
+        return 24.0 * last.amount_mg / last.every_h if last and last.every_h > 0 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One measured concentration: `value` mg/L at `time_h`; `below_lloq` means only "less than `lloq`" is known."""
+
+    time_h: float
+    value: float
+    matrix: str = ""
+    lloq: float | None = None
+    below_lloq: bool = False
+    used: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Covariates:
+    """Covariates over time in the unit the model file declares: name -> ((time_h, value), ...), in time order.
+
+    A value holds from its time until the next one (last observation carried forward) and backwards before the first.
+
+    >>> Covariates.constant({"WT": 70.0}).at(5.0)
+    {'WT': 70.0}
+    """
+
+    series: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+
+    @classmethod
+    def constant(cls, values: Mapping[str, float]) -> Covariates:
+        """Covariates that do not change."""
+        return cls(series={name: ((0.0, float(value)),) for name, value in values.items()})
+
+    def at(self, time_h: float) -> dict[str, float]:
+        """The value of each covariate in force at `time_h`."""
+        return {name: _held(points, time_h) for name, points in self.series.items()}
+
+    def change_times(self) -> tuple[float, ...]:
+        """Times at which any covariate takes a new value, in order."""
+        return tuple(sorted({t for points in self.series.values() for t, _ in points[1:]}))
+
+
+def _held(points: tuple[tuple[float, float], ...], time_h: float) -> float:
+    past = [value for t, value in points if t <= time_h]
+    return past[-1] if past else points[0][1]
+
+
+class MetricKind(StrEnum):
+    """What is read off a concentration curve over a window."""
+
+    AUC = "AUC"
+    CAVG = "Cavg"
+    CMIN = "Cmin"
+    CMAX = "Cmax"
+    CONC = "C"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """An exposure metric over [start_h, stop_h] of a regimen: AUC in mg*h/L, the others in mg/L.
+
+    `CONC` is the concentration at `start_h`, before any dose given then (a trough when it falls on a dose time).
+
+    >>> Metric.parse("AUC0-24")
+    Metric(kind=<MetricKind.AUC: 'AUC'>, start_h=0.0, stop_h=24.0)
+    >>> Metric.parse("C0").name
+    'C0'
+    """
+
+    kind: MetricKind
+    start_h: float
+    stop_h: float
+
+    @property
+    def name(self) -> str:
+        """As printed: `AUC0-24`, `C0`, `Cavg0-24`."""
+        if self.kind is MetricKind.CONC:
+            return f"C{self.start_h:g}"
+        return f"{self.kind.value}{self.start_h:g}-{self.stop_h:g}"
+
+    @classmethod
+    def parse(cls, text: str) -> Metric:
+        """Read `AUC0-12`, `Cavg0-24`, `Cmin0-12`, `Cmax0-12` or `C<hours>` (`C0` is the trough)."""
+        import re
+
+        windowed = re.fullmatch(r"(AUC|Cavg|Cmin|Cmax)(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)", text)
+        if windowed and float(windowed[3]) > float(windowed[2]):
+            return cls(kind=MetricKind(windowed[1]), start_h=float(windowed[2]), stop_h=float(windowed[3]))
+        point = re.fullmatch(r"C(\d+(?:\.\d+)?)", text)
+        if point:
+            return cls(kind=MetricKind.CONC, start_h=float(point[1]), stop_h=float(point[1]))
+        raise CaseError(where="metric", what=f"{text!r} is not an exposure metric", remedy="write AUC0-24, Cavg0-24, Cmin0-12, Cmax0-12 or C0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A therapeutic range for one metric: low..high in mg*h/L or mg/L, with where it comes from."""
+
+    metric: Metric
+    low: float
+    high: float
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One pseudonymous patient: what was given, what was measured, and what is known about them.
+
+    `current` is the regimen as it would go on (steady state), from which a change is judged; None when not known.
+    `notices` are the warnings raised while reading, carried to the report.
+    """
+
+    label: str
+    drug: str
+    history: Regimen
+    samples: tuple[Sample, ...] = ()
+    covariates: Covariates = field(default_factory=Covariates)
+    current: Regimen | None = None
+    target: Target | None = None
+    notices: tuple[Notice, ...] = ()
+
+    def with_notices(self, *more: Notice) -> Case:
+        """A copy that carries further warnings."""
+        return replace(self, notices=self.notices + more)

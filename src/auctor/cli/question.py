@@ -1,0 +1,138 @@
+"""From what was typed to an `Analysis`: which model, which case, which target, which learner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auctor.cli import quantities
+from auctor.errors import CaseError
+
+if TYPE_CHECKING:
+    from auctor.analysis import Analysis
+    from auctor.case import Case, Target
+    from auctor.learn.learner import Learner
+    from auctor.models.model import DrugModel
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What was asked, as typed; an empty text means that the default applies."""
+
+    case: Path
+    patient: str = ""
+    drug: str = ""
+    model: str = ""
+    target: str = ""
+    ml: bool = True
+    draws: int = 2000
+    seed: int = 0
+
+    @property
+    def is_table(self) -> bool:
+        """Whether CASE is a NONMEM-style table instead of a case file."""
+        return self.case.suffix.lower() not in (".json", ".toml")
+
+
+def answer(question: Question, *, tell: Callable[[str], None], progress: Progress) -> Analysis:
+    """Run the question. `tell` gets a line for each choice made, `progress` what is being computed.
+
+    Raises the typed errors of the readers, CaseError where a choice is the user's to make.
+    """
+    model, why = choose_model(question)
+    tell(f"model {model.name}: {why}")
+    case = read(question, model)
+    goal = target(question, case, model)
+    learner = choose_learner(model, goal, progress) if question.ml else None
+    if question.ml and learner is None:
+        tell(f"machine learning: no plan is shipped for {goal.metric.name} under {model.name}")
+    from auctor.analysis import analyse
+
+    progress("estimating", 0.5)
+    return analyse(case, model, target=goal, learner=learner, n_draws=question.draws, seed=question.seed)
+
+
+def choose_model(question: Question) -> tuple[DrugModel, str]:
+    """The model and why: the one asked for, the one the case names, else the drug's in the library.
+
+    With several for a drug the only validated one is taken; where that does not settle it, CaseError asks.
+    """
+    from auctor.models.reader import read_model
+
+    named, drug = ("", question.drug) if question.is_table else _header(question)
+    if question.model:
+        model, why = read_model(question.model), "asked for"
+    elif named:
+        near = question.case.parent / named
+        model, why = read_model(near if named.endswith(".toml") and near.exists() else named), "named in the case"
+    else:
+        model, why = _of_drug(drug)
+    if drug and drug.casefold() != model.drug.casefold():
+        raise CaseError(where="--drug", what=f"{model.name} is a model of {model.drug}", remedy="correct the drug, or choose another model")
+    return model, why
+
+
+def _header(question: Question) -> tuple[str, str]:
+    """(model, drug) that a case file names; the drug asked for must be the same."""
+    from auctor.data.casefile import read_header
+
+    header = read_header(question.case)
+    if question.drug and question.drug.casefold() != header.drug.casefold():
+        raise CaseError(where="--drug", what="not the drug of the case", remedy="leave --drug out, or correct the case")
+    return header.model, header.drug
+
+
+def _of_drug(drug: str) -> tuple[DrugModel, str]:
+    from auctor.models.reader import list_models, read_model
+
+    if not drug:
+        raise CaseError(where="--drug", what="a table does not say which drug it is about", remedy="add --drug or --model")
+    every = [read_model(name) for name in list_models()]
+    found = [model for model in every if model.drug.casefold() == drug.casefold()]
+    if not found:
+        known = ", ".join(sorted({model.drug for model in every}))
+        raise CaseError(where="drug", what="no model of it in the library", remedy=f"known: {known}; or give --model FILE.toml")
+    validated = [model for model in found if model.status == "validated"]
+    if len(found) == 1:
+        return found[0], f"the only one for {found[0].drug} in the library"
+    if len(validated) == 1:
+        return validated[0], f"the only validated one for {drug} in the library"
+    names = " or ".join(f"--model {model.name}" for model in found)
+    raise CaseError(where="--model", what=f"{len(found)} models of {found[0].drug} in the library", remedy=f"choose {names}")
+
+
+def read(question: Question, model: DrugModel) -> Case:
+    """The case: a case file, or one subject of a table."""
+    if question.is_table:
+        from auctor.data.nonmem import subject_case
+
+        if not question.patient:
+            raise CaseError(where="--id", what="missing", remedy="say which ID of the table, for example --id 1")
+        return subject_case(question.case, question.patient, model)
+    if question.patient:
+        raise CaseError(where="--id", what="given for a case file, which holds one patient", remedy="leave it out")
+    from auctor.data.casefile import read_case
+
+    return read_case(question.case, model)
+
+
+def target(question: Question, case: Case, model: DrugModel) -> Target:
+    """The target asked for, else the case's, else the model's first."""
+    if question.target:
+        return quantities.target(question.target, molar_mass=model.molar_mass)
+    found = case.target or (model.targets[0] if model.targets else None)
+    if found is None:
+        raise CaseError(where="--target", what=f"neither the case nor {model.name} has one", remedy="add --target 'AUC0-24:400-600 mg*h/L'")
+    return found
+
+
+def choose_learner(model: DrugModel, goal: Target, progress: Progress) -> Learner | None:
+    """The learner of the first shipped plan that answers this metric under this model, trained when the cache lacks it."""
+    from auctor.learn.store import learner_for, plans_for
+
+    plans = plans_for(model.name, goal.metric)
+    return learner_for(plans[0], progress=progress) if plans else None

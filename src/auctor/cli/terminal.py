@@ -1,0 +1,91 @@
+"""Two streams kept apart: the answer on stdout, progress and complaints on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from auctor.errors import Notice
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+
+def out() -> Console:
+    """The console of the answer: stdout."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+def err() -> Console:
+    """The console of the talk: stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def put_json(document: Any) -> None:
+    """One JSON document on stdout: keys in their own order, full precision, no NaN (a ValueError says where one came from)."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def complain(kind: str, *, where: str, what: str, remedy: str) -> None:
+    """A refusal in three lines on stderr."""
+    from rich.markup import escape
+
+    lines = (("where", where), ("what", what), ("remedy", remedy))
+    text = "\n".join(f"  [bold]{name:<7}[/bold]{escape(line)}" for name, line in lines)
+    err().print(f"[bold red]auctor: {kind}[/bold red]\n{text}")
+
+
+def warn(notices: Iterable[Notice]) -> None:
+    """Carried warnings on stderr, one line each."""
+    from rich.markup import escape
+
+    for notice in notices:
+        err().print(f"[yellow]warning[/yellow] {escape(str(notice))}")
+
+
+def say(text: str) -> None:
+    """One line of talk on stderr."""
+    err().print(text, markup=False)
+
+
+class Steps:
+    """Progress of one long task: `steps(stage, share)` names the stage and moves the bar to share in [0, 1]."""
+
+    def __init__(self, progress: Progress | None, label: str) -> None:
+        self._progress, self._label = progress, label
+        self._task = progress.add_task(label, total=None) if progress else None
+
+    def __call__(self, stage: str, share: float) -> None:
+        """The stage called `stage` is done by `share`."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, description=f"{self._label}: {stage}", completed=share, total=1.0)
+
+
+@contextmanager
+def working(label: str) -> Iterator[Steps]:
+    """A progress bar with the elapsed time on stderr; on a stderr that is no terminal, one line when it starts and one when it ends."""
+    start = time.monotonic()
+    console = err()
+    if console.is_terminal:
+        with _bar(console) as progress:
+            yield Steps(progress, label)
+    else:
+        say(f"{label} ...")
+        yield Steps(None, label)
+        say(f"{label}: {time.monotonic() - start:.1f} s")
+
+
+def _bar(console: Console) -> Progress:
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True)

@@ -1,0 +1,104 @@
+"""read_case: a JSON or TOML case file to a `Case` in engine units, time 0 at the first dose. Nothing is guessed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auctor.case import Case, Metric, MetricKind, Regimen, Sample, Target
+from auctor.data.clock import Clock, maybe_moment
+from auctor.data.covariates import read_covariates
+from auctor.data.document import read_document
+from auctor.data.doses import current_from, dose_notices, read_current, read_dose
+from auctor.data.measure import measure
+from auctor.data.plausible import check_history, given, put_back, shifted, steady_before
+from auctor.data.samples import read_sample
+from auctor.errors import CaseError, Notice
+from auctor.models.model import DrugModel
+from auctor.models.table import suggestion
+
+if TYPE_CHECKING:
+    from auctor.data.schema import CaseFile, TargetEntry
+
+_SLACK_H = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a case says before a model is known: who, which drug, which model it asks for ("" when it does not)."""
+
+    label: str
+    drug: str
+    model: str
+
+
+def read_header(path: Path | str) -> Header:
+    """Label, drug and model of a case file, so that a model can be chosen before `read_case`. CaseError as there."""
+    document = read_document(path)
+    return Header(label=document.label, drug=document.drug, model=document.model or "")
+
+
+def read_case(path: Path | str, model: DrugModel | None = None) -> Case:
+    """Read a case file; with a model, check and convert its covariates, routes and matrices against it.
+
+    Time 0 is the first dose. Doubts are carried in `notices` (docs/case-file.md lists the codes); anything missing,
+    misspelt, contradictory or impossible raises CaseError, a missing or wrong unit UnitError, each naming the field.
+    """
+    document = read_document(path)
+    _check_drug(document, model)
+    clock = Clock.of(document)
+    doses = tuple(read_dose(entry, f"doses[{k}]", clock, model) for k, entry in enumerate(document.doses))
+    read = [read_sample(e, f"samples[{k}]", clock, drug=document.drug, model=model) for k, e in enumerate(document.samples)]
+    samples, notices = tuple(sample for sample, _ in read), tuple(notice for _, more in read for notice in more)
+    covariates, more = read_covariates(document.covariates, clock, model)
+    notices += more + _check_now(document, clock, doses=Regimen(doses=doses), samples=samples)
+    notices += dose_notices(doses, covariates, model) if model else ()
+    back, moved = steady_before(doses, samples)
+    doses, samples = put_back(doses, back), tuple(replace(sample, time_h=sample.time_h + back) for sample in samples)
+    history = Regimen(doses=tuple(sorted(doses, key=lambda dose: dose.time_h)))
+    current, derived = (read_current(document.current, model), ()) if document.current else current_from(history)
+    return Case(
+        label=document.label,
+        drug=document.drug.casefold(),
+        history=history,
+        samples=tuple(sorted(samples, key=lambda sample: sample.time_h)),
+        covariates=shifted(covariates, back) if back else covariates,
+        current=current,
+        target=_target(document.target, model) if document.target else None,
+        notices=(*notices, *moved, *check_history(Regimen(doses=doses), samples), *derived),
+    )
+
+
+def _check_drug(document: CaseFile, model: DrugModel | None) -> None:
+    if model is not None and document.drug.casefold() != model.drug.casefold():
+        what = f"not the drug of {model.name}"
+        raise CaseError(where="drug", what=what, remedy=f"{suggestion(document.drug, [model.drug])}; or choose another model")
+
+
+def _check_now(document: CaseFile, clock: Clock, *, doses: Regimen, samples: tuple[Sample, ...]) -> tuple[Notice, ...]:
+    """A sample after the declared `now` is refused; a dose after it is planned, and carried as such."""
+    declared = maybe_moment(document, "", "now")
+    if declared is None:
+        return ()
+    now = clock.hours(declared)
+    for k, sample in enumerate(samples):
+        if sample.time_h > now + _SLACK_H:
+            raise CaseError(where=f"samples[{k}]", what="drawn after now", remedy="correct its time, or now")
+    if all(start <= now + _SLACK_H for start, _, _ in given(doses)):
+        return ()
+    remedy = "check the times; leave planned doses out unless they will be given"
+    return (Notice(code="dose-after-now", where="doses", what="doses after now are taken as given", remedy=remedy, blocks_signing=True),)
+
+
+def _target(entry: TargetEntry, model: DrugModel | None) -> Target:
+    try:
+        metric = Metric.parse(entry.metric)
+    except CaseError as problem:
+        raise CaseError(where="target.metric", what="not an exposure metric", remedy=problem.remedy) from problem
+    unit = "mg*h/L" if metric.kind is MetricKind.AUC else "mg/L"
+    molar = model.molar_mass if model else None
+    low, high = (measure(v, unit, where="target.unit", beside=entry.unit or "", molar_mass=molar) for v in (entry.low, entry.high))
+    if not low < high:
+        raise CaseError(where="target.high", what="not above target.low", remedy="give the range from low to high")
+    return Target(metric=metric, low=low, high=high, source=entry.source)

@@ -1,0 +1,1 @@
+"""From exposure to the next dose: candidates, probability of target, caps, concordance."""

@@ -1,0 +1,77 @@
+"""The individual posterior by sampling-importance-resampling from a heavy-tailed mixture of the Laplace modes.
+
+Proposal: each mode's Gaussian widened to a Student t (5 degrees of freedom), mixed by Laplace mass. The effective sample size
+ESS = (sum w)^2 / sum w^2 says how well the proposal fits. Reference: Rubin DB, Bayesian Statistics 3, 1988, 395-402.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auctor.errors import EstimationError
+from auctor.estimate.map import Mode
+
+Array = NDArray[np.float64]
+
+DEGREES = 5.0
+WIDEN = 1.1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Resampled:
+    """Equally weighted draws of eta (n, p), the effective sample size of what they were drawn from, and log of the marginal likelihood.
+
+    `log_marginal` is the importance-sampling estimate of log p(samples), up to the constant the OFV drops.
+    """
+
+    etas: Array
+    ess: float
+    log_marginal: float
+
+
+def importance_resample(modes: Sequence[Mode], ofv: Callable[[Array], Array], *, n_draws: int, seed: int) -> Resampled:
+    """Draw from exp(-OFV/2): 2 n_draws proposals, importance weights, systematic resampling. `ofv` maps (n, p) to (n,).
+
+    Raises EstimationError when no proposal has a finite weight.
+    """
+    rng = np.random.default_rng(seed)
+    proposals = _propose(modes, 2 * n_draws, rng)
+    log_weight = -0.5 * ofv(proposals) - _log_density(modes, proposals)
+    log_weight = np.where(np.isfinite(log_weight), log_weight, -np.inf)
+    top = log_weight.max()
+    if not np.isfinite(top):
+        raise EstimationError(where="posterior", what="no draw has a finite likelihood", remedy="check doses, samples and units")
+    weight = np.exp(log_weight - top)
+    share = weight / weight.sum()
+    chosen = np.searchsorted(np.cumsum(share), (np.arange(n_draws) + rng.random()) / n_draws).clip(0, len(share) - 1)
+    p = proposals.shape[1]
+    log_marginal = float(top + np.log(weight.mean()) - 0.5 * p * np.log(2 * np.pi))
+    return Resampled(etas=proposals[chosen], ess=float(1.0 / np.sum(share**2)), log_marginal=log_marginal)
+
+
+def _mixture(modes: Sequence[Mode]) -> Array:
+    mass = np.exp(np.asarray([m.log_mass for m in modes]) - max(m.log_mass for m in modes))
+    # a mode the Laplace mass thinks negligible still gets proposals: its mass may be wrong
+    return np.asarray(np.maximum(mass / mass.sum(), 0.02) / np.maximum(mass / mass.sum(), 0.02).sum())
+
+
+def _propose(modes: Sequence[Mode], n: int, rng: np.random.Generator) -> Array:
+    p = len(modes[0].eta)
+    which = np.searchsorted(np.cumsum(_mixture(modes)), (np.arange(n) + 0.5) / n).clip(0, len(modes) - 1)
+    normal, chi = rng.standard_normal((n, p)), rng.chisquare(DEGREES, n)
+    roots = np.stack([np.linalg.cholesky(m.covariance) for m in modes])
+    centres = np.stack([m.eta for m in modes])
+    step = np.einsum("npq,nq->np", roots[which], normal) * WIDEN
+    return np.asarray(centres[which] + step / np.sqrt(chi / DEGREES)[:, None])
+
+
+def _log_density(modes: Sequence[Mode], eta: Array) -> Array:
+    from scipy.special import logsumexp
+    from scipy.stats import multivariate_t
+
+    parts = [multivariate_t.logpdf(eta, m.eta, m.covariance * WIDEN**2, df=DEGREES) for m in modes]
+    return np.asarray(logsumexp(np.stack([np.atleast_1d(part) for part in parts]), axis=0, b=_mixture(modes)[:, None]))

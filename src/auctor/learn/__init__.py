@@ -1,0 +1,1 @@
+"""Machine learning of exposure: features, training, conformal intervals, model cards."""

@@ -1,0 +1,97 @@
+"""Trained learners in the user's cache folder, keyed by content: a plan is trained once, and again when anything it rests on changes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import auctor
+from auctor.cache import cache_dir
+from auctor.case import Metric, MetricKind
+from auctor.errors import ModelError, PlanError
+from auctor.learn.learner import Learner
+from auctor.population.plan import Plan, read_plan
+from auctor.population.virtual import Progress
+
+PLANS = Path(__file__).parent / "plans"
+CODE = ("models", "pk", "population", "learn")
+
+
+def shipped_plans() -> tuple[str, ...]:
+    """Names of the plans that auctor ships.
+
+    >>> "tacrolimus_auc12" in shipped_plans()
+    True
+    """
+    return tuple(sorted(path.stem for path in PLANS.glob("*.toml")))
+
+
+def open_plan(name_or_path: str | Path) -> Plan:
+    """A shipped plan by name, or any plan by path. Raises PlanError."""
+    text = str(name_or_path)
+    if text in shipped_plans():
+        return read_plan(PLANS / f"{text}.toml")
+    if Path(text).suffix != ".toml":
+        raise PlanError(where=text, what="is not a plan that auctor ships", remedy=f"choose one of {', '.join(shipped_plans())}, or give the path of a .toml file")
+    return read_plan(text)
+
+
+def plans_for(model_name: str, metric: Metric) -> tuple[str, ...]:
+    """Shipped plans for clinical use that answer this metric under this model; none for a metric that is not AUC or Cavg.
+
+    >>> plans_for("tacrolimus_woillard2011", Metric.parse("AUC0-12"))
+    ('tacrolimus_auc12',)
+    """
+    if metric.kind not in (MetricKind.AUC, MetricKind.CAVG):
+        return ()
+    plans = (open_plan(name) for name in shipped_plans())
+    return tuple(p.name for p in plans if p.role == "clinic" and model_name in [m.name for m in p.models])
+
+
+def learner_for(plan: str | Path | Plan, progress: Progress | None = None) -> Learner:
+    """The learner of a plan (name, path or Plan), trained when the cache does not hold it; minutes at most, once.
+
+    The folder appears by one rename, so an interrupted training leaves nothing behind that looks complete.
+    """
+    read = plan if isinstance(plan, Plan) else open_plan(plan)
+    folder = cache_dir("learners") / f"{read.name}-{key(read)[:16]}"
+    if folder.exists():
+        try:
+            return Learner.load(folder)
+        except ModelError:
+            shutil.rmtree(folder)
+    return _trained(read, folder, progress)
+
+
+def _trained(plan: Plan, folder: Path, progress: Progress | None) -> Learner:
+    from auctor.learn.train import train
+
+    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".training-"))
+    try:
+        train(plan, staging, progress=progress)
+        try:
+            os.replace(staging, folder)
+        except OSError:  # another process finished the same plan first: the content is the same
+            if not folder.exists():
+                raise
+        return Learner.load(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def key(plan: Plan) -> str:
+    """SHA-256 over the plan and its models, the code that made the learner, and the versions it ran with."""
+    parts = [plan.sha256, _code(), *(version(name) for name in ("numpy", "scikit-learn", "xgboost-cpu", "jax"))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    root = Path(auctor.__file__).parent
+    files = sorted(path for part in CODE for path in (root / part).glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

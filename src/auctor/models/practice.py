@@ -1,0 +1,88 @@
+"""What surrounds the parameters in a model file: residual error, targets, and what can really be given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from auctor.case import Metric, MetricKind, Target
+from auctor.errors import CaseError
+from auctor.models.model import Dosing, Residual
+from auctor.models.quantities import AUC, CONCENTRATION, MASS, factor
+from auctor.models.table import Table
+
+RESIDUALS = ("combined", "combined1", "log")
+
+
+def read_residual(top: Table, molar_mass: float | None) -> Residual:
+    """`[residual] concentration`: SDs of the proportional (fraction) and additive (mg/L) parts."""
+    outer = top.table("residual", required=("concentration",))
+    table = outer.table("concentration", required=("source",), optional=("proportional", "additive", "unit", "kind", "printed_as"))
+    sd = math.sqrt if table.choice("printed_as", ("sd", "cv", "variance"), "sd") == "variance" else float
+    proportional, additive = (sd(table.number(key, 0.0, low=0.0)) for key in ("proportional", "additive"))
+    kind = table.choice("kind", RESIDUALS, "combined")
+    if proportional + additive == 0 or (kind == "log" and additive > 0):
+        raise table.fault("proportional", "no usable residual error", "give proportional, additive or both; log takes proportional alone")
+    worth = factor(table.text("unit"), CONCENTRATION, where=table.at("unit"), molar_mass=molar_mass) if additive > 0 else 1.0
+    return Residual(proportional=proportional, additive=additive * worth, kind=kind, source=table.text("source"))
+
+
+def read_targets(top: Table, molar_mass: float | None) -> tuple[Target, ...]:
+    """`[[targets]]` in file order; the first is the default."""
+    keys = ("metric", "low", "high", "unit", "source")
+    return tuple(_target(row.only(required=keys), molar_mass) for row in top.rows("targets"))
+
+
+def _target(table: Table, molar_mass: float | None) -> Target:
+    try:
+        metric = Metric.parse(table.text("metric"))
+    except CaseError as error:
+        raise table.fault("metric", error.what, error.remedy) from error
+    dimension = AUC if metric.kind is MetricKind.AUC else CONCENTRATION
+    worth = factor(table.text("unit"), dimension, where=table.at("unit"), molar_mass=molar_mass)
+    low, high = table.number("low", low=0.0), table.number("high")
+    if not low < high:
+        raise table.fault("high", "not above low", "give low < high")
+    # low * 0.001 leaves digits that a printed target never had
+    low, high = (float(f"{bound * worth:.12g}") for bound in (low, high))
+    return Target(metric=metric, low=low, high=high, source=table.text("source"))
+
+
+def read_dosing(top: Table) -> Dosing | None:
+    """`[dosing]`: strengths (or a step), intervals and caps in mg; with `per_kg` every amount is per kg of WT."""
+    if "dosing" not in top.data:
+        return None
+    required = ("route", "unit", "intervals_h", "max_dose", "max_daily", "source")
+    table = top.table("dosing", required=required, optional=("strengths", "step", "infusion_h", "infusion_rate_max", "per_kg"))
+    mg = _scaled(table, factor(table.text("unit"), MASS, where=table.at("unit")))
+    intervals = table.numbers("intervals_h")
+    if min(intervals) <= 0:
+        raise table.fault("intervals_h", "an interval of zero or less", "give hours between doses")
+    return Dosing(
+        route=table.choice("route", ("oral", "iv")),
+        strengths_mg=_strengths(table, mg),
+        intervals_h=intervals,
+        max_dose_mg=mg("max_dose"),
+        max_daily_mg=mg("max_daily"),
+        infusion_h=table.number("infusion_h", 0.0, low=0.0),
+        infusion_rate_max_mg_h=mg("infusion_rate_max") if "infusion_rate_max" in table.data else None,
+        per_kg=table.flag("per_kg"),
+        source=table.text("source"),
+    )
+
+
+def _scaled(table: Table, worth: float) -> Callable[[str], float]:
+    return lambda key: table.positive(key) * worth
+
+
+def _strengths(table: Table, mg: Callable[[str], float]) -> tuple[float, ...]:
+    if ("strengths" in table.data) == ("step" in table.data):
+        raise table.fault("strengths", "needs exactly one of strengths and step", "list the strengths, or the smallest measurable step")
+    if "step" in table.data:
+        step = mg("step")
+        return tuple(round(step * k, 9) for k in range(1, int(mg("max_dose") / step + 1e-9) + 1))
+    worth = mg("max_dose") / table.number("max_dose")
+    strengths = table.numbers("strengths")
+    if min(strengths) <= 0:
+        raise table.fault("strengths", "a strength of zero or less", "list the amounts that can be given")
+    return tuple(worth * amount for amount in strengths)

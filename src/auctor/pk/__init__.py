@@ -1,0 +1,1 @@
+"""Kinetics: event timeline, closed-form propagators, exposure metrics (JAX, float64; h, mg, L, mg/L)."""

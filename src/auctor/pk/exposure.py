@@ -1,0 +1,68 @@
+"""Exposure metrics and curves of one patient under a regimen, for many draws of eta at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auctor.case import Covariates, Metric, MetricKind, Regimen
+from auctor.models.model import DrugModel
+from auctor.pk.course import Reading, compiled_draws
+from auctor.pk.engine import bucket
+from auctor.pk.timeline import build, stack
+
+Array = NDArray[np.float64]
+
+GRID_POINTS = 240
+
+
+def curves(model: DrugModel, regimen: Regimen, times_h: Array, covariates: Covariates, eta_draws: Array) -> Array:
+    """Concentrations (n_draws, n_times) mg/L without residual error, for eta_draws (n_draws, n_eta)."""
+    return np.asarray(_readings(model, regimen, times_h, covariates, eta_draws).concentration)
+
+
+def exposures(model: DrugModel, regimen: Regimen, metric: Metric, covariates: Covariates, eta_draws: Array) -> Array:
+    """The metric (n_draws,) in mg*h/L (AUC) or mg/L (the others) under the regimen.
+
+    AUC is exact (mass balance). Cmin and Cmax are read on a grid of 240 points of the window and its dose times.
+    """
+    if not regimen.doses:
+        return np.zeros(len(eta_draws))
+    if metric.kind in (MetricKind.AUC, MetricKind.CAVG):
+        window = np.asarray([metric.start_h, metric.stop_h])
+        auc = np.asarray(_readings(model, regimen, window, covariates, eta_draws).auc)
+        total = auc[:, 1] - auc[:, 0]
+        return total if metric.kind is MetricKind.AUC else total / (metric.stop_h - metric.start_h)
+    values = curves(model, regimen, _reading_times(regimen, metric), covariates, eta_draws)
+    return values.max(axis=1) if metric.kind is MetricKind.CMAX else values.min(axis=1)
+
+
+def _reading_times(regimen: Regimen, metric: Metric) -> Array:
+    if metric.kind is MetricKind.CONC:
+        return np.asarray([metric.start_h])
+    given = {d.time_h + k * d.every_h + end for d in regimen.doses for k in range(d.additional + 1) for end in (0.0, d.duration_h)}
+    inside = [t for t in given if metric.start_h <= t <= metric.stop_h]
+    return np.unique(np.concatenate([np.linspace(metric.start_h, metric.stop_h, GRID_POINTS + 1), inside]))
+
+
+def _readings(model: DrugModel, regimen: Regimen, times_h: Array, covariates: Covariates, eta_draws: Array) -> Reading:
+    batch = stack([build(model, regimen, covariates, times_h)])
+    one = {name: values[0] for name, values in batch.arrays.items()}
+    draws = np.asarray(eta_draws, dtype=np.float64).reshape(-1, len(model.eta_names))
+    size = bucket(len(draws), 1)
+    padded = np.concatenate([draws, np.zeros((size - len(draws), draws.shape[1]))])
+    reading = compiled_draws(model)(one, padded)
+    return Reading(*(np.asarray(values)[: len(draws), : len(times_h)] for values in reading))
+
+
+def steady_auc(model: DrugModel, params: Mapping[str, Any], dose_mg: Any) -> Array:
+    """AUC over one interval at steady state, mg*h/L: F * dose / CL (linear elimination).
+
+    Reference: Gibaldi & Perrier, Pharmacokinetics, 2nd ed., 1982, eq. 3.18.
+    """
+    s = model.structure
+    share = params[s.bioavailability] if s.bioavailability else 1.0
+    return np.asarray(share * np.asarray(dose_mg) / params[s.clearance], dtype=np.float64)

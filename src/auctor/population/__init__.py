@@ -1,0 +1,1 @@
+"""Virtual patients: covariates, regimens, sampling, variability and noise from a plan file."""

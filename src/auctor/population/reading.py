@@ -1,0 +1,87 @@
+"""A strict reader of one TOML table: every key is read by type and bounds, an unread key is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from auctor.errors import PlanError
+
+
+class Table:
+    """One table of a plan with its path, for errors that say where.
+
+    Each reader takes the key out; `done()` refuses whatever is left, so a misspelt key is never ignored.
+
+    >>> table = Table({"seed": 3}, where="plan")
+    >>> table.integer("seed", low=0)
+    3
+    >>> table.done()
+    """
+
+    def __init__(self, content: Mapping[str, Any], *, where: str) -> None:
+        self.left = dict(content)
+        self.where = where
+
+    def refuse(self, key: str, what: str, remedy: str) -> PlanError:
+        """The typed error for a key of this table."""
+        return PlanError(where=f"{self.where}.{key}", what=what, remedy=remedy)
+
+    def has(self, key: str) -> bool:
+        """Whether the key is given and not yet read."""
+        return key in self.left
+
+    def any(self, key: str) -> Any:
+        """The value of a key that must be there."""
+        if key not in self.left:
+            raise self.refuse(key, "is missing", "add it; docs/plan-file.md lists every key")
+        return self.left.pop(key)
+
+    def text(self, key: str, *, default: str | None = None, choices: tuple[str, ...] = ()) -> str:
+        """A string, one of `choices` where given."""
+        value = self.any(key) if default is None or self.has(key) else default
+        if not isinstance(value, str) or (choices and value not in choices):
+            raise self.refuse(key, "is not an accepted text", f"write one of {', '.join(choices)}" if choices else "write a text in quotes")
+        return value
+
+    def number(self, key: str, *, low: float = -math.inf, high: float = math.inf, default: float | None = None) -> float:
+        """A finite number in [low, high]."""
+        value = self.any(key) if default is None or self.has(key) else default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
+            raise self.refuse(key, "is not a number in the accepted range", f"write a number from {low:g} to {high:g}")
+        return float(value)
+
+    def integer(self, key: str, *, low: int = 0, high: int = 10_000_000, default: int | None = None) -> int:
+        """A whole number in [low, high]."""
+        value = self.number(key, low=low, high=high, default=default)
+        if value != int(value):
+            raise self.refuse(key, "is not a whole number", "write it without decimals")
+        return int(value)
+
+    def numbers(self, key: str, *, low: float = -math.inf) -> tuple[float, ...]:
+        """A non-empty list of finite numbers, none below `low`."""
+        value = self.any(key)
+        good = isinstance(value, list) and value and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+        if not good or not all(math.isfinite(v) and v >= low for v in value):
+            raise self.refuse(key, "is not a list of accepted numbers", "write for example [1, 2, 3]")
+        return tuple(float(v) for v in value)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A non-empty list of different strings."""
+        value = self.any(key)
+        if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value) or len(set(value)) < len(value):
+            raise self.refuse(key, "is not a list of different texts", 'write for example ["C0", "C1"]')
+        return tuple(value)
+
+    def table(self, key: str, *, optional: bool = False) -> Table:
+        """A sub-table with its own path."""
+        value = {} if optional and not self.has(key) else self.any(key)
+        if not isinstance(value, Mapping):
+            raise self.refuse(key, "is not a table", f"write [{self.where}.{key}] or {key} = {{ ... }}")
+        return Table(value, where=f"{self.where}.{key}")
+
+    def done(self) -> None:
+        """Refuse keys nobody asked for."""
+        for key in self.left:
+            raise self.refuse(key, "is not a key of a plan", "check the spelling; docs/plan-file.md lists every key")

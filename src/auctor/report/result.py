@@ -1,0 +1,221 @@
+"""result.json: an analysis as data, with a unit beside every number and nothing that changes from run to run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from auctor import __version__
+from auctor.analysis.result import Analysis, Band, MethodResult, SampleRow
+from auctor.dosing.candidates import Option
+from auctor.dosing.recommend import Forecast, Recommendation
+from auctor.errors import Notice
+from auctor.predictor import Array
+from auctor.report.shown import Shown, concentration, exposure
+
+SCHEMA = 1
+DIGITS = 8  # significant: beyond the accuracy of any method, within that of the arithmetic
+
+
+def as_dict(analysis: Analysis) -> dict[str, Any]:
+    """The analysis as plain data: dicts, lists, strings, numbers in display units rounded to 8 significant digits.
+
+    No time stamp, no path of the machine. `schema` counts versions of this layout.
+    """
+    level, metric = concentration(analysis.model), exposure(analysis.model, analysis.target.metric)
+    found = {
+        "schema": SCHEMA,
+        "auctor": __version__,
+        "statement": "Research software, not a medical device. Unsigned.",
+        "case": {"label": analysis.case.label, "drug": analysis.case.drug, "covariates": _covariates(analysis)},
+        "model": _model(analysis),
+        "learner": None if analysis.learner is None else dict(zip(("plan", "sha256"), analysis.learner, strict=True)),
+        "settings": {"draws": analysis.n_draws, "seed": analysis.seed},
+        "target": _target(analysis, metric),
+        "current": None if analysis.current is None else _option(analysis.current),
+        "methods": {m.key: _method(m, metric) for m in analysis.methods},
+        "concordance": _concordance(analysis),
+        "samples": [_sample(row, level) for row in analysis.samples],
+        "curve": _curve(analysis, level),
+        "notices": [_notice(n) for n in analysis.notices],
+        "signing_blocked": bool(analysis.blocking),
+    }
+    return {key: _rounded(value) for key, value in found.items()}
+
+
+def to_json(analysis: Analysis) -> str:
+    """The text of result.json: sorted keys, UTF-8, a last newline; the same analysis gives the same bytes."""
+    return json.dumps(as_dict(analysis), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(analysis: Analysis, path: Path | str) -> Path:
+    """Write result.json and return its path."""
+    target = Path(path)
+    target.write_text(to_json(analysis), encoding="utf-8")
+    return target
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(inner) for inner in value]
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    return value
+
+
+def _measured(value: float | None, unit: str) -> dict[str, Any] | None:
+    return None if value is None else {"value": float(value), "unit": unit}
+
+
+def _covariates(analysis: Analysis) -> list[dict[str, Any]]:
+    given, model = analysis.case.covariates.series, analysis.model
+    return [
+        {
+            "name": c.name,
+            "label": c.label,
+            "unit": c.unit,
+            "series": [[float(t), float(value)] for t, value in given[c.name]],
+            "time_unit": "h",
+            "default_used": c.name in analysis.defaults,
+        }
+        for c in model.covariates.values()
+    ]
+
+
+def _model(analysis: Analysis) -> dict[str, Any]:
+    model = analysis.model
+    return {
+        "name": model.name,
+        "sha256": model.sha256,
+        "title": model.title,
+        "status": model.status,
+        "population": model.population,
+        "reference": dict(model.reference),
+        "questions": list(model.questions),
+    }
+
+
+def _target(analysis: Analysis, metric: Shown) -> dict[str, Any]:
+    goal = analysis.target
+    low, high = metric.value(goal.low), metric.value(goal.high)
+    return {"metric": goal.metric.name, "low": low, "high": high, "unit": metric.unit, "source": goal.source}
+
+
+def _option(option: Option) -> dict[str, Any]:
+    return {
+        "label": option.label,
+        "kind": option.kind.value,
+        "dose": _measured(option.dose_mg, "mg"),
+        "every": _measured(option.every_h, "h"),
+        "duration": _measured(option.duration_h, "h"),
+        "daily": _measured(option.daily_mg, "mg/d"),
+        "over_cap": option.over_cap,
+    }
+
+
+def _method(method: MethodResult, metric: Shown) -> dict[str, Any]:
+    found = method.recommendation
+    return {
+        "title": method.title,
+        "how": method.how,
+        "abstained": method.abstained,
+        "doubt": method.doubt,
+        "effective_draws": method.ess,
+        "parameters": {"values": dict(method.params), "unit": "engine units: h, mg, L"},
+        "current": None if found is None or found.current is None else _forecast(found.current, metric),
+        "recommendation": None if found is None else _recommendation(found),
+        "candidates": [] if found is None else [_forecast(f, metric) for f in found.forecasts],
+    }
+
+
+def _recommendation(found: Recommendation) -> dict[str, Any]:
+    return {
+        "action": None if found.action is None else found.action.value,
+        "selected": None if found.best is None else found.best.option.label,
+        "favoured": None if found.favoured is None else found.favoured.option.label,
+        "needs_confirmation": bool(found.favoured and found.favoured.needs_confirmation),
+    }
+
+
+def _forecast(forecast: Forecast, metric: Shown) -> dict[str, Any]:
+    option = _option(forecast.option)
+    if forecast.exposure is None:
+        return {"option": option, "abstained": forecast.abstained}
+    low, high = forecast.exposure.interval(0.9)
+    median = forecast.median if forecast.median is not None else forecast.exposure.point
+    return {
+        "option": option,
+        "exposure": {
+            "unit": metric.unit,
+            "point": metric.value(forecast.exposure.point),
+            "median": metric.value(median),
+            "interval90": [metric.value(low), metric.value(high)],
+        },
+        "share": {"below": forecast.below, "in": forecast.inside, "above": forecast.above, "unit": "1"},
+        "needs_confirmation": forecast.needs_confirmation,
+    }
+
+
+def _concordance(analysis: Analysis) -> dict[str, Any]:
+    found = analysis.concordance
+    return {
+        "state": found.state.value,
+        "methods": list(found.methods),
+        "reasons": list(found.reasons),
+        "largest_ratio": found.largest_ratio,
+        "caveat": found.caveat,
+    }
+
+
+def _sample(row: SampleRow, level: Shown) -> dict[str, Any]:
+    def shown(value: float | None) -> dict[str, Any] | None:
+        return None if value is None else _measured(level.value(value), level.unit)
+
+    return {
+        "time": _measured(row.time_h, "h"),
+        "after_dose": _measured(row.after_dose_h, "h"),
+        "observed": None if row.below_lloq else shown(row.observed),
+        "below_lloq": row.below_lloq,
+        "lloq": shown(row.lloq),
+        "used": row.used,
+        "pred": shown(row.pred),
+        "ipred": shown(row.ipred),
+        "a_priori_percentile": _measured(row.percentile, "%"),
+        "iwres": _measured(row.iwres, "1"),
+    }
+
+
+def _curve(analysis: Analysis, level: Shown) -> dict[str, Any]:
+    found = analysis.curve
+    return {
+        "time": {"unit": "h", "values": _floats(found.times_h)},
+        "unit": level.unit,
+        "a_priori": _band(found.prior, level),
+        "a_posteriori": None if found.posterior is None else _band(found.posterior, level),
+        "a_posteriori_method": found.posterior_method,
+        "doses": {"units": ["h", "mg"], "values": [[float(t), float(mg)] for t, mg in found.doses]},
+        "forecast_from": _measured(found.forecast_from_h, "h"),
+    }
+
+
+def _band(band: Band, level: Shown) -> dict[str, list[float]]:
+    names = ("q05", "q25", "q50", "q75", "q95")
+    return {name: [level.value(value) for value in _floats(getattr(band, name))] for name in names}
+
+
+def _floats(values: Array | Iterable[float]) -> list[float]:
+    return [float(value) for value in values]
+
+
+def _notice(notice: Notice) -> dict[str, Any]:
+    return {
+        "code": notice.code,
+        "where": notice.where,
+        "what": notice.what,
+        "remedy": notice.remedy,
+        "blocks_signing": notice.blocks_signing,
+    }

@@ -1,0 +1,1 @@
+"""Judging methods: error, coverage and bootstrap intervals."""

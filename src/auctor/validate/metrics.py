@@ -1,0 +1,30 @@
+"""Comparing methods on the same patients: accuracy of each, and the paired ratio of their errors, with bootstrap intervals.
+
+The measures themselves (rMPE, rRMSE, out20, out30, coverage) live in `auctor.learn.scores`, because a learner's card needs them too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auctor.learn.scores import MEASURES, Score, accuracy, resamples
+
+Array = NDArray[np.float64]
+
+
+def error_ratio(predicted: Array, against: Array, reference: Array, *, seed: int = 0) -> Score:
+    """rRMSE of `predicted` over rRMSE of `against`, both resampled with the same patients; all (n,).
+
+    >>> truth = np.ones(4)
+    >>> error_ratio(truth * 1.2, truth * 1.1, truth).value.round(6)
+    np.float64(2.0)
+    """
+    errors = [(p - reference) / reference for p in (predicted, against)]
+    rows = resamples(len(reference), seed=seed)
+    drawn = MEASURES["rRMSE"](errors[0][rows]) / MEASURES["rRMSE"](errors[1][rows])
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Score(value=float(MEASURES["rRMSE"](errors[0]) / MEASURES["rRMSE"](errors[1])), low=float(low), high=float(high))
+
+
+__all__ = ["MEASURES", "Score", "accuracy", "error_ratio", "resamples"]

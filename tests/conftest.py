@@ -1,0 +1,63 @@
+"""What tests of several folders share: the repository's root, the reference figures beside it, and a browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference figures beside the checkout, which is not part of the repository."""
+    return _beside("shared", needs="the reference figures in ../shared")
+
+
+@pytest.fixture(scope="session")
+def oracles() -> Path:
+    """Figures that NONMEM, Monolix and others printed."""
+    return _beside("shared/oracles", needs="the reference figures in ../shared/oracles")
+
+
+@pytest.fixture(scope="session")
+def open_data() -> Path:
+    """Open real data sets."""
+    return _beside("shared/data", needs="the open data sets in ../shared/data")
+
+
+def _beside(name: str, *, needs: str) -> Path:
+    folder = ROOT.parent / name
+    if not folder.is_dir():
+        pytest.skip(f"needs {needs}, which only the developers' machines have")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A running Chromium (a playwright Browser), without a network."""
+    path = _browser_path()
+    if path is None:
+        pytest.skip("needs Chromium: install it, or set AUCTOR_CHROMIUM to a browser's path")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def _browser_path() -> str | None:
+    names = (os.environ.get("AUCTOR_CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next((found for name in names if name and (found := shutil.which(name))), None)
