@@ -45,7 +45,6 @@ $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/runtime.stamp
 
 demo: $(VENV)/runtime.stamp
 	$(BIN)/auctor demo --out $(DEMO_OUT)
-	@echo; echo "Written:"; find $(DEMO_OUT) -type f \( -name report.html -o -name result.json \) | sort | sed 's/^/  /'
 
 test: lint check-docs browser postgresql check-tests
 

@@ -52,8 +52,15 @@ class Predictor(Protocol):
     for a steady-state regimen. A method that cannot answer raises `OutOfDomain` with the reason.
     """
 
-    name: str
-    notices: tuple[Notice, ...]
+    @property
+    def name(self) -> str:
+        """What the method is called in a report."""
+        ...
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """Warnings that the method carries to the report."""
+        ...
 
     def predict(self, regimen: Regimen, times_h: Array) -> Prediction:
         """Concentration at `times_h`, for every draw."""

@@ -11,11 +11,9 @@ from auctor.case import Case, Target
 from auctor.dosing.candidates import Option, OptionKind
 from auctor.dosing.concordance import View
 from auctor.dosing.recommend import Forecast, Recommendation, recommend
-from auctor.errors import EstimationError, Notice, OutOfDomain
+from auctor.errors import AuctorError, EstimationError, OutOfDomain
 from auctor.models.model import DrugModel
 from auctor.predictor import Predictor
-
-LOW_ESS_SHARE = 0.1  # ours: below a tenth of the draws the resampled posterior is too coarse for tail probabilities
 
 TITLES = {"a_priori": "A priori", "map": "MAP", "posterior": "Posterior", "ml": "Machine learning"}
 HOW = {
@@ -62,12 +60,19 @@ def predictors(question: Question, learner: SupportsPredictor | None) -> dict[st
     from auctor.estimate import patient
 
     case, model = question.case, question.model
-    drawn = {"n_draws": question.n_draws, "seed": question.seed}
+    drawn: dict[str, int] = {"n_draws": question.n_draws, "seed": question.seed}
+    before, learned = patient.a_priori(model, case, **drawn), _learned(question, learner)
+    if not question.sampled:
+        return {"a_priori": before, "map": _NO_SAMPLE, "posterior": _NO_SAMPLE, "ml": learned}
+    try:
+        modes = patient.fit(model, case)
+    except EstimationError as failed:
+        return {"a_priori": before, "map": _why(failed), "posterior": _why(failed), "ml": learned}
     return {
-        "a_priori": patient.a_priori(model, case, **drawn),
-        "map": _attempt(lambda: patient.laplace_estimate(model, case, **drawn)) if question.sampled else _NO_SAMPLE,
-        "posterior": _attempt(lambda: patient.posterior_estimate(model, case, **drawn)) if question.sampled else _NO_SAMPLE,
-        "ml": _learned(question, learner),
+        "a_priori": before,
+        "map": _attempt(lambda: patient.laplace_estimate(model, case, **drawn, found=modes)),
+        "posterior": _attempt(lambda: patient.posterior_estimate(model, case, **drawn, found=modes)),
+        "ml": learned,
     }
 
 
@@ -79,9 +84,8 @@ def answer(key: str, attempt: Attempt, question: Question) -> MethodResult:
     try:
         found = recommend(attempt, target=question.target, candidates=question.options, method=TITLES[key])
     except OutOfDomain as abstains:
-        return replace(blank, abstained=f"{abstains.where}: {abstains.what}", notices=attempt.notices)
+        return replace(blank, abstained=_why(abstains), notices=attempt.notices)
     ess = getattr(attempt, "ess", None)
-    more = (_low_ess(),) if ess is not None and ess < LOW_ESS_SHARE * question.n_draws else ()
     params: Mapping[str, float] = getattr(attempt, "params_point", {})
     return replace(
         blank,
@@ -89,7 +93,7 @@ def answer(key: str, attempt: Attempt, question: Question) -> MethodResult:
         reference=reference(found),
         ess=None if ess is None else float(ess),
         params={name: float(value) for name, value in params.items()},
-        notices=(*attempt.notices, *found.notices, *more),
+        notices=(*attempt.notices, *found.notices),
     )
 
 
@@ -117,7 +121,7 @@ def _view(method: MethodResult) -> View:
     )
 
 
-NO_LEARNER = "not asked: no trained learner for this drug and model"
+NO_LEARNER = "no trained learner was asked"
 
 
 def _learned(question: Question, learner: SupportsPredictor | None) -> Attempt:
@@ -126,20 +130,15 @@ def _learned(question: Question, learner: SupportsPredictor | None) -> Attempt:
     try:
         return learner.predictor(question.case, question.model)
     except OutOfDomain as abstains:
-        return f"{abstains.where}: {abstains.what}"
+        return _why(abstains)
 
 
 def _attempt(estimate: Callable[[], Predictor]) -> Attempt:
     try:
         return estimate()
     except EstimationError as failed:
-        return f"{failed.where}: {failed.what}"
+        return _why(failed)
 
 
-def _low_ess() -> Notice:
-    return Notice(
-        code="low-ess",
-        where="posterior",
-        what=f"fewer than {100 * LOW_ESS_SHARE:.0f} % of the draws are effective, so its tails are coarse",
-        remedy="compare with MAP; ask for more draws",
-    )
+def _why(error: AuctorError) -> str:
+    return f"{error.where}: {error.what}"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from auctor.models.model import DrugModel
 
 Progress = Callable[[str, float], None]
+TABLES = (".csv", ".dat", ".dta", ".tab", ".tsv", ".txt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class Question:
     @property
     def is_table(self) -> bool:
         """Whether CASE is a NONMEM-style table instead of a case file."""
-        return self.case.suffix.lower() not in (".json", ".toml")
+        return self.case.suffix.lower() in TABLES
 
 
 def answer(question: Question, *, tell: Callable[[str], None], progress: Progress) -> Analysis:
@@ -108,11 +109,11 @@ def _of_drug(drug: str) -> tuple[DrugModel, str]:
 def read(question: Question, model: DrugModel) -> Case:
     """The case: a case file, or one subject of a table."""
     if question.is_table:
-        from auctor.data.nonmem import subject_case
+        from auctor.data.subject import read_subject
 
         if not question.patient:
             raise CaseError(where="--id", what="missing", remedy="say which ID of the table, for example --id 1")
-        return subject_case(question.case, question.patient, model)
+        return read_subject(question.case, question.patient, model)
     if question.patient:
         raise CaseError(where="--id", what="given for a case file, which holds one patient", remedy="leave it out")
     from auctor.data.casefile import read_case

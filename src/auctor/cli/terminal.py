@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -16,11 +17,17 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+WIDE = 120  # columns where nobody watches: a file or a pipe
+
+
 def out() -> Console:
-    """The console of the answer: stdout."""
+    """The console of the answer: stdout, as wide as the terminal, 120 columns without one."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDE
+    return console
 
 
 def err() -> Console:

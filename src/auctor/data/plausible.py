@@ -62,8 +62,8 @@ def check_history(regimen: Regimen, samples: tuple[Sample, ...]) -> tuple[Notice
 
 def _dose_pairs(regimen: Regimen, doses: list[tuple[float, float, Dose]]) -> Iterator[Notice]:
     place = {id(dose): k for k, dose in enumerate(regimen.doses)}
-    for (start, end, _), (following, _, dose) in pairwise(doses):
-        where = f"doses[{place[id(dose)]}]"
+    for (start, end, one), (following, _, other) in pairwise(doses):
+        where = f"doses[{max(place[id(one)], place[id(other)])}]"
         if following - start < _SLACK_H:
             remedy = "remove one if it was entered twice"
             yield Notice(code="doses-at-one-time", where=where, what="two doses at one time", remedy=remedy, blocks_signing=True)

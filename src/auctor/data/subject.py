@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 
 from auctor.case import Case, Covariates, Dose, Regimen, Route, Sample
@@ -9,25 +13,22 @@ from auctor.data.covariates import outside
 from auctor.data.doses import check_route, current_from, dose_notices
 from auctor.data.limits import COVARIATES
 from auctor.data.measure import check_limit
+from auctor.data.nonmem import read_table
 from auctor.data.plausible import check_history, put_back, shifted, steady_before
 from auctor.errors import AuctorError, CaseError, Notice, TableError
 from auctor.models.model import DrugModel
+from auctor.models.table import suggestion
 from auctor.records import Records
 from auctor.units import convert
 
 
-def pick(subjects: tuple[Records, ...], id: str) -> Records:
-    """The subject of that ID; CaseError naming the nearest when there is none.
-
-    >>> pick((Records.make("12", time_h=[0], evid=[1], amt=[5]),), "12").id
-    '12'
-    """
-    from auctor.models.table import suggestion
-
+def read_subject(path: Path | str, id: str, model: DrugModel) -> Case:
+    """One subject of a NONMEM-style table as a `Case`; CaseError naming the nearest when the table has no such ID."""
+    subjects = read_table(path, model)
     found = next((records for records in subjects if records.id == id), None)
     if found is None:
-        raise CaseError(where="--id", what="no such subject in the table", remedy=suggestion(id, [records.id for records in subjects][:20]))
-    return found
+        raise CaseError(where="--id", what="no such subject in the table", remedy=suggestion(id, [records.id for records in subjects]))
+    return subject_case(found, model)
 
 
 def subject_case(records: Records, model: DrugModel) -> Case:
@@ -37,14 +38,30 @@ def subject_case(records: Records, model: DrugModel) -> Case:
     Raises TableError for what a `Case` cannot say: resets (EVID 3, 4), SS 2, a modelled duration, a level before the first dose.
     """
     _check(records, model)
+    try:
+        case = _case(records, model)
+    except AuctorError as problem:
+        raise type(problem)(where=_by_line(problem.where, records), what=problem.what, remedy=problem.remedy) from problem
+    return replace(case, notices=tuple(replace(notice, where=_by_line(notice.where, records)) for notice in case.notices))
+
+
+def _by_line(where: str, records: Records) -> str:
+    """`samples[1]` of a case is a line of the table."""
+    for field, rows in (("doses", records.dosed), ("samples", records.observed)):
+        found = re.match(rf"{field}\[(\d+)\]", where)
+        if found:
+            return f"ID {records.id}, line {records.line[np.flatnonzero(rows)[int(found[1])]]}{where[found.end() :]}"
+    return where
+
+
+def _case(records: Records, model: DrugModel) -> Case:
     origin = float(records.time_h[records.dosed].min())
     doses = tuple(_dose(records, int(row), origin, model) for row in np.flatnonzero(records.dosed))
     samples = tuple(_sample(records, int(row), origin, model) for row in np.flatnonzero(records.observed))
     covariates = _covariates(records, origin)
     notices = (*records.notices, *_impossible(covariates, model), *outside(covariates, model), *dose_notices(doses, covariates, model))
-    notices = (*notices, *_after_dose(records))
-    back, moved = _steady_before(records, doses, samples)
-    doses, samples = put_back(doses, back), tuple(_later(sample, back) for sample in samples)
+    back, moved = steady_before(doses, samples)
+    doses, samples = put_back(doses, back), tuple(replace(sample, time_h=sample.time_h + back) for sample in samples)
     current, derived = current_from(Regimen(doses=doses))
     return Case(
         label=f"ID {records.id}",
@@ -53,7 +70,7 @@ def subject_case(records: Records, model: DrugModel) -> Case:
         samples=samples,
         covariates=shifted(covariates, back) if back else covariates,
         current=current,
-        notices=(*notices, *moved, *check_history(Regimen(doses=doses), samples), *derived),
+        notices=(*notices, *_after_dose(records), *moved, *check_history(Regimen(doses=doses), samples), *derived),
     )
 
 
@@ -72,13 +89,6 @@ def _check(records: Records, model: DrugModel) -> None:
             raise TableError(
                 where=f"{where}, line {records.line[row]}, {name}", what=f"{what} cannot be analysed as one case", remedy=remedy
             )
-
-
-def _steady_before(records: Records, doses: tuple[Dose, ...], samples: tuple[Sample, ...]) -> tuple[float, tuple[Notice, ...]]:
-    try:
-        return steady_before(doses, samples)
-    except AuctorError as problem:
-        raise TableError(where=f"ID {records.id}, {problem.where}", what=problem.what, remedy="correct TIME, or set MDV 1") from problem
 
 
 def _after_dose(records: Records) -> tuple[Notice, ...]:
@@ -120,12 +130,6 @@ def _sample(records: Records, row: int, origin: float, model: DrugModel) -> Samp
     value = lloq if below else float(records.dv[row]) / model.scale
     time_h = round(float(records.time_h[row]) - origin, 9)
     return Sample(time_h=time_h, value=value, lloq=lloq if lloq > 0 else None, below_lloq=below)
-
-
-def _later(sample: Sample, by: float) -> Sample:
-    from dataclasses import replace
-
-    return replace(sample, time_h=sample.time_h + by) if by else sample
 
 
 def _covariates(records: Records, origin: float) -> Covariates:

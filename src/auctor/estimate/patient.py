@@ -136,7 +136,7 @@ def posterior_estimate(model: DrugModel, case: Case, n_draws: int = 2000, seed: 
         notices += (Notice(code="low-ess", where="posterior", what=f"effective sample size {drawn.ess:.0f} is low", remedy="read the posterior interval with care; ask for more draws"),)
     return Estimate(
         name="Posterior", model=model, case=case, etas=drawn.etas, eta_point=mean, notices=notices, sd=drawn.etas.std(axis=0), ofv=found.modes[0][0].ofv,
-        ess=drawn.ess, log_marginal=drawn.log_marginal, modes=found.modes[0], mean_is_point=True,
+        ess=drawn.ess, log_marginal=drawn.log_marginal - 0.5 * float(np.linalg.slogdet(model.omega)[1]), modes=found.modes[0], mean_is_point=True,
     )  # fmt: skip
 
 

@@ -25,7 +25,8 @@ WIDEN = 1.1
 class Resampled:
     """Equally weighted draws of eta (n, p), the effective sample size of what they were drawn from, and log of the marginal likelihood.
 
-    `log_marginal` is the importance-sampling estimate of log p(samples), up to the constant the OFV drops.
+    `log_marginal` is the importance-sampling estimate of log of the integral of exp(-OFV/2) / (2 pi)^(p/2); subtract log|Omega|/2
+    for log p(samples) up to the constant the OFV drops.
     """
 
     etas: Array

@@ -44,7 +44,11 @@ def check_features(plan: Plan) -> None:
 
 
 def _refusal(plan: Plan, name: str, what: str) -> PlanError:
-    return PlanError(where=f"{plan.name}.learner.features.{name}", what=what, remedy="docs/plan-file.md lists the features; all are built from doses, covariates and samples")
+    return PlanError(
+        where=f"{plan.name}.learner.features.{name}",
+        what=what,
+        remedy="docs/plan-file.md lists the features; all are built from doses, covariates and samples",
+    )
 
 
 def _find(plan: Plan, name: str) -> tuple[Formula, re.Match[str]]:

@@ -52,7 +52,14 @@ class Learner:
         if plan.sha256 != card["plan"]["sha256"]:
             raise ModelError(where=where.name, what="was trained on another version of its population model", remedy="train the plan again")
         scores = np.asarray(json.loads(content["scores.json"]), dtype=np.float64)
-        return cls(plan=plan, booster=_booster(content["model.ubj"]), spread=_booster(content["spread.ubj"]), scores=scores, card=card, folder=where)
+        return cls(
+            plan=plan,
+            booster=_booster(content["model.ubj"]),
+            spread=_booster(content["spread.ubj"]),
+            scores=scores,
+            card=card,
+            folder=where,
+        )
 
     def estimate(self, observed: Observed) -> tuple[Array, Array]:
         """(log F/CL, spread of its residual), each (n,), for what n patients show."""
@@ -93,7 +100,9 @@ def _verified(folder: Path) -> dict[str, bytes]:
         raise ModelError(where=folder.name, what="is not a complete learner", remedy="train the plan again") from error
     for name, raw in content.items():
         if hashlib.sha256(raw).hexdigest() != recorded.get(name):
-            raise ModelError(where=f"{folder.name}/{name}", what="differs from its recorded SHA-256", remedy="do not use it: train the plan again")
+            raise ModelError(
+                where=f"{folder.name}/{name}", what="differs from its recorded SHA-256", remedy="do not use it: train the plan again"
+            )
     return content
 
 

@@ -45,12 +45,29 @@ class Observed:
     pred: Array | None = None
     slopes: Mapping[str, Array] = field(default_factory=dict)
 
+    def rows(self, chosen: NDArray[np.int64]) -> Observed:
+        """The same for some of the patients."""
+
+        def cut(values: Mapping[str, Array]) -> dict[str, Array]:
+            return {name: column[chosen] for name, column in values.items()}
+
+        names = ("dose_mg", "every_h", "infusion_h", "value", "after_h", "since_h", "nominal_h", "typical")
+        return Observed(
+            plan=self.plan,
+            covariates=cut(self.covariates),
+            pred=None if self.pred is None else self.pred[chosen],
+            slopes=cut(self.slopes),
+            **cut({name: getattr(self, name) for name in names}),
+        )
+
 
 def of_profiles(profiles: Profiles) -> Observed:
     """What the plan's virtual patients show."""
     plan = profiles.plan
     if plan.irregular is None:
-        return _nominal(plan, profiles.covariates, (profiles.dose_mg, profiles.every_h, profiles.infusion_h), (profiles.sample_h, profiles.observed))
+        return _nominal(
+            plan, profiles.covariates, (profiles.dose_mg, profiles.every_h, profiles.infusion_h), (profiles.sample_h, profiles.observed)
+        )
     histories = [profiles.regimen(i) for i in range(len(profiles))]
     each = [profiles.covariates_of(i) for i in range(len(profiles))]
     return _irregular(plan, histories, each, (profiles.sample_h, profiles.observed))
@@ -77,9 +94,17 @@ def _nominal(plan: Plan, covariates: Mapping[str, Array], dosing: tuple[Array, A
     times, values = samples
     due = np.stack([every if s.at_h == 0 else np.full_like(every, s.at_h) for s in plan.nominal], axis=1)
     return Observed(
-        plan=plan, covariates=covariates, dose_mg=dose, every_h=every, infusion_h=infusion, value=values, after_h=times, since_h=times,
-        nominal_h=due, typical=_typical(plan.model, covariates, len(dose)),
-    )  # fmt: skip
+        plan=plan,
+        covariates=covariates,
+        dose_mg=dose,
+        every_h=every,
+        infusion_h=infusion,
+        value=values,
+        after_h=times,
+        since_h=times,
+        nominal_h=due,
+        typical=_typical(plan.model, covariates, len(dose)),
+    )
 
 
 def _typical(model: DrugModel, covariates: Mapping[str, Array], n: int) -> Array:
@@ -97,10 +122,19 @@ def _irregular(plan: Plan, histories: Sequence[Regimen], covariates: Sequence[Co
     columns = {name: np.asarray([h[name] for h in held]) for name in names}
     pred, slopes = _predicted(plan, histories, covariates, times)
     return Observed(
-        plan=plan, covariates=columns, dose_mg=np.asarray([d.amount_mg for d in last]), every_h=np.asarray([d.every_h for d in last]),
-        infusion_h=np.asarray([d.duration_h for d in last]), value=values, after_h=after, since_h=since, nominal_h=np.full_like(times, np.nan),
-        typical=_typical(plan.model, columns, len(held)), pred=pred, slopes=slopes,
-    )  # fmt: skip
+        plan=plan,
+        covariates=columns,
+        dose_mg=np.asarray([d.amount_mg for d in last]),
+        every_h=np.asarray([d.every_h for d in last]),
+        infusion_h=np.asarray([d.duration_h for d in last]),
+        value=values,
+        after_h=after,
+        since_h=since,
+        nominal_h=np.full_like(times, np.nan),
+        typical=_typical(plan.model, columns, len(held)),
+        pred=pred,
+        slopes=slopes,
+    )
 
 
 def _predicted(plan: Plan, histories: Sequence[Regimen], covariates: Sequence[Covariates], times: Array) -> tuple[Array, dict[str, Array]]:
@@ -162,7 +196,9 @@ def _steady_dose(plan: Plan, case: Case) -> Dose:
     same = all(d.amount_mg == first.amount_mg and d.duration_h == first.duration_h for _, d in moments)
     if not first.steady_state or not same or np.any(np.abs(gaps - first.every_h) > 0.5):
         raise OutOfDomain(
-            where="doses", what=f"{plan.name} was trained on one dose repeated to steady state", remedy="use another method, or mark the dose steady_state"
+            where="doses",
+            what=f"{plan.name} was trained on one dose repeated to steady state",
+            remedy="use another method, or mark the dose steady_state",
         )
     return first
 
@@ -175,16 +211,21 @@ def _pick(nominal: NominalSample, samples: Sequence[Sample], moments: list[Momen
     inside = [(abs(after - due), after, s) for after, s in near if window[0] <= after <= window[1]]
     if not inside:
         raise OutOfDomain(
-            where="samples", what=f"no {nominal.name} within {nominal.early_min:g} min before to {nominal.late_min:g} min after its time",
+            where="samples",
+            what=f"no {nominal.name} within {nominal.early_min:g} min before to {nominal.late_min:g} min after its time",
             remedy="use another method, or check the sampling times",
-        )  # fmt: skip
+        )
     _, after, sample = min(inside, key=lambda found: found[0])
     return after, _measured(sample)
 
 
 def _measured(sample: Sample) -> float:
     if sample.below_lloq or sample.value <= 0:
-        raise OutOfDomain(where="samples", what="a level is only known to be below the LLOQ", remedy="use another method: the learner was trained on measured levels")
+        raise OutOfDomain(
+            where="samples",
+            what="a level is only known to be below the LLOQ",
+            remedy="use another method: the learner was trained on measured levels",
+        )
     return sample.value
 
 
@@ -195,9 +236,10 @@ def _latest(plan: Plan, samples: Sequence[Sample]) -> list[tuple[float, float]]:
     inside = [s for s in sorted(samples, key=lambda s: -s.time_h) if spec.from_h - SLACK_H <= s.time_h <= spec.to_h + SLACK_H]
     if len(inside) < min(spec.count):
         raise OutOfDomain(
-            where="samples", what=f"{plan.name} needs {min(spec.count)} levels between {spec.from_h:g} and {spec.to_h:g} h of the first dose",
+            where="samples",
+            what=f"{plan.name} needs {min(spec.count)} levels between {spec.from_h:g} and {spec.to_h:g} h of the first dose",
             remedy="use another method, or give more levels",
-        )  # fmt: skip
+        )
     count = max(c for c in spec.count if c <= len(inside))
     chosen = [(s.time_h, _measured(s)) for s in inside[:count]]
     return chosen + [(np.nan, np.nan)] * (max(spec.count) - count)
@@ -206,6 +248,3 @@ def _latest(plan: Plan, samples: Sequence[Sample]) -> list[tuple[float, float]]:
 def noise_share(observed: Observed) -> Array:
     """Expected relative SD of each measured level under the plan's noise, from the measured value itself; (n, k)."""
     return residual_sd(residual_of(observed.plan, observed.plan.model), observed.value) / observed.value
-
-
-

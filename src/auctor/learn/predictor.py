@@ -18,9 +18,11 @@ from auctor.predictor import Draws, Prediction
 Array = NDArray[np.float64]
 DISPOSITIONS = ("one_compartment", "two_compartment")  # the linear ones, in which F/CL does not depend on the dose
 NOT_INDEPENDENT = Notice(
-    code="not-independent", where="ml", what="the learner was trained on simulations of the same population model as MAP and posterior",
+    code="not-independent",
+    where="ml",
+    what="the learner was trained on simulations of the same population model as MAP and posterior",
     remedy="do not count its agreement as independent evidence",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,7 +41,11 @@ class LearnedExposure:
     def predict(self, regimen: Regimen, times_h: Array) -> Prediction:
         """Always raises OutOfDomain: this learner knows the exposure, not the course."""
         del regimen, times_h
-        raise OutOfDomain(where="ml", what=f"{self.learner.plan.name} predicts exposure alone, not the concentration course", remedy="use MAP or posterior for the curve")
+        raise OutOfDomain(
+            where="ml",
+            what=f"{self.learner.plan.name} predicts exposure alone, not the concentration course",
+            remedy="use MAP or posterior for the curve",
+        )
 
     def exposure(self, regimen: Regimen, metric: Metric) -> Draws:
         """AUC = F/CL * dose rate * window, Cavg = F/CL * dose rate, of a regimen at steady state.
@@ -68,21 +74,32 @@ def predictor(learner: Learner, case: Case, model: DrugModel) -> LearnedExposure
     center, spread = learner.estimate(observed)
     levels = (np.arange(N_DRAWS) + 0.5) / N_DRAWS
     values = np.exp(center[0] + spread[0] * learner.quantiles(levels))
-    return LearnedExposure(name="ML", notices=_notices(case, observed.value), values=values, point=float(np.exp(center[0])), learner=learner)
+    return LearnedExposure(
+        name="ML", notices=_notices(case, observed.value), values=values, point=float(np.exp(center[0])), learner=learner
+    )
 
 
 def _notices(case: Case, values: Array) -> tuple[Notice, ...]:
     unused = sum(s.used for s in case.samples) - int(np.isfinite(values).sum())
     if unused <= 0:
         return (NOT_INDEPENDENT,)
-    more = Notice(code="samples-unused", where="ml.samples", what=f"{unused} of the samples are not among those the learner looks at", remedy="MAP and posterior use them all")
+    more = Notice(
+        code="samples-unused",
+        where="ml.samples",
+        what=f"{unused} of the samples are not among those the learner looks at",
+        remedy="MAP and posterior use them all",
+    )
     return (NOT_INDEPENDENT, more)
 
 
 def _dose_rate(regimen: Regimen, metric: Metric, learner: Learner) -> float:
     """mg/h of a regimen at steady state over the metric's window."""
     if metric.kind not in (MetricKind.AUC, MetricKind.CAVG):
-        raise OutOfDomain(where="metric", what=f"{learner.plan.name} predicts AUC and Cavg, not {metric.name}", remedy="use MAP or posterior")
+        raise OutOfDomain(
+            where="metric", what=f"{learner.plan.name} predicts AUC and Cavg, not {metric.name}", remedy="use MAP or posterior"
+        )
+    if not regimen.doses:
+        return 0.0
     dose = regimen.doses[0] if len(regimen.doses) == 1 else None
     if dose is None or not dose.steady_state or dose.every_h <= 0:
         raise OutOfDomain(where="regimen", what="is not one dose repeated at steady state", remedy="use MAP or posterior")
@@ -90,7 +107,11 @@ def _dose_rate(regimen: Regimen, metric: Metric, learner: Learner) -> float:
     whole = abs(window / dose.every_h - round(window / dose.every_h)) < 1e-9 and window >= dose.every_h
     covered = dose.time_h <= metric.start_h and metric.stop_h <= dose.time_h + (dose.additional + 1) * dose.every_h + 1e-9
     if not whole or not covered:
-        raise OutOfDomain(where="metric", what=f"{metric.name} is not a whole number of dosing intervals of the regimen", remedy="choose a window that is, or use MAP or posterior")
+        raise OutOfDomain(
+            where="metric",
+            what=f"{metric.name} is not a whole number of dosing intervals of the regimen",
+            remedy="choose a window that is, or use MAP or posterior",
+        )
     if dose.route.value != learner.card["domain"]["route"]:
         raise OutOfDomain(where="regimen.route", what="is not the route of the training patients", remedy="use MAP or posterior")
     return dose.amount_mg / dose.every_h

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from functools import lru_cache
@@ -37,7 +36,11 @@ def open_plan(name_or_path: str | Path) -> Plan:
     if text in shipped_plans():
         return read_plan(PLANS / f"{text}.toml")
     if Path(text).suffix != ".toml":
-        raise PlanError(where=text, what="is not a plan that auctor ships", remedy=f"choose one of {', '.join(shipped_plans())}, or give the path of a .toml file")
+        raise PlanError(
+            where=text,
+            what="is not a plan that auctor ships",
+            remedy=f"choose one of {', '.join(shipped_plans())}, or give the path of a .toml file",
+        )
     return read_plan(text)
 
 
@@ -75,7 +78,7 @@ def _trained(plan: Plan, folder: Path, progress: Progress | None) -> Learner:
     try:
         train(plan, staging, progress=progress)
         try:
-            os.replace(staging, folder)
+            staging.replace(folder)
         except OSError:  # another process finished the same plan first: the content is the same
             if not folder.exists():
                 raise

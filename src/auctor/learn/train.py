@@ -23,8 +23,8 @@ from auctor.population.virtual import Profiles, Progress, simulate, stream
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 LIMITS = (
-    "Trained on simulations of the population model named below: its agreement with MAP or posterior estimates of the same model is not independent evidence.",
-    "The test patients are simulated by the same model as the training patients; real patients, or another model, will be predicted less well.",
+    "Trained on simulations of the population model named below: agreement with MAP or posterior of it is not independent evidence.",
+    "The test patients are simulated by the model of the training patients: real patients, or another model's, are predicted less well.",
     "Predicts exposure at steady state of a linear model; abstains outside the training ranges given under domain.",
     "The 90 % interval has its coverage on average over patients like the training ones, not for every subgroup.",
 )
@@ -77,18 +77,9 @@ def train(plan: Plan, out_dir: str | Path, *, progress: Progress | None = None) 
     return Learner.load(out_dir)
 
 
-def rows_of(observed: Observed, rows: Rows) -> Observed:
-    """The same for some of the patients."""
-    from dataclasses import fields, replace
-
-    taken = {f.name: getattr(observed, f.name) for f in fields(Observed) if f.name != "plan"}
-    cut = {name: {k: v[rows] for k, v in value.items()} if isinstance(value, Mapping) else value[rows] for name, value in taken.items() if value is not None}
-    return replace(observed, **cut)
-
-
 def _metrics(learner: Learner, made: Material, part: str) -> dict[str, dict[str, float]]:
     rows = made.parts[part]
-    point, low, high = learner.interval(rows_of(made.observed, rows))
+    point, low, high = learner.interval(made.observed.rows(rows))
     found: dict[str, Score] = accuracy(point, made.profiles.exposure[rows], interval=(low, high), seed=learner.plan.seed)
     return {name: score.as_dict() for name, score in found.items()}
 
@@ -110,13 +101,30 @@ def _card(made: Material, tuned: Tuned) -> dict[str, Any]:
         "title": plan.title,
         "intended_use": USE,
         "limits": list(LIMITS),
-        "plan": {"sha256": plan.sha256, "source": f"{plan.name}.toml", "seed": plan.seed, "noise": plan.noise, "sources": list(plan.sources)},
+        "plan": {
+            "sha256": plan.sha256,
+            "source": f"{plan.name}.toml",
+            "seed": plan.seed,
+            "noise": plan.noise,
+            "sources": list(plan.sources),
+        },
         "models": [{"name": m.name, "sha256": m.sha256, "cite": m.reference.get("cite", ""), "status": m.status} for m in plan.models],
-        "target": {"metric": plan.metric.name, "modelled": "log(F/CL)" if plan.scale == "dose_rate" else "log(F/CL over the typical patient's)"},
-        "data": {"kind": "simulated", "patients": {part: len(rows) for part, rows in made.parts.items()}, "samples": list(plan.sample_names)},
+        "target": {
+            "metric": plan.metric.name,
+            "modelled": "log(F/CL)" if plan.scale == "dose_rate" else "log(F/CL over the typical patient's)",
+        },
+        "data": {
+            "kind": "simulated",
+            "patients": {part: len(rows) for part, rows in made.parts.items()},
+            "samples": list(plan.sample_names),
+        },
         "features": list(plan.learning.features),
-        "tuning": {"folds": plan.learning.folds, "chosen": dict(tuned.configuration) | {"trees": tuned.rounds}, "table": [dict(row) for row in tuned.table]},
-        "interval": "split conformal, scaled by a second booster of the out-of-fold error; order statistics (n + 1) p of the calibration part",
+        "tuning": {
+            "folds": plan.learning.folds,
+            "chosen": dict(tuned.configuration) | {"trees": tuned.rounds},
+            "table": [dict(row) for row in tuned.table],
+        },
+        "interval": "split conformal, scaled by a second booster of the out-of-fold error; order statistics (n + 1) p of calibration",
         "domain": span(made.profiles, made.observed, made.x, made.parts["train"]),
         "versions": {name: version(name) for name in ("numpy", "scikit-learn", "xgboost-cpu", "jax")},
     }

@@ -75,9 +75,14 @@ def _grown(fold: tuple[Any, Any], configuration: Mapping[str, float], seed: int)
 
     curve: dict[str, dict[str, list[float]]] = {}
     booster = xgb.train(
-        _settings(configuration, seed), fold[0], num_boost_round=int(configuration["rounds"]), evals=[(fold[1], "held")],
-        evals_result=curve, early_stopping_rounds=PATIENCE, verbose_eval=False,
-    )  # fmt: skip
+        _settings(configuration, seed),
+        fold[0],
+        num_boost_round=int(configuration["rounds"]),
+        evals=[(fold[1], "held")],
+        evals_result=curve,
+        early_stopping_rounds=PATIENCE,
+        verbose_eval=False,
+    )
     return booster, curve["held"]["rmse"]
 
 

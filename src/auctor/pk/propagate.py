@@ -43,12 +43,13 @@ def advance(state: State, rates: Rates, dt: Array, infusion: Array) -> State:
     arrived = infusion * dt * mean_decay(rates.body.rate * dt)
     if state.chain.shape[0]:
         arrived = arrived + _from_chain(state.chain, rates, dt)
-    body = _decayed(state.body, rates.body, dt) + jnp.einsum("m,mc->c", arrived, rates.body.projector[:, :, 0])
+    body = _decayed(state.body, rates.body, dt) + _mode_sum(arrived, rates.body)
     return State(_chain_after(state.chain, rates.chain * dt), body)
 
 
 def _decayed(body: Array, modes: Modes, dt: Array) -> Array:
-    return jnp.einsum("m,mcd,d->c", jnp.exp(-modes.rate * dt), modes.projector, body)
+    # sums of products, not dot products: under vmap those would become batched matrix calls, which XLA does not fuse on a CPU
+    return jnp.sum(jnp.exp(-modes.rate * dt)[:, None, None] * modes.projector * body, axis=(0, 2))
 
 
 def _from_chain(chain: Array, rates: Rates, dt: Array) -> Array:
@@ -56,7 +57,7 @@ def _from_chain(chain: Array, rates: Rates, dt: Array) -> Array:
     stages = chain.shape[0]
     beta = rates.body.rate * dt
     reached = chain_to_mode(stages, jnp.broadcast_to(rates.chain * dt, beta.shape), beta)
-    return reached @ chain[::-1]
+    return jnp.sum(reached * chain[::-1], axis=-1)
 
 
 def _chain_after(chain: Array, alpha: Array) -> Array:
@@ -64,7 +65,7 @@ def _chain_after(chain: Array, alpha: Array) -> Array:
     if stages == 0:
         return chain
     share = chain_decay(stages, alpha)
-    return jnp.stack([jnp.dot(share[: i + 1], chain[i::-1]) for i in range(stages)])
+    return jnp.stack([jnp.sum(share[: i + 1] * chain[i::-1]) for i in range(stages)])
 
 
 def steady_after_bolus(rates: Rates, *, stages: int, amount: Array, to_chain: Array, every: Array) -> State:
@@ -87,7 +88,7 @@ def _steady_chain(stages: int, alpha: Array, amount: Array) -> Array:
     left = -jnp.expm1(-alpha)
     values = [amount / left]
     for i in range(1, stages):
-        values.append(jnp.dot(share[1 : i + 1], jnp.stack(values[::-1])) / left)
+        values.append(jnp.sum(share[1 : i + 1] * jnp.stack(values[::-1])) / left)
     return jnp.stack(values)
 
 
@@ -107,4 +108,4 @@ def steady_before_infusion(rates: Rates, *, stages: int, rate: Array, duration: 
 
 
 def _mode_sum(amounts: Array, modes: Modes) -> Array:
-    return jnp.einsum("m,mc->c", amounts, modes.projector[:, :, 0])
+    return jnp.sum(amounts[:, None] * modes.projector[:, :, 0], axis=0)

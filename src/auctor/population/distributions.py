@@ -69,7 +69,7 @@ def _truncated(rng: np.random.Generator, n: int, location: tuple[float, float], 
 
     mean, sd = location
     low, high = (ndtr((bound - mean) / sd) for bound in bounds)
-    return np.clip(mean + sd * ndtri(rng.uniform(low, high, n)), bounds[0], bounds[1])
+    return np.asarray(np.clip(mean + sd * ndtri(rng.uniform(low, high, n)), bounds[0], bounds[1]), dtype=np.float64)
 
 
 def _coded(content: Mapping[str, Any], levels: Mapping[str, float] | None) -> dict[str, Any]:

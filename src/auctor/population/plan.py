@@ -152,12 +152,25 @@ def read_plan(source: str | Path, *, text: str | None = None) -> Plan:
     split = _split(table)
     target = table.table("target")
     plan = Plan(
-        name=table.text("name"), title=table.text("title"), role=table.text("role", default="study", choices=ROLES), models=models,
-        seed=table.integer("seed", high=2**63), noise=table.text("noise", choices=NOISE), assay_cv=table.number("assay_cv", low=0, high=1, default=0.05),
-        metric=_metric(target), scale=target.text("scale", choices=SCALES), covariates=_covariates(table, models), dosage=_dosage(table.table("regimen")),
-        **_sampling(table.table("sampling")), split=split, learning=_learning(table.table("learner")), margin=table.number("margin", low=0, high=1, default=0.0),
-        sources=table.texts("sources") if table.has("sources") else (), sha256=_digest(content, models), text=raw,
-    )  # fmt: skip
+        name=table.text("name"),
+        title=table.text("title"),
+        role=table.text("role", default="study", choices=ROLES),
+        models=models,
+        seed=table.integer("seed", high=2**63),
+        noise=table.text("noise", choices=NOISE),
+        assay_cv=table.number("assay_cv", low=0, high=1, default=0.05),
+        metric=_metric(target),
+        scale=target.text("scale", choices=SCALES),
+        covariates=_covariates(table, models),
+        dosage=_dosage(table.table("regimen")),
+        **_sampling(table.table("sampling")),
+        split=split,
+        learning=_learning(table.table("learner")),
+        margin=table.number("margin", low=0, high=1, default=0.0),
+        sources=table.texts("sources") if table.has("sources") else (),
+        sha256=_digest(content, models),
+        text=raw,
+    )
     target.done()
     table.done()
     _check(plan)
@@ -192,7 +205,9 @@ def _metric(target: Table) -> Metric:
     except AuctorError as error:
         raise target.refuse("metric", error.what, "write AUC0-12, AUC0-24 or Cavg0-24") from error
     if metric.kind not in (MetricKind.AUC, MetricKind.CAVG):
-        raise target.refuse("metric", "is not an area or an average", "only AUC and Cavg are proportional to the dose rate: use one of them")
+        raise target.refuse(
+            "metric", "is not an area or an average", "only AUC and Cavg are proportional to the dose rate: use one of them"
+        )
     return metric
 
 
@@ -218,11 +233,17 @@ def _dosage(table: Table) -> Dosage:
         return Distribution.read(sub.left, where=sub.where)
 
     found = Dosage(
-        history=table.text("history", choices=("steady", "start")), dose=distribution("dose"), every_h=distribution("every_h"),
-        loading=distribution("loading") if table.has("loading") else None, per=table.text("per", default=""),
-        round_mg=table.number("round_mg", low=0, default=0.0), min_mg=table.number("min_mg", low=0, default=0.0), max_mg=table.number("max_mg", low=0, default=1e9),
-        infusion_h=table.number("infusion_h", low=0, default=0.0), infusion_mg_h=table.number("infusion_mg_h", low=0, default=0.0),
-    )  # fmt: skip
+        history=table.text("history", choices=("steady", "start")),
+        dose=distribution("dose"),
+        every_h=distribution("every_h"),
+        loading=distribution("loading") if table.has("loading") else None,
+        per=table.text("per", default=""),
+        round_mg=table.number("round_mg", low=0, default=0.0),
+        min_mg=table.number("min_mg", low=0, default=0.0),
+        max_mg=table.number("max_mg", low=0, default=1e9),
+        infusion_h=table.number("infusion_h", low=0, default=0.0),
+        infusion_mg_h=table.number("infusion_mg_h", low=0, default=0.0),
+    )
     table.done()
     if not found.every_h.values or min(found.every_h.values) <= 0:
         raise table.refuse("every_h", "is not a choice of positive intervals", 'write { kind = "choice", values = [12] }')
@@ -238,16 +259,23 @@ def _sampling(table: Table) -> dict[str, Any]:
         rows = table.any("nominal")
         if not isinstance(rows, list) or not rows:
             raise table.refuse("nominal", "is not a list of tables", "write [[sampling.nominal]] for each sample")
-        found = {"nominal": tuple(_nominal(Table(row, where=f"{table.where}.nominal[{k}]")) for k, row in enumerate(rows)), "irregular": None}
+        found = {
+            "nominal": tuple(_nominal(Table(row, where=f"{table.where}.nominal[{k}]")) for k, row in enumerate(rows)),
+            "irregular": None,
+        }
     table.done()
     return found
 
 
 def _nominal(row: Table) -> NominalSample:
     found = NominalSample(
-        name=row.text("name"), at_h=row.number("at_h", low=0), early_min=row.number("early_min", low=0), late_min=row.number("late_min", low=0),
-        imprecision=row.text("imprecision", default="uniform", choices=("uniform", "normal")), sd_min=row.number("sd_min", low=0, default=0.0),
-    )  # fmt: skip
+        name=row.text("name"),
+        at_h=row.number("at_h", low=0),
+        early_min=row.number("early_min", low=0),
+        late_min=row.number("late_min", low=0),
+        imprecision=row.text("imprecision", default="uniform", choices=("uniform", "normal")),
+        sd_min=row.number("sd_min", low=0, default=0.0),
+    )
     row.done()
     if found.at_h == 0 and found.late_min > 0:
         raise row.refuse("late_min", "would draw the trough after the next dose", "write late_min = 0 for a sample at_h = 0")
@@ -258,7 +286,12 @@ def _nominal(row: Table) -> NominalSample:
 
 def _irregular(table: Table) -> Irregular:
     count = tuple(int(c) for c in table.numbers("count", low=1))
-    found = Irregular(count=count, from_h=table.number("from_h", low=0), to_h=table.number("to_h", low=0), after_dose_h=table.number("after_dose_h", low=0))
+    found = Irregular(
+        count=count,
+        from_h=table.number("from_h", low=0),
+        to_h=table.number("to_h", low=0),
+        after_dose_h=table.number("after_dose_h", low=0),
+    )
     table.done()
     if found.to_h <= found.from_h:
         raise table.refuse("to_h", "is not after from_h", "give from_h < to_h")
@@ -274,16 +307,21 @@ def _split(table: Table) -> Split:
         calibration, test = (round(total * share) for share in given[1:])
         given = [total - calibration - test, calibration, test]
     if sum(given) != total or min(given) < 10:
-        raise part.refuse("train", "and the other parts do not add up to profiles", "give counts that do (each at least 10), or shares that add up to 1")
+        raise part.refuse(
+            "train", "and the other parts do not add up to profiles", "give counts that do (each at least 10), or shares that add up to 1"
+        )
     return Split(train=int(given[0]), calibration=int(given[1]), test=int(given[2]))
 
 
 def _learning(table: Table) -> Learning:
     grid = table.table("grid")
     found = Learning(
-        features=table.texts("features"), folds=table.integer("folds", low=2, high=20), configurations=table.integer("configurations", low=1, high=200),
-        seed=table.integer("seed"), grid={key: grid.numbers(key, low=0) for key in tuple(grid.left)},
-    )  # fmt: skip
+        features=table.texts("features"),
+        folds=table.integer("folds", low=2, high=20),
+        configurations=table.integer("configurations", low=1, high=200),
+        seed=table.integer("seed"),
+        grid={key: grid.numbers(key, low=0) for key in tuple(grid.left)},
+    )
     table.done()
     return found
 
@@ -292,13 +330,25 @@ def _check(plan: Plan) -> None:
     """What no single key can tell: samples fit the interval, the window holds whole intervals, covariates exist."""
     shortest = min(plan.dosage.every_h.values)
     if plan.nominal and (plan.dosage.history != "steady" or max(s.at_h + s.late_min / 60 for s in plan.nominal) > shortest):
-        raise PlanError(where=f"{plan.name}.sampling.nominal", what="does not fit the regimen", remedy='use history = "steady" and times within the dosing interval')
+        raise PlanError(
+            where=f"{plan.name}.sampling.nominal",
+            what="does not fit the regimen",
+            remedy='use history = "steady" and times within the dosing interval',
+        )
     if plan.irregular and (plan.dosage.history != "start" or plan.irregular.after_dose_h >= shortest):
-        raise PlanError(where=f"{plan.name}.sampling.irregular", what="does not fit the regimen", remedy='use history = "start" and after_dose_h below the dosing interval')
+        raise PlanError(
+            where=f"{plan.name}.sampling.irregular",
+            what="does not fit the regimen",
+            remedy='use history = "start" and after_dose_h below the dosing interval',
+        )
     window = plan.metric.stop_h - plan.metric.start_h
     if any(abs(window / every - round(window / every)) > 1e-9 or window < every for every in plan.dosage.every_h.values):
-        raise PlanError(where=f"{plan.name}.target.metric", what="is not a whole number of dosing intervals", remedy="choose a window that is")
+        raise PlanError(
+            where=f"{plan.name}.target.metric", what="is not a whole number of dosing intervals", remedy="choose a window that is"
+        )
     if plan.dosage.per and plan.dosage.per not in plan.covariates:
-        raise PlanError(where=f"{plan.name}.regimen.per", what="is not a covariate of the plan's models", remedy="name one, or leave it out")
+        raise PlanError(
+            where=f"{plan.name}.regimen.per", what="is not a covariate of the plan's models", remedy="name one, or leave it out"
+        )
     if len({m.drug for m in plan.models}) > 1:
         raise PlanError(where=f"{plan.name}.models", what="belong to different drugs", remedy="a plan is for one drug")

@@ -74,7 +74,9 @@ class Profiles:
         length = float(self.loading_infusion_h[i]) if self.loading_mg[i] else kept.duration_h
         first = Dose(time_h=0.0, amount_mg=first_mg, route=route, duration_h=length)
         more = max(0, int(np.ceil(self.plan.irregular.to_h / every)) - 1)
-        return Regimen(doses=(first, Dose(time_h=every, amount_mg=dose, route=route, duration_h=kept.duration_h, every_h=every, additional=more)))
+        return Regimen(
+            doses=(first, Dose(time_h=every, amount_mg=dose, route=route, duration_h=kept.duration_h, every_h=every, additional=more))
+        )
 
     def covariates_of(self, i: int) -> Covariates:
         """The (constant) covariates of patient i."""
@@ -84,9 +86,16 @@ class Profiles:
         """Patient i as a case, as if read from a file; samples in time order, with noise."""
         pairs = sorted((float(t), float(v)) for t, v in zip(self.sample_h[i], self.observed[i], strict=True) if np.isfinite(t))
         samples = tuple(Sample(time_h=t, value=v) for t, v in pairs)
-        steady = Regimen.steady(float(self.dose_mg[i]), every_h=float(self.every_h[i]), route=route_of(self.plan.model), duration_h=float(self.infusion_h[i]))
+        steady = Regimen.steady(
+            float(self.dose_mg[i]), every_h=float(self.every_h[i]), route=route_of(self.plan.model), duration_h=float(self.infusion_h[i])
+        )
         return Case(
-            label=f"virtual-{i}", drug=self.plan.model.drug, history=self.regimen(i), samples=samples, covariates=self.covariates_of(i), current=steady
+            label=f"virtual-{i}",
+            drug=self.plan.model.drug,
+            history=self.regimen(i),
+            samples=samples,
+            covariates=self.covariates_of(i),
+            current=steady,
         )
 
 
@@ -109,7 +118,9 @@ def source_population(model: DrugModel, overrides: Mapping[str, Distribution] = 
     for name, covariate in model.covariates.items():
         if name not in overrides and covariate.distribution is None:
             raise PlanError(where=f"{model.name}.covariates.{name}", what="has no distribution", remedy="give its value")
-        found[name] = overrides[name] if name in overrides else Distribution.read(covariate.distribution or {}, where=name, levels=covariate.levels)
+        found[name] = (
+            overrides[name] if name in overrides else Distribution.read(covariate.distribution or {}, where=name, levels=covariate.levels)
+        )
     return found
 
 
@@ -240,7 +251,7 @@ def _nominal_times(plan: Plan, sample: NominalSample, every: Array) -> Array:
     kind = {"kind": "normal", "mean": 0.0, "sd": sample.sd_min} if sample.imprecision == "normal" else {"kind": "uniform"}
     exact = sample.early_min == sample.late_min == 0
     late = 0.0 if exact else Distribution.read(kind | {"low": -sample.early_min, "high": sample.late_min}).draw(rng, len(every)) / 60.0
-    return (every if sample.at_h == 0 else sample.at_h) + late
+    return np.asarray((every if sample.at_h == 0 else np.full_like(every, sample.at_h)) + late, dtype=np.float64)
 
 
 def _irregular_times(plan: Plan, dosing: Mapping[str, Array]) -> Array:
@@ -264,7 +275,9 @@ def _irregular_times(plan: Plan, dosing: Mapping[str, Array]) -> Array:
 def _steady_courses(drawn: Profiles, model: DrugModel, rows: NDArray[np.int64], params: Mapping[str, Array]) -> Array:
     from auctor.pk.course import steady_profile
 
-    found = steady_profile(model, dict(params), drawn.dose_mg[rows], drawn.every_h[rows], drawn.sample_h[rows], duration_h=drawn.infusion_h[rows])
+    found = steady_profile(
+        model, dict(params), drawn.dose_mg[rows], drawn.every_h[rows], drawn.sample_h[rows], duration_h=drawn.infusion_h[rows]
+    )
     return np.asarray(found, dtype=np.float64)
 
 

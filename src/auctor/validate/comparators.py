@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 DEGREES = 5.0  # of the Student proposal: heavier tails than any posterior here, so importance weights stay bounded
 WIDEN = 1.2
+BLOCK = 100
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,9 +55,11 @@ def patients(profiles: Profiles, rows: Rows) -> Patients:
     batch = stack([build(model, profiles.regimen(int(i)), profiles.covariates_of(int(i)), t) for i, t in zip(rows, wanted, strict=True)])
     width = batch.arrays["wanted"].shape[1]
     seen = Observations(
-        _padded(np.where(taken, profiles.observed[rows], 1.0), width), _padded(taken.astype(np.float64), width),
-        np.zeros((len(rows), width), dtype=bool), np.zeros((len(rows), width)),
-    )  # fmt: skip
+        _padded(np.where(taken, profiles.observed[rows], 1.0), width),
+        _padded(taken.astype(np.float64), width),
+        np.zeros((len(rows), width), dtype=bool),
+        np.zeros((len(rows), width)),
+    )
     covariates = {name: values[rows] for name, values in profiles.covariates.items()}
     return Patients(model=model, batch=batch, seen=seen, covariates=covariates, truth=profiles.exposure[rows])
 
@@ -117,38 +120,46 @@ class Posterior:
 
 def posterior(who: Patients, fit: MapFit, draws: int = 1000, progress: Progress | None = None) -> Posterior:
     """Importance sampling of every patient's posterior from a Student t around the mode; weighted 90 % interval."""
-    chi = stream(0, "comparators:chi").chisquare(DEGREES, size=(len(who.truth), draws)) / DEGREES
-    z = _normals(who, "posterior", draws) / np.sqrt(chi)[..., None] * WIDEN
-    etas = fit.eta[:, None] + np.einsum("npq,ndq->ndp", roots(fit), z)
-    precision = np.linalg.inv(who.model.omega)
-    target = -0.5 * np.einsum("ndp,pq,ndq->nd", etas, precision, etas) - 0.5 * _misfits(who, etas, progress)
-    p = z.shape[-1]
-    proposal = -0.5 * (DEGREES + p) * np.log1p(np.sum(z * z, axis=-1) / (WIDEN**2 * DEGREES))
-    weight = np.exp(target - proposal - (target - proposal).max(axis=1, keepdims=True))
+    rng, factor = stream(0, "comparators:posterior"), roots(fit)
+    value, log_weight = (np.empty((len(who.truth), draws)) for _ in range(2))
+    for start in range(0, draws, BLOCK):
+        part = slice(start, min(start + BLOCK, draws))
+        value[:, part], log_weight[:, part] = _weighed(who, fit.eta, factor, rng, draws=part.stop - start)
+        if progress:
+            progress("posterior", part.stop / draws)
+    weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
     weight /= weight.sum(axis=1, keepdims=True)
-    value = exposure_of(who, etas)
     low, high = (_weighted_quantile(value, weight, level) for level in (0.05, 0.95))
     mean = Estimates(point=np.sum(weight * value, axis=1), low=low, high=high)
     least = replace(mean, point=np.sum(weight / value, axis=1) / np.sum(weight / value**2, axis=1))
     return Posterior(mean=mean, least=least, ess=1.0 / np.sum(weight**2, axis=1))
 
 
-def _misfits(who: Patients, etas: Array, progress: Progress | None) -> Array:
+def _weighed(who: Patients, center: Array, factor: Array, rng: np.random.Generator, *, draws: int) -> tuple[Array, Array]:
+    """F/CL and log importance weight (up to a constant of the patient) of fresh draws, each (n, draws)."""
+    n, p = center.shape
+    chi = rng.chisquare(DEGREES, size=(n, draws, 1)) / DEGREES
+    z = WIDEN * rng.standard_normal((n, draws, p)) / np.sqrt(chi)
+    etas = center[:, None] + np.einsum("npq,ndq->ndp", factor, z)
+    prior = np.einsum("ndp,pq,ndq->nd", etas, np.linalg.inv(who.model.omega), etas)
+    proposal = -0.5 * (DEGREES + p) * np.log1p(np.sum(z * z, axis=-1) / (WIDEN**2 * DEGREES))
+    return exposure_of(who, etas), -0.5 * (prior + _misfits(who, etas)) - proposal
+
+
+def _misfits(who: Patients, etas: Array) -> Array:
     """-2 log likelihood of every draw, (n, d)."""
-    found = np.empty(etas.shape[:2])
-    for d in range(etas.shape[1]):
-        f = concentrations(who.model, who.batch, np.ascontiguousarray(etas[:, d]))
-        found[:, d] = sample_terms(who.model.residual, f, who.seen).sum(axis=1)
-        if progress and d % 50 == 49:
-            progress("posterior", (d + 1) / etas.shape[1])
-    return found
+    found = [
+        sample_terms(who.model.residual, concentrations(who.model, who.batch, etas[:, d]), who.seen).sum(axis=1)
+        for d in range(etas.shape[1])
+    ]
+    return np.stack(found, axis=1)
 
 
 def _weighted_quantile(value: Array, weight: Array, level: float) -> Array:
     order = np.argsort(value, axis=1)
     below = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1)
     place = np.argmax(below >= level, axis=1)
-    return np.take_along_axis(value, order, axis=1)[np.arange(len(value)), place]
+    return np.asarray(np.take_along_axis(value, order, axis=1)[np.arange(len(value)), place], dtype=np.float64)
 
 
 def map_fit(who: Patients) -> MapFit:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from auctor.errors import PlanError
 from auctor.learn.store import learner_for, open_plan
-from auctor.learn.train import prepare, rows_of
+from auctor.learn.train import prepare
 from auctor.models.model import Residual
 from auctor.population.plan import Plan
 from auctor.population.virtual import Progress, residual_of
@@ -52,13 +52,22 @@ class Study:
         """For JSON; shares as fractions, rounded to six decimals."""
         rows = {method: {name: score.as_dict() for name, score in scores.items()} for method, scores in self.rows.items()}
         head = {"plan": self.plan, "metric": self.metric, "noise": self.noise, "patients": self.patients}
-        return {**head, "methods": rows, "ratio_to_limit": self.ratio.as_dict(), "ratio_to_least": self.strict.as_dict(), "ess_p05": round(self.ess_p05, 1), "notes": list(self.notes)}
+        return {
+            **head,
+            "methods": rows,
+            "ratio_to_limit": self.ratio.as_dict(),
+            "ratio_to_least": self.strict.as_dict(),
+            "ess_p05": round(self.ess_p05, 1),
+            "notes": list(self.notes),
+        }
 
     def table(self) -> Table:
         """For the terminal: percent with 95 % bootstrap intervals."""
         from rich.table import Table
 
-        found = Table(title=f"{self.plan}: {self.metric}, {self.patients} held-out virtual patients, noise {self.noise}", caption=self._caption())
+        found = Table(
+            title=f"{self.plan}: {self.metric}, {self.patients} held-out virtual patients, noise {self.noise}", caption=self._caption()
+        )
         found.add_column("method")
         for name in COLUMNS:
             found.add_column("90 % interval covers" if name == "coverage" else name, justify="right")
@@ -68,7 +77,9 @@ class Study:
 
     def _caption(self) -> str:
         over = [f"{r.value:.3f} ({r.low:.3f} to {r.high:.3f})" for r in (self.ratio, self.strict)]
-        return "\n".join((f"rRMSE of the learner over that of the posterior mean: {over[0]}; over the least possible: {over[1]}", *self.notes))
+        return "\n".join(
+            (f"rRMSE of the learner over that of the posterior mean: {over[0]}; over the least possible: {over[1]}", *self.notes)
+        )
 
 
 def exposure_study(plan: Plan | str, progress: Progress | None = None, *, at_most: int | None = None, draws: int = 1000) -> Study:
@@ -78,19 +89,28 @@ def exposure_study(plan: Plan | str, progress: Progress | None = None, *, at_mos
     """
     read = plan if isinstance(plan, Plan) else open_plan(plan)
     if len(read.models) > 1:
-        raise PlanError(where=f"{read.name}.models", what="are several", remedy="the limit is defined for one generating model: use a plan with one")
+        raise PlanError(
+            where=f"{read.name}.models", what="are several", remedy="the limit is defined for one generating model: use a plan with one"
+        )
     learner = learner_for(read, progress)
     made = prepare(read, progress)
     rows = made.parts["test"][:at_most]
     who = patients(made.profiles, rows)
     found, ess = _comparators(read, who, draws, progress)
-    found[LEARNED] = _learned(learner.interval(rows_of(made.observed, rows)))
+    found[LEARNED] = _learned(learner.interval(made.observed.rows(rows)))
     scores = {m: accuracy(e.point, who.truth, interval=(e.low, e.high), seed=read.seed) for m, e in found.items()}
     ratio, strict = (error_ratio(found[LEARNED].point, found[m].point, who.truth, seed=read.seed) for m in (LIMIT, LEAST))
     return Study(
-        plan=read.name, metric=read.metric.name, noise=read.noise, patients=len(rows), rows=scores, ratio=ratio, strict=strict,
-        ess_p05=float(np.quantile(ess, 0.05)), notes=_notes(read),
-    )  # fmt: skip
+        plan=read.name,
+        metric=read.metric.name,
+        noise=read.noise,
+        patients=len(rows),
+        rows=scores,
+        ratio=ratio,
+        strict=strict,
+        ess_p05=float(np.quantile(ess, 0.05)),
+        notes=_notes(read),
+    )
 
 
 def _learned(interval: tuple[Array, Array, Array]) -> Estimates:
@@ -105,7 +125,8 @@ def _comparators(plan: Plan, who: Patients, draws: int, progress: Progress | Non
         matched = replace(who, model=with_error(who.model, matched_error(plan)))
         fit = map_fit(matched)
         found["MAP, residual error as in the data"] = map_estimates(matched, fit)
-    limit = posterior(matched, fit, draws, progress)
+    # a posterior from almost noise-free levels is thin and curved: its proposals are used less well
+    limit = posterior(matched, fit, draws if plan.noise != "none" else 5 * draws, progress)
     return found | {LIMIT: limit.mean, LEAST: limit.least}, limit.ess
 
 

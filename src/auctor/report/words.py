@@ -1,0 +1,159 @@
+"""The four interpretations in plain sentences: Expectedness, Suitability, Prediction, Remonitoring.
+
+The four questions are those of the Tucuxi interpretation pane (sotalya/tucuxi-gui); the wording and the rules are ours.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from auctor.analysis.result import Analysis, MethodResult
+from auctor.dosing.candidates import OptionKind
+from auctor.dosing.concordance import State
+from auctor.dosing.recommend import Action, Forecast
+from auctor.report.shown import Shown, exposure, frequency
+
+EXPECTED = (5.0, 95.0)  # percentiles of the a-priori prediction
+HALF_LIVES_TO_STEADY = 4.0  # 94 % of the new steady state: 1 - 2**-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpretation:
+    """One of the four texts: the question it answers and the answer."""
+
+    name: str
+    question: str
+    text: str
+
+
+def interpretations(analysis: Analysis) -> tuple[Interpretation, ...]:
+    """The four texts for one analysis, in the order in which a clinician asks."""
+    return (
+        Interpretation(
+            name="Expectedness", question="Are the levels what this patient's covariates let one expect?", text=_expected(analysis)
+        ),
+        Interpretation(name="Suitability", question="Does the current regimen reach the target?", text=_suitable(analysis)),
+        Interpretation(name="Prediction", question="What would another regimen do?", text=_predicted(analysis)),
+        Interpretation(name="Remonitoring", question="When is the next level useful?", text=_next_level(analysis)),
+    )
+
+
+def risk(forecast: Forecast) -> str:
+    """The three shares in natural frequencies."""
+    return f"{frequency(forecast.below)} below, {frequency(forecast.inside)} within and {frequency(forecast.above)} above the target"
+
+
+def terminal_half_life(method: MethodResult, analysis: Analysis) -> float | None:
+    """Half-life of the slowest disposition phase, h: ln 2 / lambda_z; None without parameters.
+
+    One compartment: lambda_z = CL / V. Two: the smaller root of x^2 - (k10 + k12 + k21) x + k10 k21 = 0 (Gibaldi & Perrier 1982,
+    eq. 2.14-2.16).
+    """
+    s, p = analysis.model.structure, method.params
+    if s.clearance not in p or s.central not in p:
+        return None
+    k10 = p[s.clearance] / p[s.central]
+    if s.disposition == "one_compartment" or s.distribution is None or s.peripheral is None:
+        return math.log(2) / k10
+    k12, k21 = p[s.distribution] / p[s.central], p[s.distribution] / p[s.peripheral]
+    total = k10 + k12 + k21
+    return math.log(2) / (0.5 * (total - math.sqrt(total**2 - 4 * k10 * k21)))
+
+
+def _expected(analysis: Analysis) -> str:
+    judged = [(k, row.percentile) for k, row in enumerate(analysis.samples, start=1) if row.percentile is not None]
+    if not judged:
+        return "There is no level to judge: everything here follows from the covariates and the published variability alone."
+    odd = [f"sample {k} at the {_ordinal(p)} percentile" for k, p in judged if not EXPECTED[0] <= p <= EXPECTED[1]]
+    low, high = EXPECTED
+    if not odd:
+        return f"All {len(judged)} level(s) lie within the {low:g}-{high:g} % range predicted before any level was used."
+    verb = "lie" if len(odd) > 1 else "lies"
+    return (
+        f"{len(odd)} of {len(judged)} level(s) {verb} outside the {low:g}-{high:g} % range predicted beforehand: {', '.join(odd)}. "
+        "Check times and doses before trusting the fit."
+    )
+
+
+def _suitable(analysis: Analysis) -> str:
+    method, shown = analysis.preferred, exposure(analysis.model, analysis.target.metric)
+    now = method.recommendation.current if method.recommendation else None
+    if now is None or now.exposure is None:
+        return "The current regimen is not known, so its exposure cannot be judged."
+    return f"{now.option.label}: {_exposed(now, analysis, shown)} ({method.title}). In natural frequencies: {risk(now)}."
+
+
+def _exposed(forecast: Forecast, analysis: Analysis, shown: Shown) -> str:
+    name = analysis.target.metric.name
+    return f"{name} {shown.text(forecast.median)} {shown.pretty} (90 % interval {shown.span(forecast.interval90)}) at steady state"
+
+
+def _predicted(analysis: Analysis) -> str:
+    method, shown = analysis.preferred, exposure(analysis.model, analysis.target.metric)
+    found = method.recommendation
+    if found is None or found.favoured is None:
+        return "No regimen is selected; the candidates are listed with their probabilities."
+    if found.action is Action.HOLD:
+        return "Every dose that could be given is more likely above the target than not: hold, measure again, restart lower."
+    best = found.best or found.favoured
+    lead = f"{method.title} selects {best.option.label}" if found.best else f"Favoured, but it needs confirmation: {best.option.label}"
+    return f"{lead}: {_exposed(best, analysis, shown)}; {risk(best)}. {_agreement(analysis, method)}".strip()
+
+
+def preselected(analysis: Analysis) -> Forecast | None:
+    """The regimen the report highlights: the preferred method's choice, and only where no other method contradicts it."""
+    found = analysis.preferred.recommendation
+    settled = analysis.concordance.state in (State.AGREE, State.ALONE)
+    return found.best if found is not None and settled else None
+
+
+def next_dose(analysis: Analysis) -> str:
+    """The one sentence at the top: the regimen preselected, or why there is none."""
+    found, best = analysis.preferred.recommendation, preselected(analysis)
+    if best is not None and found is not None and found.action is not None:
+        return f"{found.action.value}: {best.option.label}"
+    picks = "; ".join(f"{title}: {label}" for title, label in _picks(analysis).items())
+    if analysis.concordance.state in (State.AGREE, State.ALONE):
+        return "no regimen is selected: see the warnings and the candidates"
+    return f"no regimen is preselected, because the methods differ ({picks or 'none selects one'})"
+
+
+def _picks(analysis: Analysis) -> dict[str, str]:
+    informed = [m for m in analysis.methods if m.key != "a_priori" and m.recommendation is not None and m.recommendation.best is not None]
+    return {m.title: m.recommendation.best.option.label for m in informed if m.recommendation and m.recommendation.best}
+
+
+def _agreement(analysis: Analysis, method: MethodResult) -> str:
+    other = [f"{title}: {label}" for title, label in _picks(analysis).items() if title != method.title]
+    return f"Other methods select: {'; '.join(other)}." if other else ""
+
+
+def _next_level(analysis: Analysis) -> str:
+    method = analysis.preferred
+    half_life = terminal_half_life(method, analysis)
+    if half_life is None:
+        return "The method gives no half-life; measure again after the next change of dose, condition or comedication."
+    found = method.recommendation
+    best = found.best if found else None
+    wait = HALF_LIVES_TO_STEADY * half_life
+    basis = f"The slowest half-life is about {_span(half_life)} ({method.title})"
+    if best is None or best.option.kind is OptionKind.HOLD or best.option.every_h <= 0:
+        return f"{basis}; without a dose the concentration halves in each of them. Measure again before restarting."
+    return (
+        f"{basis}, so a changed regimen comes near its steady state after {_span(wait)}. The estimate does not need steady state: "
+        f"a level with exact times from {_span(half_life)} on already narrows it. "
+        "Measure earlier when the condition, an interacting drug or the route changes."
+    )
+
+
+def _span(hours: float) -> str:
+    """`36 h` up to three days, whole days beyond."""
+    return f"{hours:.0f} h" if hours <= 72 else f"{hours / 24:.0f} days"
+
+
+def _ordinal(percentile: float) -> str:
+    """`97th`, and one digit more where it matters: `99.6th`."""
+    shown = f"{percentile:.1f}" if percentile < 1 or percentile > 99 else f"{percentile:.0f}"
+    teens = shown.endswith(("11", "12", "13"))
+    return shown + ("th" if teens or "." in shown else {"1": "st", "2": "nd", "3": "rd"}.get(shown[-1], "th"))
