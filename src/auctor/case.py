@@ -60,7 +60,9 @@ class Regimen:
     def steady(cls, amount_mg: float, *, every_h: float, route: Route, duration_h: float = 0.0, horizon_h: float = 48.0) -> Regimen:
         """The same dose every `every_h` at steady state at time 0 and kept up until `horizon_h`."""
         more = max(0, round(horizon_h / every_h + 0.5))
-        dose = Dose(time_h=0.0, amount_mg=amount_mg, route=route, duration_h=duration_h, every_h=every_h, additional=more, steady_state=True)
+        dose = Dose(
+            time_h=0.0, amount_mg=amount_mg, route=route, duration_h=duration_h, every_h=every_h, additional=more, steady_state=True
+        )
         return cls(doses=(dose,))
 
     @property
@@ -157,7 +159,9 @@ class Metric:
         point = re.fullmatch(r"C(\d+(?:\.\d+)?)", text)
         if point:
             return cls(kind=MetricKind.CONC, start_h=float(point[1]), stop_h=float(point[1]))
-        raise CaseError(where="metric", what=f"{text!r} is not an exposure metric", remedy="write AUC0-24, Cavg0-24, Cmin0-12, Cmax0-12 or C0")
+        raise CaseError(
+            where="metric", what=f"{text!r} is not an exposure metric", remedy="write AUC0-24, Cavg0-24, Cmin0-12, Cmax0-12 or C0"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,12 @@ STRUCTURES = {
     "iv, one": ('kind = "none"', ONE, [], ""),
     "iv, two": ('kind = "none"', TWO, [], ""),
     "first order, one": ('kind = "first_order", rate = "KA"', ONE, ["KA"], ""),
-    "first order with lag and F, two": ('kind = "first_order", rate = "KA", lag = "LAG"', TWO, ["KA", "LAG", "F1"], 'bioavailability = "F1"'),
+    "first order with lag and F, two": (
+        'kind = "first_order", rate = "KA", lag = "LAG"',
+        TWO,
+        ["KA", "LAG", "F1"],
+        'bioavailability = "F1"',
+    ),
     "erlang, two": ('kind = "erlang", stages = 3, rate = "KA"', TWO, ["KA"], ""),
     "erlang with lag, two": ('kind = "erlang", stages = 3, rate = "KA", lag = "LAG"', TWO, ["KA", "LAG"], ""),
     "zero order, one": ('kind = "zero_order", duration = "D1"', ONE, ["D1"], ""),
@@ -152,7 +157,9 @@ def test_chain_kernel_against_fifty_digits(stages: int) -> None:
     rng = np.random.default_rng(stages)
     pairs = [(a, b) for a, b in 10 ** rng.uniform(-8, 3, (120, 2))]
     pairs += [(a, a * (1 + d)) for a in (1e-3, 0.7, 5.0, 80.0) for d in (0.0, 1e-13, 1e-6, -1e-4)]
-    pairs += [(b + d, b) for b in (0.0, 2.0, 30.0) for d in np.linspace(0, 12, 25)] + [(b, b + d) for b in (0.0, 2.0, 30.0) for d in np.linspace(0, 12, 25)]
+    pairs += [(b + d, b) for b in (0.0, 2.0, 30.0) for d in np.linspace(0, 12, 25)] + [
+        (b, b + d) for b in (0.0, 2.0, 30.0) for d in np.linspace(0, 12, 25)
+    ]
     alpha, beta = np.asarray(pairs).T
     got = np.asarray(mode_integrals(stages, jnp.asarray(alpha), jnp.asarray(beta)))
     with mpmath.workdps(50):
@@ -180,7 +187,8 @@ def test_chain_kernel_derivatives() -> None:
 def test_a_covariate_that_changes(tmp_path: Path) -> None:
     """LOCF for a case: one bolus, clearance doubling at 10 h, against the two exponentials written out."""
     text = TEXT.format(absorption='kind = "none"', disposition=ONE, more="", parameters="")
-    text += '[covariates]\nCRCL = { unit = "mL/min", reference = 60, label = "creatinine clearance" }\n[effects]\nCL = { expr = "CRCL / 60", source = "none" }\n'
+    text += '[covariates]\nCRCL = { unit = "mL/min", reference = 60, label = "creatinine clearance" }\n'
+    text += '[effects]\nCL = { expr = "CRCL / 60", source = "none" }\n'
     path = tmp_path / "renal.toml"
     path.write_text(text)
     model = read_model(path)

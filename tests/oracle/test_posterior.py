@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.stats import chisquare, norm
@@ -92,7 +90,7 @@ def test_without_samples_the_posterior_is_the_prior(one_eta: DrugModel) -> None:
 
 
 def test_ranks_of_the_truth_are_uniform() -> None:
-    """Simulation-based calibration of AUC0-12 and every eta: tacrolimus, C0/C1/C3, 300 patients from the prior. Talts 2018, arXiv 1804.06788."""
+    """Simulation-based calibration (Talts 2018, arXiv 1804.06788) of AUC0-12 and every eta: tacrolimus, C0/C1/C3, 300 patients."""
     model = read_model("tacrolimus_woillard2011")
     rng = np.random.default_rng(2026)
     regimen = Regimen.steady(3, every_h=12, route=Route.ORAL)

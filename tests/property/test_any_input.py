@@ -6,6 +6,7 @@ import json
 import math
 import tempfile
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,15 @@ from auctor.data.casefile import read_case
 from auctor.data.subject import read_subject
 from auctor.errors import AuctorError
 from auctor.models.reader import read_model
-from spec.bad_inputs import IV, ORAL, TABLE
+from spec.bad_inputs import GOOD, IV, ORAL, TABLE
 
-MODELS = {"oral": read_model("tacrolimus_woillard2011"), "iv": read_model("vancomycin_goti2018"), "table": read_model("phenobarbital_grasela1985")}
+MODELS = {kind: read_model(name) for kind, (_, _, name) in GOOD.items()}
 DOCUMENTS: dict[str, dict[str, Any]] = {"oral": tomllib.loads(ORAL), "iv": tomllib.loads(IV)}
 NUMBERS = st.one_of(st.integers(-(10**20), 10**20), st.floats(allow_nan=False), st.sampled_from([0, -1, 1e300, -1e300, 5e-324, 24, 0.5]))
 WORDS = st.one_of(
     st.text(max_size=8),
     st.builds("{} {}".format, NUMBERS, st.sampled_from(["mg", "h", "ng/mL", "%", "kg", "mL/min", "d", "", "umol/L", "mol", "1"])),
-    st.sampled_from(["oral", "iv", "2026-03-28T08:00+01:00", "0001-01-01T00:00", "9999-12-31T23:59+00:00", "2026-03-29T02:30", "serum", "<2 ng/mL"]),
+    st.sampled_from(["oral", "iv", "2026-03-28T08:00+01:00", "0001-01-01T00:00", "9999-12-31T23:59+00:00", "serum", "<2 ng/mL"]),
 )
 VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), NUMBERS, WORDS),
@@ -56,7 +57,7 @@ def _numbers(case: Case) -> list[float]:
 def _holds(case: Case) -> bool:
     """What every case promises: finite numbers, doses above zero in time order from 0, nothing before the first."""
     doses = case.history.doses
-    ordered = all(a.time_h <= b.time_h for a, b in zip(doses, doses[1:], strict=False))
+    ordered = all(a.time_h <= b.time_h for a, b in pairwise(doses))
     return ordered and doses[0].time_h == 0 and all(math.isfinite(x) for x in _numbers(case)) and all(d.amount_mg > 0 for d in doses)
 
 

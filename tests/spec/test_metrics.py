@@ -13,7 +13,7 @@ from rich.console import Console
 from auctor.errors import PlanError
 from auctor.learn.scores import MEASURES, accuracy, resamples, score
 from auctor.learn.store import PLANS, open_plan
-from auctor.population.plan import read_plan
+from auctor.population.plan import Plan, read_plan
 from auctor.population.virtual import Profiles, simulate
 from auctor.validate.comparators import a_priori, map_estimates, map_fit, patients, posterior, with_error
 from auctor.validate.exposure_study import COLUMNS, LEARNED, LEAST, LIMIT, Study, exposure_study, matched_error
@@ -54,32 +54,42 @@ def test_the_interval_of_a_ratio_is_paired() -> None:
     assert (found.low, found.high) == pytest.approx((1.05, 1.05)), "proportional errors: no doubt about the ratio"
 
 
+def small() -> Plan:
+    """Phenobarbital in small: one compartment, so that MAP compiles in seconds."""
+    text = (PLANS / "phenobarbital_cavg.toml").read_text()
+    sizes = {"profiles = 5000": "profiles = 800", "train = 3000": "train = 600", "calibration = 1000": "calibration = 100", "test = 1000": "test = 100"}
+    for old, new in (sizes | {"configurations = 8": "configurations = 1", "rounds = [500]": "rounds = [60]", "[1, 2, 3]": "[3]"}).items():
+        assert old in text
+        text = text.replace(old, new)
+    return read_plan("small.toml", text=text)
+
+
 @pytest.fixture(scope="module")
 def profiles() -> Profiles:
-    return simulate(open_plan("tacrolimus_quick"))
+    return simulate(small())
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUCTOR_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return exposure_study("tacrolimus_quick", at_most=80, draws=200)
+        return exposure_study(small(), at_most=64, draws=200)
 
 
 def test_the_order_of_the_methods_is_the_one_theory_gives(study: Study) -> None:
     errors = {method: scores["rRMSE"].value for method, scores in study.rows.items()}
     assert set(errors) == {"covariates only", "MAP, published residual error", LIMIT, LEAST, LEARNED}
-    assert errors["covariates only"] > 1.8 * errors[LEARNED]
+    assert errors["covariates only"] > errors[LIMIT]
     assert errors[LEAST] < 1.1 * errors[LIMIT]
     assert study.ratio.low < study.ratio.value < study.ratio.high
-    # 300 training patients are far from the 5,250 of the shipped plan, whose ratio is judged against 1.10
-    assert 0.85 < study.ratio.value < 1.6
+    # 600 training patients are far from the thousands of a shipped plan, whose ratio is judged against 1.10
+    assert 0.85 < study.ratio.value < 1.4
 
 
 def test_intervals_of_the_generating_model_cover(study: Study) -> None:
     for method in ("covariates only", LIMIT):
-        # 80 patients: a true 90 % falls below 77 % once in ten thousand times
-        assert 0.77 < study.rows[method]["coverage"].value <= 1.0
+        # 64 patients: a true 90 % falls below 76 % once in ten thousand times
+        assert 0.76 < study.rows[method]["coverage"].value <= 1.0
     assert study.ess_p05 > 20
 
 
@@ -87,7 +97,7 @@ def test_the_study_prints_and_serialises(study: Study) -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(study.table())
     text = console.export_text()
-    assert LEARNED in text and "posterior mean" in text and "80 held-out" in text
+    assert LEARNED in text and "posterior mean" in text and "64 held-out" in text
     found = json.loads(json.dumps(study.as_dict(), allow_nan=False))
     assert set(found["methods"][LEARNED]) == set(COLUMNS)
 
@@ -97,19 +107,20 @@ def test_the_posterior_agrees_with_the_estimator_of_single_patients(profiles: Pr
     from auctor.pk.exposure import exposures
 
     rows = np.arange(3)
-    who = patients(profiles, rows)
+    who = patients(profiles, np.arange(64))
     found = posterior(who, map_fit(who), draws=2000)
     for i in rows:
         case = profiles.case(int(i))
         assert case.current is not None
         single = posterior_estimate(profiles.plan.model, case)
         area = exposures(profiles.plan.model, case.current, profiles.plan.metric, case.covariates, single.etas)
-        assert found.mean.point[i] * profiles.dose_mg[i] == pytest.approx(area.mean(), rel=0.03)
+        rate = profiles.dose_mg[i] / profiles.every_h[i]
+        assert found.mean.point[i] * rate == pytest.approx(area.mean(), rel=0.02)
         assert found.least.point[i] < found.mean.point[i]
 
 
 def test_a_smaller_residual_error_narrows_map(profiles: Profiles) -> None:
-    who = patients(profiles, np.arange(20))
+    who = patients(profiles, np.arange(64))
     plan = replace(profiles.plan, noise="assay")
     sharp = replace(who, model=with_error(who.model, matched_error(plan)))
     assert sharp.model != who.model, "code compiled for one is not used for the other"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.predictors import ALL
 
 from auctor.case import Case, Covariates, Metric, Regimen, Route, Sample
 from auctor.errors import OutOfDomain
 from auctor.models.model import DrugModel
 from auctor.models.reader import read_model
 from auctor.predictor import Predictor
+from predictors import ALL
 
 AUC = Metric.parse("AUC0-12")
 NOW = Regimen.steady(3.0, every_h=12, route=Route.ORAL)
@@ -27,7 +27,14 @@ def model() -> DrugModel:
 def case() -> Case:
     """A kidney-transplant patient at steady state with C0, C1 and C3."""
     samples = tuple(Sample(time_h=t, value=v / 1000) for t, v in ((0.0, 6.8), (1.0, 18.5), (3.0, 14.2)))
-    return Case(label="t", drug="tacrolimus", history=NOW, samples=samples, covariates=Covariates.constant({"HCT": 32.3, "CYP3A5": 0, "FORM": 1}), current=NOW)
+    return Case(
+        label="t",
+        drug="tacrolimus",
+        history=NOW,
+        samples=samples,
+        covariates=Covariates.constant({"HCT": 32.3, "CYP3A5": 0, "FORM": 1}),
+        current=NOW,
+    )
 
 
 @pytest.fixture(scope="module", params=sorted(ALL))

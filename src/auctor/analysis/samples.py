@@ -75,11 +75,11 @@ def _row(case: Case, sample: Sample, residual: Residual, draws: Array, pred: flo
 
 def _deviate(residual: Residual, value: float, f: Array) -> Array:
     """(y - f) / sd(f), on the log scale for a log error."""
-    sd: Array = np.sqrt(np.asarray(variance(residual, f), dtype=np.float64))
+    sd = np.sqrt(np.asarray(variance(residual, f), dtype=np.float64))
     if residual.kind == "log":
         tiny = np.finfo(np.float64).tiny
-        return (np.log(max(value, tiny)) - np.log(np.maximum(f, tiny))) / sd
-    return (value - f) / sd
+        return np.asarray(np.log(max(value, tiny)) - np.log(np.maximum(f, tiny)), dtype=np.float64) / sd
+    return np.asarray(value - f, dtype=np.float64) / sd
 
 
 def _percentile(residual: Residual, value: float, draws: Array) -> float:

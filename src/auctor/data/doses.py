@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from auctor.case import Covariates, Dose, Regimen, Route
 from auctor.data.clock import Clock, maybe_moment, moment
-from auctor.data.limits import MAX_DOSE_MG, MAX_HISTORY_H, MAX_INFUSION_H, MAX_INTERVAL_H
+from auctor.data.limits import MAX_ADDITIONAL, MAX_DOSE_MG, MAX_HISTORY_H, MAX_INFUSION_H, MAX_INTERVAL_H
 from auctor.data.measure import measure
 from auctor.errors import CaseError, Notice
 from auctor.models.model import Dosing, DrugModel
@@ -146,8 +146,10 @@ def _additional(entry: DoseEntry, where: str, every: float, until: float | None)
     if entry.additional is not None and until is not None:
         raise CaseError(where=f"{where}.additional", what="additional and until together", remedy="keep one of them")
     more = entry.additional or (math.floor((until + _SLACK_H) / every) if until is not None else 0)
-    if more * every > MAX_HISTORY_H:
-        raise CaseError(where=f"{where}.additional", what="a series of more than 20 years", remedy="check the dates and additional")
+    if more > MAX_ADDITIONAL or more * every > MAX_HISTORY_H:
+        raise CaseError(
+            where=f"{where}.additional", what="a series of more than 20 years or 10000 doses", remedy="check the dates and additional"
+        )
     return more
 
 

@@ -113,5 +113,6 @@ ANY_CONCENTRATION = Limit(unit="mg/L", low=0, high=20_000, usual=(0, 5_000), rea
 # One dose of any drug, mg: 100 g is beyond the largest single doses given (some 20-50 g, e.g. high-dose methotrexate).
 MAX_DOSE_MG = 100_000.0
 MAX_HISTORY_H = 24.0 * 366 * 20  # 20 years: a longer one is a slip in a date
+MAX_ADDITIONAL = 10_000  # doses of one series: more is a slip in the interval or the end
 MAX_INTERVAL_H = 24.0 * 366  # a year
 MAX_INFUSION_H = 24.0 * 30

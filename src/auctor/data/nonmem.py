@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auctor.data.limits import MAX_ADDITIONAL
 from auctor.data.sheet import Array, Sheet, read_sheet
 from auctor.errors import Notice, TableError
 from auctor.models.model import Covariate, DrugModel
@@ -176,6 +177,7 @@ _RULES = (
     _Rule("II", lambda c: c["ii"] < 0, "negative interval", _NO_INTERVAL),
     _Rule("II", lambda c: (c["addl"] > 0) & _timeless(c), "no interval although ADDL is above 0", _NO_INTERVAL),
     _Rule("II", lambda c: _dosed(c) & (c["ss"] > 0) & (c["amt"] > 0) & _timeless(c), "no interval at steady state", _NO_INTERVAL),
+    _Rule("ADDL", lambda c: c["addl"] > MAX_ADDITIONAL, f"more than {MAX_ADDITIONAL} doses", "check ADDL and II"),
     _Rule("LLOQ", lambda c: c["lloq"] < 0, "negative limit", "give the assay's limit as a positive number"),
 )
 _NEGATIVE_DV = _Rule("DV", lambda c: (c["dv"] < 0) & (c["mdv"] == 0), "negative concentration", "give DV as measured, or BLQ 1 with LLOQ")

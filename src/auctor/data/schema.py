@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from auctor.data.limits import MAX_ADDITIONAL
+
 Clock = Annotated[
     datetime | str | date,
     Field(description="ISO 8601 date and time, with an offset (2026-03-01T08:00:00+01:00) or in the case's time_zone"),
@@ -49,7 +51,7 @@ class DoseEntry(Entry):
     stop_h: Hours | None = None
     bolus: bool = Field(False, description="true for an intravenous dose that was pushed: an infusion's length is never assumed")
     every: Quantity | None = Field(None, description="interval of a series, '12 h'")
-    additional: int | None = Field(None, ge=0, le=10_000, description="doses that follow the first one")
+    additional: int | None = Field(None, ge=0, le=MAX_ADDITIONAL, description="doses that follow the first one")
     until_at: Clock | None = None
     until_h: Hours | None = None
     steady_state: bool = Field(False, description="the same dose every `every` was given long enough before this one")

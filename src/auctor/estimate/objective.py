@@ -35,14 +35,15 @@ def sample_terms(residual: Residual, f: Any, seen: Observations, xp: ModuleType 
     v = variance(residual, f, xp)
     misfit = deviation(residual, f, seen.value, xp)
     terms = xp.log(v) + misfit**2 / v
-    if np.ndim(seen.censored) and _any_censored(seen):
+    if _maybe_censored(seen.censored):
         z = (seen.limit - f) / xp.sqrt(v)
         terms = xp.where(seen.censored, -2.0 * _log_normal_cdf(z, xp), terms)
     return seen.weight * terms
 
 
-def _any_censored(seen: Observations) -> bool:
-    return not isinstance(seen.censored, np.ndarray) or bool(seen.censored.any())
+def _maybe_censored(censored: Any) -> bool:
+    """False only for a NumPy mask without a censored sample: a traced one is not known yet."""
+    return bool(censored.any()) if isinstance(censored, np.ndarray) else True
 
 
 def _log_normal_cdf(z: Any, xp: ModuleType) -> Any:

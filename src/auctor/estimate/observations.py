@@ -42,10 +42,18 @@ def of_records(model: DrugModel, records: Records) -> Observations:
     """A table's observation rows, converted from the model's concentration unit; other rows weigh nothing."""
     seen = records.observed
     return Observations(
-        np.where(seen, records.dv, 0.0) / model.scale, seen.astype(np.float64), seen & records.blq, np.where(seen, records.lloq, 0.0) / model.scale
+        np.where(seen, records.dv, 0.0) / model.scale,
+        seen.astype(np.float64),
+        seen & records.blq,
+        np.where(seen, records.lloq, 0.0) / model.scale,
     )
 
 
 def stack_observations(many: Sequence[Observations], width: int) -> Observations:
     """Observations of several subjects padded to `width` with unused entries and stacked."""
     return Observations(*(np.stack([np.pad(values, (0, width - len(values))) for values in column]) for column in zip(*many, strict=True)))
+
+
+def select(seen: Observations, part: NDArray[np.int64] | int) -> Observations:
+    """The observations of some subjects of a stack (or of one)."""
+    return Observations(seen.value[part], seen.weight[part], seen.censored[part], seen.limit[part])

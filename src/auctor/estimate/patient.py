@@ -112,7 +112,15 @@ def map_estimate(model: DrugModel, case: Case, *, found: MapFit | None = None) -
     found = found or fit(model, case)
     best = found.modes[0][0]
     return Estimate(
-        name="MAP", model=model, case=case, etas=best.eta[None], eta_point=best.eta, notices=_search_notices(found), sd=found.sd[0], ofv=best.ofv, modes=found.modes[0]
+        name="MAP",
+        model=model,
+        case=case,
+        etas=best.eta[None],
+        eta_point=best.eta,
+        notices=_search_notices(found),
+        sd=found.sd[0],
+        ofv=best.ofv,
+        modes=found.modes[0],
     )
 
 
@@ -122,7 +130,15 @@ def laplace_estimate(model: DrugModel, case: Case, n_draws: int = 2000, seed: in
     best = found.modes[0][0]
     spread = np.random.default_rng(seed).standard_normal((n_draws, len(best.eta))) @ np.linalg.cholesky(best.covariance).T
     return Estimate(
-        name="MAP", model=model, case=case, etas=best.eta + spread, eta_point=best.eta, notices=_search_notices(found), sd=found.sd[0], ofv=best.ofv, modes=found.modes[0]
+        name="MAP",
+        model=model,
+        case=case,
+        etas=best.eta + spread,
+        eta_point=best.eta,
+        notices=_search_notices(found),
+        sd=found.sd[0],
+        ofv=best.ofv,
+        modes=found.modes[0],
     )
 
 
@@ -133,11 +149,28 @@ def posterior_estimate(model: DrugModel, case: Case, n_draws: int = 2000, seed: 
     mean = drawn.etas.mean(axis=0)
     notices = _search_notices(found)
     if drawn.ess < LOW_ESS:
-        notices += (Notice(code="low-ess", where="posterior", what=f"effective sample size {drawn.ess:.0f} is low", remedy="read the posterior interval with care; ask for more draws"),)
+        notices += (
+            Notice(
+                code="low-ess",
+                where="posterior",
+                what=f"effective sample size {drawn.ess:.0f} is low",
+                remedy="read the posterior interval with care; ask for more draws",
+            ),
+        )
     return Estimate(
-        name="Posterior", model=model, case=case, etas=drawn.etas, eta_point=mean, notices=notices, sd=drawn.etas.std(axis=0), ofv=found.modes[0][0].ofv,
-        ess=drawn.ess, log_marginal=drawn.log_marginal - 0.5 * float(np.linalg.slogdet(model.omega)[1]), modes=found.modes[0], mean_is_point=True,
-    )  # fmt: skip
+        name="Posterior",
+        model=model,
+        case=case,
+        etas=drawn.etas,
+        eta_point=mean,
+        notices=notices,
+        sd=drawn.etas.std(axis=0),
+        ofv=found.modes[0][0].ofv,
+        ess=drawn.ess,
+        log_marginal=drawn.log_marginal - 0.5 * float(np.linalg.slogdet(model.omega)[1]),
+        modes=found.modes[0],
+        mean_is_point=True,
+    )
 
 
 def case_ofv(model: DrugModel, case: Case, etas: Array) -> Array:
@@ -154,8 +187,22 @@ def penalty(model: DrugModel, etas: Array) -> Array:
 def _search_notices(found: MapFit) -> tuple[Notice, ...]:
     notices: tuple[Notice, ...] = ()
     if not found.converged[0]:
-        notices += (Notice(code="not-converged", where="MAP", what="the search did not reach its gradient tolerance", remedy="check doses, samples and units", blocks_signing=True),)
+        notices += (
+            Notice(
+                code="not-converged",
+                where="MAP",
+                what="the search did not reach its gradient tolerance",
+                remedy="check doses, samples and units",
+                blocks_signing=True,
+            ),
+        )
     if len(found.modes[0]) > 1:
-        notices += (Notice(code="several-modes", where="MAP", what=f"the samples fit {len(found.modes[0])} different parameter sets", remedy="read the posterior, which weighs them all"),)
+        notices += (
+            Notice(
+                code="several-modes",
+                where="MAP",
+                what=f"the samples fit {len(found.modes[0])} different parameter sets",
+                remedy="read the posterior, which weighs them all",
+            ),
+        )
     return notices
-

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from auctor.errors import EstimationError, TableError
 from auctor.estimate.map import MapFit, Mode, map_batch
 from auctor.estimate.objective import deviation, sample_terms, variance
-from auctor.estimate.observations import Observations, of_records, stack_observations
+from auctor.estimate.observations import Observations, of_records, select, stack_observations
 from auctor.estimate.patient import penalty
 from auctor.estimate.sir import importance_resample
 from auctor.models.model import DrugModel
@@ -73,9 +73,15 @@ class TableEstimate:
 
 
 def estimate_table(
-    model: DrugModel, records: Sequence[Records], *, method: str = "map", n_draws: int = 2000, seed: int = 0, progress: Callable[[int, int], None] | None = None
+    model: DrugModel,
+    records: Sequence[Records],
+    *,
+    method: str = "map",
+    n_draws: int = 2000,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> TableEstimate:
-    """Estimate every subject by `map` (mode, SD from the Hessian), `laplace` (the same, with the marginal) or `sir` (posterior mean and SD).
+    """Estimate every subject by `map` (mode, SD from the Hessian), `laplace` (the same) or `sir` (posterior mean and SD).
 
     Raises TableError for a table the model cannot read, EstimationError for an unknown method.
     """
@@ -93,7 +99,9 @@ def estimate_table(
         report(i + 1, len(records))
     etas = np.stack([s[0] for s in summaries])
     rows = _rows(model, records, batch, seen, etas)
-    return TableEstimate(model=model, method=method, subjects=tuple(_subject(model, r, found, i, summaries[i], rows[i]) for i, r in enumerate(records)))
+    return TableEstimate(
+        model=model, method=method, subjects=tuple(_subject(model, r, found, i, summaries[i], rows[i]) for i, r in enumerate(records))
+    )
 
 
 def _summary(
@@ -103,7 +111,7 @@ def _summary(
     if method != "sir":
         return modes[0].eta, np.sqrt(np.diag(modes[0].covariance)), None
     arrays = {name: values[i] for name, values in batch.arrays.items()}
-    own = Observations(*(values[i] for values in seen))
+    own = select(seen, i)
 
     def ofv(etas: Array) -> Array:
         f = np.asarray(compiled_draws(model)(arrays, etas).concentration)
@@ -117,8 +125,14 @@ def _rows(model: DrugModel, records: Sequence[Records], batch: Batch, seen: Obse
     zero = np.zeros_like(etas)
     pred, ipred = concentrations(model, batch, zero), concentrations(model, batch, etas)
     step = 1e-4
-    slopes = np.stack([(concentrations(model, batch, zero + d) - concentrations(model, batch, zero - d)) / (2 * step) for d in step * np.eye(etas.shape[1])], axis=-1)
-    return [_subject_rows(model, r, Observations(*(v[i] for v in seen)), pred[i], ipred[i], slopes[i]) for i, r in enumerate(records)]
+    slopes = np.stack(
+        [
+            (concentrations(model, batch, zero + d) - concentrations(model, batch, zero - d)) / (2 * step)
+            for d in step * np.eye(etas.shape[1])
+        ],
+        axis=-1,
+    )
+    return [_subject_rows(model, r, select(seen, i), pred[i], ipred[i], slopes[i]) for i, r in enumerate(records)]
 
 
 def _subject_rows(model: DrugModel, records: Records, seen: Observations, pred: Array, ipred: Array, slope: Array) -> tuple[Row, ...]:
@@ -131,11 +145,18 @@ def _subject_rows(model: DrugModel, records: Records, seen: Observations, pred: 
     scale = model.scale
     return tuple(
         Row(
-            id=records.id, time_h=float(records.time_h[k]), cmt=int(records.cmt[k]), dv=float(records.dv[k]), pred=float(f0[j] * scale),
-            ipred=float(f[j] * scale), res=float(records.dv[k] - f0[j] * scale), wres=float(wres[j]), iwres=float(iwres[j]),
+            id=records.id,
+            time_h=float(records.time_h[k]),
+            cmt=int(records.cmt[k]),
+            dv=float(records.dv[k]),
+            pred=float(f0[j] * scale),
+            ipred=float(f[j] * scale),
+            res=float(records.dv[k] - f0[j] * scale),
+            wres=float(wres[j]),
+            iwres=float(iwres[j]),
         )
         for j, k in enumerate(at)
-    )  # fmt: skip
+    )
 
 
 def _fo_residuals(model: DrugModel, misfit: Array, f0: Array, slope: Array) -> Array:
@@ -147,13 +168,23 @@ def _fo_residuals(model: DrugModel, misfit: Array, f0: Array, slope: Array) -> A
     return np.asarray((vectors / np.sqrt(values)) @ vectors.T @ misfit)
 
 
-def _subject(model: DrugModel, records: Records, found: MapFit, i: int, summary: tuple[Array, Array, float | None], rows: tuple[Row, ...]) -> Subject:
+def _subject(
+    model: DrugModel, records: Records, found: MapFit, i: int, summary: tuple[Array, Array, float | None], rows: tuple[Row, ...]
+) -> Subject:
     eta, sd, ess = summary
     best = found.modes[i][0]
     last = {name: float(values[-1]) for name, values in records.covariates.items()}
     parameters = {name: float(value) for name, value in model.individual(last, eta).items()}
     return Subject(
-        id=records.id, eta=eta, sd=sd, ofv=best.ofv, objective=-2.0 * best.log_mass, parameters=parameters, converged=bool(found.converged[i]),
-        n_modes=len(found.modes[i]), n_observations=int(records.observed.sum()), ess=ess, rows=rows,
-    )  # fmt: skip
-
+        id=records.id,
+        eta=eta,
+        sd=sd,
+        ofv=best.ofv,
+        objective=-2.0 * best.log_mass,
+        parameters=parameters,
+        converged=bool(found.converged[i]),
+        n_modes=len(found.modes[i]),
+        n_observations=int(records.observed.sum()),
+        ess=ess,
+        rows=rows,
+    )

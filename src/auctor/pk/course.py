@@ -49,7 +49,16 @@ def course(model: DrugModel, timeline: Mapping[str, Traced], eta: Traced) -> Rea
     s = model.structure
     lag = params[s.lag][row] if s.lag else None
     steady = _steady_states(s.stages, events, rates, lag, rank[timeline["steady"]])
-    steps = _Step(events["time"], events["kind"], events["amount"], events["to_chain"], steady, rates, params[s.clearance][row], params[s.central][row])
+    steps = _Step(
+        events["time"],
+        events["kind"],
+        events["amount"],
+        events["to_chain"],
+        steady,
+        rates,
+        params[s.clearance][row],
+        params[s.central][row],
+    )
     start = (empty(s.stages, rates.body.rate.shape[-1]), jnp.zeros(()), events["time"][0], jnp.zeros(()))
     _, reading = jax.lax.scan(_step, start, steps)
     wanted = rank[timeline["wanted"]]
@@ -100,23 +109,35 @@ def _steady_states(stages: int, events: Mapping[str, Traced], rates: Rates, lag:
     """The state each event would take over, (E, ...); only the few steady-state events `at` (S,) are computed."""
     compartments = rates.body.rate.shape[-1]
     if at.shape[0] == 0:
-        return jax.tree.map(lambda blank: jnp.broadcast_to(blank, (events["time"].shape[0], *blank.shape)), empty(stages, compartments))
+        n = events["time"].shape[0]
+        return State(jnp.zeros((n, stages)), jnp.zeros((n, compartments)))
     amount, every, duration, to_chain = (events[name][at] for name in ("amount", "every", "duration", "to_chain"))
     own = jax.tree.map(lambda values: values[at], rates)
-    states = jax.vmap(partial(_steady_state, stages))(own, amount, to_chain, jnp.where(every > 0, every, 1.0), duration, None if lag is None else lag[at])
-    return jax.tree.map(lambda values: values[events["steady_slot"]], states)
+    given = _Given(amount, to_chain, jnp.where(every > 0, every, 1.0), duration, None if lag is None else lag[at])
+    states = jax.vmap(partial(_steady_state, stages))(own, given)
+    slot = events["steady_slot"]
+    return State(states.chain[slot], states.body[slot])
 
 
-def _steady_state(stages: int, rates: Rates, amount: Traced, to_chain: Traced, every: Traced, duration: Traced, lag: Traced | None) -> State:
+class _Given(NamedTuple):
+    amount: Traced
+    to_chain: Traced
+    every: Traced
+    duration: Traced
+    lag: Traced | None
+
+
+def _steady_state(stages: int, rates: Rates, dose: _Given) -> State:
     """Steady state at a dose time, before the dose: the last one arrived `every` - lag hours ago."""
-    if lag is None:
-        bolus = steady_before_bolus(rates, stages=stages, amount=amount, to_chain=to_chain, every=every)
+    if dose.lag is None:
+        bolus = steady_before_bolus(rates, stages=stages, amount=dose.amount, to_chain=dose.to_chain, every=dose.every)
     else:
-        given = steady_after_bolus(rates, stages=stages, amount=amount, to_chain=to_chain, every=every)
-        bolus = advance(given, rates, every - jnp.mod(lag, every), jnp.zeros(()))
-    length = jnp.where(duration > 0, duration, 1.0)
-    infusion = steady_before_infusion(rates, stages=stages, rate=amount / length, duration=length, every=every)
-    return jax.tree.map(lambda a, b: jnp.where(duration > 0, a, b), infusion, bolus)
+        arrived = steady_after_bolus(rates, stages=stages, amount=dose.amount, to_chain=dose.to_chain, every=dose.every)
+        bolus = advance(arrived, rates, dose.every - jnp.mod(dose.lag, dose.every), jnp.zeros(()))
+    length = jnp.where(dose.duration > 0, dose.duration, 1.0)
+    infusion = steady_before_infusion(rates, stages=stages, rate=dose.amount / length, duration=length, every=dose.every)
+    infused = dose.duration > 0
+    return State(jnp.where(infused, infusion.chain, bolus.chain), jnp.where(infused, infusion.body, bolus.body))
 
 
 def _step(carry: tuple[State, Traced, Traced, Traced], step: _Step) -> tuple[tuple[State, Traced, Traced, Traced], Reading]:
@@ -169,7 +190,9 @@ def _repeat_to(values: NDArray[Any], size: int) -> NDArray[Any]:
     return np.concatenate([values, np.repeat(values[-1:], size - len(values), axis=0)]) if len(values) < size else values
 
 
-def steady_profile(model: DrugModel, params: Mapping[str, Any], dose_mg: Any, every_h: Any, times_h: Any, *, duration_h: Any = 0.0) -> Array:
+def steady_profile(
+    model: DrugModel, params: Mapping[str, Any], dose_mg: Any, every_h: Any, times_h: Any, *, duration_h: Any = 0.0
+) -> Array:
     """Steady-state concentrations (n, k) mg/L at `times_h` (n, k) h after a dose, given every `every_h` for ever.
 
     `params` name -> (n,); `dose_mg`, `every_h`, `duration_h` (n,) or scalars. At a dose time the trough is returned.

@@ -20,7 +20,6 @@ import jax.numpy as jnp
 from auctor.cache import cache_dir
 
 
-
 def _processor() -> str:
     """A name for this processor's instruction set: compiled code must never be read back on another one."""
     try:
@@ -31,10 +30,10 @@ def _processor() -> str:
     return hashlib.sha256(f"{platform.machine()} {features}".encode()).hexdigest()[:12]
 
 
-jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_compilation_cache_dir", str(cache_dir("jax") / _processor()))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+jax.config.update("jax_compilation_cache_dir", str(cache_dir("jax") / _processor()))  # type: ignore[no-untyped-call]
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # type: ignore[no-untyped-call]
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)  # type: ignore[no-untyped-call]
 
 __all__ = ["bucket", "jax", "jnp"]
 

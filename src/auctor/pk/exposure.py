@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auctor.case import Covariates, Metric, MetricKind, Regimen
 from auctor.models.model import DrugModel
-from auctor.pk.course import Reading, compiled_draws
+from auctor.pk.course import compiled_draws
 from auctor.pk.engine import bucket
 from auctor.pk.timeline import build, stack
 
@@ -35,9 +35,9 @@ def exposures(model: DrugModel, regimen: Regimen, metric: Metric, covariates: Co
         window = np.asarray([metric.start_h, metric.stop_h])
         auc = np.asarray(_readings(model, regimen, window, covariates, eta_draws).auc)
         total = auc[:, 1] - auc[:, 0]
-        return total if metric.kind is MetricKind.AUC else total / (metric.stop_h - metric.start_h)
+        return np.asarray(total if metric.kind is MetricKind.AUC else total / (metric.stop_h - metric.start_h))
     values = curves(model, regimen, _reading_times(regimen, metric), covariates, eta_draws)
-    return values.max(axis=1) if metric.kind is MetricKind.CMAX else values.min(axis=1)
+    return np.asarray(values.max(axis=1) if metric.kind is MetricKind.CMAX else values.min(axis=1))
 
 
 def _reading_times(regimen: Regimen, metric: Metric) -> Array:
@@ -48,14 +48,19 @@ def _reading_times(regimen: Regimen, metric: Metric) -> Array:
     return np.unique(np.concatenate([np.linspace(metric.start_h, metric.stop_h, GRID_POINTS + 1), inside]))
 
 
-def _readings(model: DrugModel, regimen: Regimen, times_h: Array, covariates: Covariates, eta_draws: Array) -> Reading:
+class _Read(NamedTuple):
+    concentration: Array
+    auc: Array
+
+
+def _readings(model: DrugModel, regimen: Regimen, times_h: Array, covariates: Covariates, eta_draws: Array) -> _Read:
     batch = stack([build(model, regimen, covariates, times_h)])
     one = {name: values[0] for name, values in batch.arrays.items()}
     draws = np.asarray(eta_draws, dtype=np.float64).reshape(-1, len(model.eta_names))
     size = bucket(len(draws), 1)
     padded = np.concatenate([draws, np.zeros((size - len(draws), draws.shape[1]))])
     reading = compiled_draws(model)(one, padded)
-    return Reading(*(np.asarray(values)[: len(draws), : len(times_h)] for values in reading))
+    return _Read(*(np.asarray(values)[: len(draws), : len(times_h)] for values in reading))
 
 
 def steady_auc(model: DrugModel, params: Mapping[str, Any], dose_mg: Any) -> Array:

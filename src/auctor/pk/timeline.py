@@ -106,7 +106,11 @@ def _dose_events(model: DrugModel, dose: Dose, last: float) -> list[Event]:
     absorbed = dose.route is Route.ORAL or model.structure.absorption == "none"
     events: list[Event] = []
     if dose.steady_state:
-        events.append(_steady_event(model, Event(dose.time_h, -1.0, STEADY, dose.amount_mg, to_chain, absorbed, every=dose.every_h, duration=dose.duration_h)))
+        events.append(
+            _steady_event(
+                model, Event(dose.time_h, -1.0, STEADY, dose.amount_mg, to_chain, absorbed, every=dose.every_h, duration=dose.duration_h)
+            )
+        )
     for k in range(dose.additional + 1):
         start = dose.time_h + k * dose.every_h
         if start <= last:
@@ -117,18 +121,32 @@ def _dose_events(model: DrugModel, dose: Dose, last: float) -> list[Event]:
 def _check_route(model: DrugModel, dose: Dose) -> None:
     oral = model.structure.absorption != "none"
     if dose.route is Route.ORAL and not oral:
-        raise CaseError(where="doses.route", what=f"{model.name} has no absorption: it cannot take an oral dose", remedy="use a model with absorption, or correct the route")
+        raise CaseError(
+            where="doses.route",
+            what=f"{model.name} has no absorption: it cannot take an oral dose",
+            remedy="use a model with absorption, or correct the route",
+        )
     if dose.route is Route.IV and oral and model.structure.bioavailability is None:
-        raise CaseError(where="doses.route", what=f"{model.name} describes swallowed doses only (its clearance is CL/F)", remedy="use a model fitted to intravenous doses, or correct the route")
+        raise CaseError(
+            where="doses.route",
+            what=f"{model.name} describes swallowed doses only (its clearance is CL/F)",
+            remedy="use a model fitted to intravenous doses, or correct the route",
+        )
 
 
 def _steady_event(model: DrugModel, event: Event) -> Event:
     if event.every <= 0:
         raise TableError(where="II", what="a steady-state dose needs its interval", remedy="give the dosing interval in hours")
     if event.duration > event.every:
-        raise TableError(where="II", what="a steady-state infusion longer than its interval is not supported", remedy="write the doses out one by one")
+        raise TableError(
+            where="II", what="a steady-state infusion longer than its interval is not supported", remedy="write the doses out one by one"
+        )
     if event.duration > 0 and (model.structure.lag or model.structure.absorption == "zero_order"):
-        raise TableError(where="SS", what="a steady-state infusion with a lag or a modelled duration is not supported yet", remedy="write the doses out one by one")
+        raise TableError(
+            where="SS",
+            what="a steady-state infusion with a lag or a modelled duration is not supported yet",
+            remedy="write the doses out one by one",
+        )
     return event
 
 
@@ -141,7 +159,11 @@ def _given(start: float, order: float, amount: float, duration: float, *, to_cha
     if duration <= 0:
         return [Event(start, order, BOLUS, amount, to_chain, absorbed)]
     if to_chain:
-        raise TableError(where="RATE", what="an infusion into the absorption compartment is not supported", remedy="give the dose as a bolus or into the central compartment")
+        raise TableError(
+            where="RATE",
+            what="an infusion into the absorption compartment is not supported",
+            remedy="give the dose as a bolus or into the central compartment",
+        )
     rate = amount / duration
     return [Event(start, order, RATE, rate, False, absorbed), Event(start, order, RATE, -rate, False, absorbed, span=duration)]
 
@@ -169,7 +191,8 @@ def from_records(model: DrugModel, records: Records) -> Timeline:
 
 def _running_clock(records: Records) -> Array:
     """Table times made to run on across resets, where the clock may start again."""
-    shift, out = 0.0, []
+    shift = 0.0
+    out: list[float] = []
     for i, t in enumerate(records.time_h):
         if i and records.evid[i] in (3, 4) and t + shift < out[-1]:
             shift = out[-1] - t
@@ -211,7 +234,11 @@ def _compartment(model: DrugModel, records: Records, i: int) -> tuple[bool, bool
     if cmt == 0:
         cmt = known["depot"] if model.structure.stages else known["central"]
     if cmt not in known.values():
-        raise TableError(where=f"line {records.line[i]}, CMT", what=f"compartment {cmt} is not one of {model.name}'s {dict(known)}", remedy="correct CMT, or set structure.cmt in the model file")
+        raise TableError(
+            where=f"line {records.line[i]}, CMT",
+            what=f"compartment {cmt} is not one of {model.name}'s {dict(known)}",
+            remedy="correct CMT, or set structure.cmt in the model file",
+        )
     to_chain = model.structure.stages > 0 and cmt == known.get("depot")
     return to_chain, to_chain or model.structure.stages == 0
 
@@ -219,12 +246,22 @@ def _compartment(model: DrugModel, records: Records, i: int) -> tuple[bool, bool
 def _check_record(model: DrugModel, records: Records, i: int, *, modelled: bool) -> None:
     where = f"line {records.line[i]}"
     if modelled and model.structure.duration is None:
-        raise TableError(where=f"{where}, RATE", what=f"RATE=-2 needs a modelled duration, which {model.name} does not have", remedy="give the rate, or a model with zero-order absorption")
+        raise TableError(
+            where=f"{where}, RATE",
+            what=f"RATE=-2 needs a modelled duration, which {model.name} does not have",
+            remedy="give the rate, or a model with zero-order absorption",
+        )
     if records.ss[i] == 2 or (records.ss[i] and modelled):
-        raise TableError(where=f"{where}, SS", what="SS=2 and steady state of a modelled duration are not supported yet", remedy="write the doses out one by one")
+        raise TableError(
+            where=f"{where}, SS",
+            what="SS=2 and steady state of a modelled duration are not supported yet",
+            remedy="write the doses out one by one",
+        )
 
 
-def _assemble(model: DrugModel, events: list[Event], *, knots: Sequence[float], rows: Sequence[dict[str, float]], n_wanted: int) -> Timeline:
+def _assemble(
+    model: DrugModel, events: list[Event], *, knots: Sequence[float], rows: Sequence[dict[str, float]], n_wanted: int
+) -> Timeline:
     ordered = sorted(events, key=lambda e: (e.time + (e.span if not e.modelled else 0.0), e.order))
     columns = {name: np.asarray([getattr(e, name) for e in ordered]) for name in Event._fields}
     wanted = np.zeros(n_wanted, dtype=np.int64)
@@ -247,8 +284,12 @@ def _assemble(model: DrugModel, events: list[Event], *, knots: Sequence[float], 
 def _covariate_matrix(model: DrugModel, rows: Sequence[dict[str, float]]) -> Array:
     missing = [name for name in model.covariates if name not in rows[0]]
     if missing:
-        raise ModelError(where=f"covariates.{missing[0]}", what=f"{model.name} needs it and it is not given", remedy=f"give {', '.join(missing)}")
-    return np.asarray([[row[name] for name in model.covariates] for row in rows], dtype=np.float64).reshape(len(rows), len(model.covariates))
+        raise ModelError(
+            where=f"covariates.{missing[0]}", what=f"{model.name} needs it and it is not given", remedy=f"give {', '.join(missing)}"
+        )
+    return np.asarray([[row[name] for name in model.covariates] for row in rows], dtype=np.float64).reshape(
+        len(rows), len(model.covariates)
+    )
 
 
 def stack(timelines: Sequence[Timeline]) -> Batch:

@@ -120,7 +120,7 @@ def _head(analysis: Analysis, shown: Shown) -> str:
     )
 
 
-_FILLS = {"prior": ("#e7e8ea", "#cfd2d6", "#6a7280", "5 4"), "post": ("#cfe2f3", "#93c0e6", "#0b4f8a", "")}
+_FILLS = {"prior": ("#e2e3e6", "#c6c9ce", "#6a7280", "5 4"), "post": ("#b7d5f0", "#7fb3df", "#0b4f8a", "")}
 _OPACITY = {"prior": "1", "post": "0.78"}
 
 

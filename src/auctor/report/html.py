@@ -25,6 +25,12 @@ MEANING = {
     State.DISAGREE: "The methods disagree, or one cannot be trusted here: signing needs a reason",
     State.ALONE: "Only one method answered: nothing to compare",
 }
+BASIS = {
+    "a_priori": "covariates only",
+    "map": "mode; interval and shares by Laplace",
+    "posterior": "importance resampling",
+    "ml": "conformal interval",
+}
 MOST_ROWS = 8  # candidates shown at once; the others are one click away and in result.json
 BAR_WIDTH = 120
 
@@ -91,6 +97,7 @@ class Column:
     """One method's column as texts."""
 
     title: str
+    basis: str
     abstained: str
     rows: dict[str, str]
     doubt: str
@@ -123,7 +130,8 @@ def _column(method: MethodResult, metric: Shown) -> Column:
         cells |= {"Action": "no selection" if found.action is None else found.action.value}
         unpicked = {"Selected regimen": "none: needs confirmation" if found.favoured else "none"}
         cells |= unpicked if best is None else _selected(best, metric)
-    return Column(title=method.title, abstained=method.abstained, rows=cells, doubt=method.doubt)
+    doubt = "–" if method.abstained else method.doubt or "no"
+    return Column(title=method.title, basis=BASIS[method.key], abstained=method.abstained, rows=cells, doubt=doubt)
 
 
 def _selected(best: Forecast, metric: Shown) -> dict[str, str]:
