@@ -333,3 +333,10 @@ def test_one_method_alone_has_no_concordance() -> None:
 def test_steps_are_counted_on_the_dosing_table() -> None:
     assert steps_apart(offered(500), offered(1000), options=LADDER) == 2
     assert steps_apart(Option.hold(), offered(500), options=LADDER) == 1
+
+
+def test_when_all_agree_the_reason_names_the_two_furthest_apart() -> None:
+    views = [view(500, Action.KEEP, 1000), view(510, Action.KEEP, 1000, method="posterior"), view(560, Action.KEEP, 1000, method="ML")]
+    found = concordance(views, options=LADDER)
+    assert found.reasons == ("MAP and ML differ by 12 % in exposure, with the same dose action (keep)",)
+    assert found.largest_ratio == pytest.approx(1.12)

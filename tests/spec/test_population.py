@@ -20,7 +20,12 @@ from auctor.population.virtual import Profiles, residual_sd, simulate, stream, w
 
 QUICK = (PLANS / "tacrolimus_quick.toml").read_text()
 VANCOMYCIN = (PLANS / "vancomycin_auc24.toml").read_text()
-SMALL = {"profiles = 6000": "profiles = 300", "train = 3600": "train = 100", "calibration = 1200": "calibration = 100", "test = 1200": "test = 100"}
+SMALL = {
+    "profiles = 6000": "profiles = 300",
+    "train = 3600": "train = 100",
+    "calibration = 1200": "calibration = 100",
+    "test = 1200": "test = 100",
+}
 
 
 def edited(text: str, changes: dict[str, str]) -> Plan:
@@ -221,7 +226,12 @@ def test_patients_with_fewer_samples_have_nothing_beyond_them() -> None:
 
 def test_several_models_share_the_patients_evenly() -> None:
     text = (PLANS / "phenobarbital_cavg.toml").read_text()
-    small = {"profiles = 5000": "profiles = 60", "train = 3000": "train = 40", "calibration = 1000": "calibration = 10", "test = 1000": "test = 10"}
+    small = {
+        "profiles = 5000": "profiles = 60",
+        "train = 3000": "train = 40",
+        "calibration = 1000": "calibration = 10",
+        "test = 1000": "test = 10",
+    }
     plan = edited(text, small | {'["phenobarbital_grasela1985"]': '["phenobarbital_grasela1985", "phenobarbital_pheno_nonmem"]'})
     profiles = simulate(plan)
     assert np.bincount(profiles.model_index).tolist() == [30, 30]

@@ -203,7 +203,8 @@ def test_a_method_that_abstains_shows_its_reason_and_makes_the_methods_disagree(
     assert found.method("ml").abstained == "covariates.WT: above the weights of the training patients"
     assert found.concordance.state is State.DISAGREE
     text = to_html(found)
-    assert "no regimen is preselected, because the methods differ" in text
+    assert "no regimen is preselected, because the methods disagree" in text
+    assert "methods-disagree" in {n.code for n in found.blocking}
     assert 'class="selected"' not in text
 
 

@@ -43,7 +43,7 @@ def continued(history: Regimen, current: Option | None, *, until_h: float) -> Re
     >>> one = Regimen(doses=(Dose(time_h=0, amount_mg=5, route=Route.ORAL),))
     >>> now = Option(kind=OptionKind.CURRENT, dose_mg=5, every_h=12, duration_h=0, route=Route.ORAL)
     >>> [t for t, _ in given_times(continued(one, now, until_h=30), until_h=30)]
-    [0, 12.0, 24.0]
+    [0.0, 12.0, 24.0]
     """
     if current is None or not history.doses:
         return history

@@ -10,7 +10,7 @@ from auctor.analysis.result import Analysis, MethodResult, SampleRow
 from auctor.analysis.samples import fit_notices, sample_rows
 from auctor.case import Case, Covariates, Regimen, Target
 from auctor.dosing.candidates import Option, OptionKind, candidate_regimens, current_option
-from auctor.dosing.concordance import concordance
+from auctor.dosing.concordance import Concordance, State, concordance
 from auctor.dosing.current import current_regimen
 from auctor.errors import CaseError, Notice
 from auctor.models.domain import domain_notices
@@ -46,7 +46,8 @@ def analyse(
     outside = _outside(case, model)
     methods = tuple(_doubted(answer(key, attempt, question), outside, evidence) for key, attempt in attempts.items())
     going_on = next((o for o in options if o.kind is OptionKind.CURRENT), None)
-    notices = (*case.notices, *filled, *derived, *listed, *outside, *evidence.notices, *_model_notices(model))
+    agreement = concordance(views(methods), options=options)
+    notices = (*_disagreement(agreement), *case.notices, *filled, *derived, *listed, *outside, *evidence.notices, *_model_notices(model))
     return Analysis(
         case=case,
         model=model,
@@ -54,7 +55,7 @@ def analyse(
         current=going_on,
         options=options,
         methods=methods,
-        concordance=concordance(views(methods), options=options),
+        concordance=agreement,
         curve=curve(case, current=going_on, prior=evidence.prior, posterior=evidence.posterior),
         samples=evidence.rows,
         notices=_distinct(*notices, *(n for m in methods for n in m.notices)),
@@ -141,6 +142,14 @@ def _model_notices(model: DrugModel) -> tuple[Notice, ...]:
     if model.status != "validated":
         found.append(_not_validated(model))
     return tuple(found)
+
+
+def _disagreement(found: Concordance) -> tuple[Notice, ...]:
+    if found.state is not State.DISAGREE:
+        return ()
+    what = "the methods disagree, or one of them cannot be trusted here"
+    remedy = "read the reasons beside the state; signing needs a reason of one's own"
+    return (Notice(code="methods-disagree", where="concordance", what=what, remedy=remedy, blocks_signing=True),)
 
 
 def _warning(model: DrugModel, text: str) -> Notice:

@@ -54,7 +54,7 @@ def after_dose(case: Case, time_h: float) -> float | None:
     if past:
         return float(time_h - past[-1][0])
     steady = [d for d in case.history.doses if d.steady_state and d.time_h == time_h]
-    return steady[0].every_h if steady else None
+    return float(steady[0].every_h) if steady else None
 
 
 def _row(case: Case, sample: Sample, residual: Residual, draws: Array, pred: float, ipred: float | None) -> SampleRow:

@@ -46,7 +46,8 @@ def analyse(
     asked = Question(case=case, patient=patient, drug=drug, model=model, target=target, ml=ml is not False, draws=draws, seed=seed)
     with working(f"analysing {case.name}") as steps:
         found = answer(asked, tell=say, progress=steps)
-    write(found, folder=folder, report=report)
+    for path in write(found, folder=folder, report=report):
+        say(f"written: {path}")
     show(found, as_json=as_json)
     problem = shortfall(found, insist_on_ml=ml is True)
     if problem is not None:
@@ -64,8 +65,6 @@ def write(analysis: Analysis, *, folder: Path | None = None, report: Path | None
         written.append(write_html(analysis, path))
     if folder:
         written.append(write_json(analysis, folder / RESULT))
-    for path in written:
-        say(f"written: {path}")
     return tuple(written)
 
 

@@ -1,32 +1,42 @@
-"""`auctor demo`: three patients from file to report."""
+"""`auctor demo`: three patients from file to report, two at a time."""
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from queue import Empty
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auctor.cli.analyse import show, write
+from auctor.cli.analyse import write
 from auctor.cli.command import AsJson, FileError
 from auctor.cli.question import Question, answer
-from auctor.cli.terminal import out, put_json, say, working
+from auctor.cli.terminal import Gauges, out, put_json, working_on
+from auctor.errors import AuctorError
 
 if TYPE_CHECKING:
-    from auctor.analysis import Analysis
+    from rich.table import Table
 
 CASES = ("phenobarbital_neonate", "tacrolimus_kidney", "vancomycin_two_levels")
+LONGEST_FIRST = ("tacrolimus_kidney", "vancomycin_two_levels", "phenobarbital_neonate")
+WORKERS = 2  # each holds JAX and a learner's training data: 1 GB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
-    """One analysed example and the files written for it."""
+class Done:
+    """One analysed example: its label, its short table and the files written, or the refusal that came instead."""
 
     name: str
-    analysis: Analysis
-    files: tuple[Path, ...]
+    label: str = ""
+    table: Table | None = None
+    files: tuple[Path, ...] = ()
+    refusal: tuple[type[AuctorError], dict[str, str]] | None = None
 
 
 def demo(
@@ -40,17 +50,19 @@ def demo(
     The first run trains three learners (about a minute on two cores); later ones take them from the cache.
     """
     start = time.monotonic()
-    source = _source(examples)
-    done = [_one(name, source, folder, as_json=as_json) for name in CASES]
+    done = _analysed(_source(examples), folder)
     seconds = round(time.monotonic() - start, 1)
     if as_json:
-        cases = [{"name": one.name, "label": one.analysis.case.label, "files": [str(path) for path in one.files]} for one in done]
-        put_json({"cases": cases, "seconds": seconds})
+        put_json(
+            {"cases": [{"name": d.name, "label": d.label, "files": [str(path) for path in d.files]} for d in done], "seconds": seconds}
+        )
         return
     console = out()
+    for one in done:
+        console.print(one.table)
     console.print(f"Three patients in {seconds} s. Reports and results:")
     for path in (path for one in done for path in one.files):
-        console.print(f"  {path}", markup=False)
+        console.print(f"  {path}", markup=False, soft_wrap=True)
 
 
 def _source(asked: Path | None) -> Path:
@@ -64,9 +76,55 @@ def _source(asked: Path | None) -> Path:
     )
 
 
-def _one(name: str, source: Path, folder: Path, *, as_json: bool) -> Shown:
-    with working(name) as steps:
-        found = answer(Question(case=source / f"{name}.toml"), tell=say, progress=steps)
-    if not as_json:
-        show(found, as_json=False)
-    return Shown(name=name, analysis=found, files=write(found, folder=folder / name))
+def _analysed(source: Path, folder: Path) -> list[Done]:
+    """The examples in the order of `CASES`, analysed in two processes: the patients do not depend on each other."""
+    context = get_context("spawn")  # a forked child would share JAX's threads and hang
+    reports: Any = context.Queue()
+    with (
+        working_on(CASES) as gauges,
+        ProcessPoolExecutor(min(WORKERS, os.cpu_count() or 1), mp_context=context, initializer=_connect, initargs=(reports,)) as pool,
+    ):
+        jobs = {name: pool.submit(_work, name, source / f"{name}.toml", folder / name) for name in LONGEST_FIRST}
+        _watch(list(jobs.values()), reports, gauges)
+        done = [jobs[name].result() for name in CASES]
+    for one in done:
+        if one.refusal is not None:
+            kind, fields = one.refusal
+            raise kind(**fields)
+    return done
+
+
+def _watch(jobs: Sequence[Future[Done]], reports: Any, gauges: Gauges) -> None:
+    """Move the bars by what the workers report until all are done."""
+    while wait(jobs, timeout=0.0).not_done:
+        try:
+            name, stage, share = reports.get(timeout=0.2)
+        except Empty:
+            continue
+        gauges(name, stage, share)
+
+
+_reports: Any = None
+
+
+def _connect(reports: Any) -> None:
+    """In a worker: remember where to report."""
+    global _reports
+    _reports = reports
+
+
+def _work(name: str, case: Path, folder: Path) -> Done:
+    """In a worker: analyse one example and write its files. A typed error comes back as data, because it does not pickle."""
+    from auctor.report.table import summary_table
+
+    try:
+        found = answer(Question(case=case), tell=lambda text: None, progress=_reporter(name))
+        files = write(found, folder=folder)
+    except AuctorError as error:
+        return Done(name=name, refusal=(type(error), {"where": error.where, "what": error.what, "remedy": error.remedy}))
+    _reports.put((name, "done", 1.0))
+    return Done(name=name, label=found.case.label, table=summary_table(found), files=files)
+
+
+def _reporter(name: str) -> Callable[[str, float], None]:
+    return lambda stage, share: _reports.put((name, stage, share))

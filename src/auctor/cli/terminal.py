@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -64,34 +64,41 @@ def say(text: str) -> None:
     err().print(text, markup=False)
 
 
-class Steps:
-    """Progress of one long task: `steps(stage, share)` names the stage and moves the bar to share in [0, 1]."""
+class Gauges:
+    """Progress bars by name: `gauges(name, stage, share)` names the stage and moves that bar to share in [0, 1]."""
 
-    def __init__(self, progress: Progress | None, label: str) -> None:
-        self._progress, self._label = progress, label
-        self._task = progress.add_task(label, total=None) if progress else None
+    def __init__(self, progress: Progress | None, names: Iterable[str]) -> None:
+        self._progress = progress
+        self._tasks = {name: progress.add_task(name, total=None) for name in names} if progress else {}
 
-    def __call__(self, stage: str, share: float) -> None:
-        """The stage called `stage` is done by `share`."""
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=f"{self._label}: {stage}", completed=share, total=1.0)
+    def __call__(self, name: str, stage: str, share: float) -> None:
+        """The stage of that task is done by `share`."""
+        if self._progress is not None:
+            self._progress.update(self._tasks[name], description=f"{name}: {stage}", completed=share, total=1.0)
 
 
 @contextmanager
-def working(label: str) -> Iterator[Steps]:
-    """A progress bar with the elapsed time on stderr; on a stderr that is no terminal, one line when it starts and one when it ends."""
-    start = time.monotonic()
-    console = err()
+def working_on(names: Iterable[str]) -> Iterator[Gauges]:
+    """Progress bars with the elapsed time on stderr; where stderr is no terminal, one line at the start and one at the end."""
+    console, named = err(), tuple(names)
     if console.is_terminal:
-        with _bar(console) as progress:
-            yield Steps(progress, label)
-    else:
-        say(f"{label} ...")
-        yield Steps(None, label)
-        say(f"{label}: {time.monotonic() - start:.1f} s")
+        with _bars(console) as progress:
+            yield Gauges(progress, named)
+        return
+    start, what = time.monotonic(), ", ".join(named)
+    say(f"{what} ...")
+    yield Gauges(None, named)
+    say(f"{what}: {time.monotonic() - start:.1f} s")
 
 
-def _bar(console: Console) -> Progress:
+@contextmanager
+def working(label: str) -> Iterator[Callable[[str, float], None]]:
+    """One such bar: call what it yields with the stage and the share of it that is done."""
+    with working_on([label]) as gauges:
+        yield lambda stage, share: gauges(label, stage, share)
+
+
+def _bars(console: Console) -> Progress:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from auctor.cli.command import AsJson
-from auctor.cli.terminal import Steps, out, put_json, working
+from auctor.cli.terminal import out, put_json, working
 
 if TYPE_CHECKING:
     from auctor.learn.learner import Learner
@@ -36,7 +36,7 @@ def train(
         _print_card(learner)
 
 
-def _learner(plan: Any, folder: Path | None, steps: Steps) -> Learner:
+def _learner(plan: Any, folder: Path | None, steps: Callable[[str, float], None]) -> Learner:
     from auctor.learn.store import learner_for
     from auctor.learn.train import train as train_plan
 

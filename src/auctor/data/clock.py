@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from auctor.data.limits import MAX_HISTORY_H
 from auctor.errors import CaseError
 
 if TYPE_CHECKING:
@@ -50,8 +51,11 @@ class Clock:
         return cls(zone=zone, origin=min(instant(start, zone) for start in starts))
 
     def hours(self, time: Moment) -> float:
-        """Hours from the first dose, rounded to 1e-9 h; clock times are subtracted as instants, so a change of DST is counted right."""
-        return round(instant(time, self.zone) - self.origin, _DIGITS)
+        """Hours from the first dose, rounded to 1e-9 h; CaseError beyond 20 years. Clock times count as instants, DST included."""
+        since = round(instant(time, self.zone) - self.origin, _DIGITS)
+        if not abs(since) <= MAX_HISTORY_H:
+            raise CaseError(where=time.where, what="more than 20 years from the first dose", remedy="check the dates, or the hours")
+        return since
 
     def between(self, start: Moment, stop: Moment) -> float:
         """Hours from one time to another, rounded to 1e-9 h."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.data.limits import MAX_ADDITIONAL
+from auctor.data.limits import MAX_ADDITIONAL, MAX_INTERVAL_H
 from auctor.data.sheet import Array, Sheet, read_sheet
 from auctor.errors import Notice, TableError
 from auctor.models.model import Covariate, DrugModel
@@ -19,6 +19,7 @@ from auctor.records import Records
 Ints = NDArray[np.int64]
 ALIASES = {"WGT": "WT", "WEIGHT": "WT", "CLCR": "CRCL", "SUBJ": "ID", "SUBJECT": "ID", "CONC": "DV"}
 RESERVED = ("ID", "TIME", "AMT", "RATE", "EVID", "MDV", "CMT", "SS", "II", "ADDL", "DV", "BLQ", "CENS", "LLOQ")
+_MOST = 1e6
 CLOCK = ("DATE", "DAT1", "DAT2", "DAT3")
 
 
@@ -111,8 +112,8 @@ def _whole(sheet: Sheet, name: str, default: int = 0) -> Ints:
     if name not in sheet.columns:
         return np.full(len(sheet), default, np.int64)
     values, given = sheet.numbers(name)
-    for row in np.flatnonzero((values != np.round(values)) | (values < 0)):
-        raise sheet.fault(int(row), name, "not a whole number from 0 up", "write 0, 1, 2, ...")
+    for row in np.flatnonzero((values != np.round(values)) | (values < 0) | (values > _MOST)):
+        raise sheet.fault(int(row), name, "not a whole number from 0 up, or beyond a million", "write 0, 1, 2, ...")
     return np.where(given, values, default).astype(np.int64)
 
 
@@ -178,6 +179,9 @@ _RULES = (
     _Rule("II", lambda c: (c["addl"] > 0) & _timeless(c), "no interval although ADDL is above 0", _NO_INTERVAL),
     _Rule("II", lambda c: _dosed(c) & (c["ss"] > 0) & (c["amt"] > 0) & _timeless(c), "no interval at steady state", _NO_INTERVAL),
     _Rule("ADDL", lambda c: c["addl"] > MAX_ADDITIONAL, f"more than {MAX_ADDITIONAL} doses", "check ADDL and II"),
+    _Rule("TIME", lambda c: np.abs(c["time_h"]) > 24 * 366 * 1000, "more than a thousand years", "give hours"),
+    _Rule("AMT", lambda c: c["amt"] > 1e12, "more than 1e12", "check AMT and its unit"),
+    _Rule("RATE", lambda c: (c["rate"] > 0) & (c["amt"] > MAX_INTERVAL_H * c["rate"]), "an infusion of more than a year", "check RATE"),
     _Rule("LLOQ", lambda c: c["lloq"] < 0, "negative limit", "give the assay's limit as a positive number"),
 )
 _NEGATIVE_DV = _Rule("DV", lambda c: (c["dv"] < 0) & (c["mdv"] == 0), "negative concentration", "give DV as measured, or BLQ 1 with LLOQ")

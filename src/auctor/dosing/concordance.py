@@ -51,7 +51,7 @@ class Concordance:
 
 
 def concordance(views: Sequence[View], *, options: Sequence[Option]) -> Concordance:
-    """The worst state over every pair of methods.
+    """The worst state over every pair of methods, with the reasons of the pairs in that state (the widest apart when all agree).
 
     `agree`: |delta ln exposure| <= ln 1.20, the same dose action and no doubt. `caution`: |delta ln exposure| <= ln 1.40, or the
     selected doses at most one step of the dosing table apart. `disagree`: otherwise, or either method in doubt.
@@ -68,7 +68,8 @@ def concordance(views: Sequence[View], *, options: Sequence[Option]) -> Concorda
     order = (State.DISAGREE, State.CAUTION, State.AGREE)
     state = min((p[0] for p in pairs), key=order.index)
     ratios = [p[2] for p in pairs if p[2] is not None]
-    reasons = tuple(dict.fromkeys(reason for found, words, _ in pairs if found is state for reason in words))
+    telling = [max(pairs, key=lambda p: p[2] or 0.0)] if state is State.AGREE else pairs
+    reasons = tuple(dict.fromkeys(reason for found, words, _ in telling if found is state for reason in words))
     return Concordance(state=state, reasons=reasons, largest_ratio=max(ratios) if ratios else None, methods=names)
 
 

@@ -37,8 +37,8 @@ def check_features(plan: Plan) -> None:
             known = plan.covariates if name.startswith("cov:") else plan.sample_names
             if part not in known:
                 raise _refusal(plan, name, f"refers to {part!r}, which the plan does not have")
-        if "trapezoid" in name and plan.irregular is not None:
-            raise _refusal(plan, name, "needs nominal samples at steady state")
+        if re.match(r"trapezoid|every_h|dose_rate", name) and plan.irregular is not None:
+            raise _refusal(plan, name, "needs nominal samples and one interval: real histories are irregular")
         if re.match(r"log_ratio|slope_|log_since", name) and plan.irregular is None:
             raise _refusal(plan, name, "is defined for irregular samples only")
 

@@ -80,7 +80,7 @@ def hour_ticks(start_h: float, end_h: float, *, most: int = 10) -> list[float]:
     """
     span = end_h - start_h
     days = 24.0 * math.ceil(span / (24.0 * most))
-    return _multiples(start_h, end_h, next((step for step in (0.5, 1, 2, 3, 4, 6, 12, 24) if span / step <= most), days))
+    return _multiples(start_h, end_h, next((step for step in (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 12.0, 24.0) if span / step <= most), days))
 
 
 def _multiples(low: float, high: float, step: float) -> list[float]:

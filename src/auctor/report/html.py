@@ -27,7 +27,7 @@ MEANING = {
 }
 BASIS = {
     "a_priori": "covariates only",
-    "map": "mode; interval and shares by Laplace",
+    "map": "mode; shares by Laplace",
     "posterior": "importance resampling",
     "ml": "conformal interval",
 }

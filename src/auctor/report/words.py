@@ -116,7 +116,8 @@ def next_dose(analysis: Analysis) -> str:
     picks = "; ".join(f"{title}: {label}" for title, label in _picks(analysis).items())
     if analysis.concordance.state in (State.AGREE, State.ALONE):
         return "no regimen is selected: see the warnings and the candidates"
-    return f"no regimen is preselected, because the methods differ ({picks or 'none selects one'})"
+    why = "the methods differ" if analysis.concordance.state is State.CAUTION else "the methods disagree or one cannot be trusted here"
+    return f"no regimen is preselected, because {why} ({picks or 'none selects one'})"
 
 
 def _picks(analysis: Analysis) -> dict[str, str]:
