@@ -71,7 +71,7 @@ def main() -> None:
     columns = (np.full(n, DOSE), np.full(n, EVERY), np.zeros(n), np.tile(TIMES, (n, 1)))
 
     def once() -> np.ndarray:
-        return np.asarray(run(params, *columns))
+        return np.asarray(run(params, *columns)[0])
 
     start = time.perf_counter()
     values = once()

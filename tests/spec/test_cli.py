@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from typer.testing import CliRunner
 
 from auctor import __version__
 from auctor.cli import app
+from auctor.cli.analyse import shortfall
 from auctor.cli.command import AsJson, Command, Group
+from auctor.cli.question import Question, answer
 from auctor.errors import AuctorError, CaseError, EstimationError, ModelError, OutOfDomain, PlanError, TableError, UnitError
 from spec.bad_inputs import BAD, IV, ORAL, TABLE, Bad
 
@@ -444,12 +447,24 @@ def test_analyse_refuses(words: tuple[str, ...], where: str) -> None:
 
 
 def test_insisting_on_a_learner_that_abstains_leaves_with_4(tmp_path: Path) -> None:
-    # 500 mg of tacrolimus is far outside what any learner was trained on
-    path = case_file(tmp_path, ORAL.replace('"3 mg"', '"40 mg"'))
-    result = run("analyse", path, "--ml", "--out", str(tmp_path / "out"), "--target", "Cmin0-12:5-10 ng/mL")
+    path = case_file(tmp_path, ORAL.replace('"3 mg"', '"40 mg"'))  # the learner saw 0.5 to 10 mg
+    result = run("analyse", path, "--ml", "--out", str(tmp_path / "out"))
     assert result.exit_code == 4
     assert "OutOfDomain" in result.stderr
-    assert (tmp_path / "out" / "result.json").exists()
+    assert "outside the training range" in result.stderr
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["methods"]["posterior"]["abstained"] == ""
+
+
+def test_what_counts_as_no_answer() -> None:
+    question = Question(case=Path(TACROLIMUS), ml=False, draws=100)
+    found = answer(question, tell=lambda text: None, progress=lambda stage, share: None)
+    silent = {m.key: replace(m, recommendation=None, abstained="why") for m in found.methods}
+    only_prior = replace(found, methods=tuple(m if m.key == "a_priori" else silent[m.key] for m in found.methods))
+    assert shortfall(found, insist_on_ml=False) is None
+    assert isinstance(shortfall(only_prior, insist_on_ml=False), EstimationError)
+    assert shortfall(replace(only_prior, case=replace(found.case, samples=())), insist_on_ml=False) is None
+    assert isinstance(shortfall(replace(found, methods=tuple(silent.values())), insist_on_ml=False), OutOfDomain)
+    assert isinstance(shortfall(found, insist_on_ml=True), OutOfDomain)
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: f"{bad.suffix[1:]}: {bad.name}")

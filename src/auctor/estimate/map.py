@@ -20,6 +20,7 @@ from auctor.estimate.observations import Observations, select
 from auctor.models.model import DrugModel
 from auctor.pk.course import course
 from auctor.pk.engine import jax, jnp
+from auctor.pk.kept import Kept
 from auctor.pk.timeline import Batch
 
 Array = NDArray[np.float64]
@@ -28,6 +29,7 @@ Traced = jax.Array
 FISHER_STEPS, NEWTON_STEPS = 30, 30
 GRADIENT_TOLERANCE = 1e-7
 DIFFERENCE = 1e-4
+PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
 CHUNKS = (1, 8, 64, 512)
 WORK = 600_000  # points x events evaluated in one call, which bounds its memory
 
@@ -99,9 +101,9 @@ def _expected_curvature(model: DrugModel, f: Traced) -> Traced:
 
 
 @lru_cache(maxsize=128)
-def _compiled(model: DrugModel) -> Any:
+def _compiled(model: DrugModel) -> Kept:
     over_points = jax.vmap(partial(_parts, model), in_axes=(None, None, 0))
-    return jax.jit(jax.vmap(over_points))
+    return Kept(jax.vmap(over_points), f"map {model.sha256}")
 
 
 class _Evaluator:
@@ -171,10 +173,20 @@ def starting_points(model: DrugModel, count: int | None = None) -> Array:
     count = 2 * p + 1 if count is None else count
     if count == 1:
         return np.zeros((1, p))
-    from scipy.stats import norm, qmc
+    from scipy.special import ndtri  # not scipy.stats, whose import takes longer than the whole search
 
-    spread = norm.ppf(qmc.Halton(p, scramble=False).random(count)[1:] * 0.86 + 0.07)
+    spread = ndtri(0.07 + 0.86 * np.stack([_van_der_corput(count - 1, PRIMES[k % len(PRIMES)]) for k in range(p)], axis=1))
     return np.vstack([np.zeros((1, p)), spread])
+
+
+def _van_der_corput(count: int, base: int) -> Array:
+    """The first `count` terms of the sequence in that base, from 1 on (a Halton set has one prime base per axis)."""
+    out = np.zeros(count)
+    left, share = np.arange(1, count + 1), 1.0 / base
+    while left.any():
+        out += (left % base) * share
+        left, share = left // base, share / base
+    return out
 
 
 def map_batch(model: DrugModel, batch: Batch, seen: Observations, *, starts: int | None = None) -> MapFit:

@@ -57,19 +57,17 @@ class Estimate:
     def predict(self, regimen: Regimen, times_h: Array) -> Prediction:
         """Concentrations mg/L, (n_draws, n_times), under the history or any other regimen."""
         times = np.asarray(times_h, dtype=np.float64)
-        values = self._curves(regimen, times, self.etas)
-        point = values.mean(axis=0) if self.mean_is_point else self._curves(regimen, times, self.eta_point[None])[0]
-        return Prediction(times_h=times, values=values, point=point)
+        values = curves(self.model, regimen, times, self._covariates(regimen), self._draws_and_point())
+        return Prediction(times_h=times, values=values[:-1], point=values[:-1].mean(axis=0) if self.mean_is_point else values[-1])
 
     def exposure(self, regimen: Regimen, metric: Metric) -> Draws:
         """The metric, mg*h/L or mg/L, (n_draws,)."""
-        values = exposures(self.model, regimen, metric, self._covariates(regimen), self.etas)
-        if self.mean_is_point:
-            return Draws(values=values, point=float(values.mean()))
-        return Draws(values=values, point=float(exposures(self.model, regimen, metric, self._covariates(regimen), self.eta_point[None])[0]))
+        values = exposures(self.model, regimen, metric, self._covariates(regimen), self._draws_and_point())
+        return Draws(values=values[:-1], point=float(values[:-1].mean() if self.mean_is_point else values[-1]))
 
-    def _curves(self, regimen: Regimen, times: Array, etas: Array) -> Array:
-        return curves(self.model, regimen, times, self._covariates(regimen), etas)
+    def _draws_and_point(self) -> Array:
+        """The draws with `eta_point` below them, so that one run of the engine answers for both."""
+        return np.vstack([self.etas, self.eta_point])
 
     def _covariates(self, regimen: Regimen) -> Covariates:
         """The recorded course of the covariates for the history (and what continues it); the last values for a regimen of the future."""

@@ -6,6 +6,7 @@ ESS = (sum w)^2 / sum w^2 says how well the proposal fits. Reference: Rubin DB, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -72,7 +73,15 @@ def _propose(modes: Sequence[Mode], n: int, rng: np.random.Generator) -> Array:
 
 def _log_density(modes: Sequence[Mode], eta: Array) -> Array:
     from scipy.special import logsumexp
-    from scipy.stats import multivariate_t
 
-    parts = [multivariate_t.logpdf(eta, m.eta, m.covariance * WIDEN**2, df=DEGREES) for m in modes]
-    return np.asarray(logsumexp(np.stack([np.atleast_1d(part) for part in parts]), axis=0, b=_mixture(modes)[:, None]))
+    parts = np.stack([_log_student(eta, m.eta, m.covariance * WIDEN**2) for m in modes])
+    return np.asarray(logsumexp(parts, axis=0, b=_mixture(modes)[:, None]))
+
+
+def _log_student(eta: Array, centre: Array, scale: Array) -> Array:
+    """Log density of the multivariate Student t, (n,). Reference: Kotz & Nadarajah, Multivariate t Distributions, 2004, eq. 1.1."""
+    p = len(centre)
+    root = np.linalg.cholesky(scale)
+    distance = np.sum(np.linalg.solve(root, (eta - centre).T) ** 2, axis=0)
+    constant = math.lgamma((DEGREES + p) / 2) - math.lgamma(DEGREES / 2) - p / 2 * math.log(DEGREES * math.pi)
+    return np.asarray(constant - np.log(np.diag(root)).sum() - (DEGREES + p) / 2 * np.log1p(distance / DEGREES))

@@ -114,7 +114,7 @@ def _summary(
     own = select(seen, i)
 
     def ofv(etas: Array) -> Array:
-        f = np.asarray(compiled_draws(model)(arrays, etas).concentration)
+        f = np.asarray(compiled_draws(model)(arrays, etas)[0])
         return np.asarray(sample_terms(model.residual, f, own).sum(axis=1) + penalty(model, etas))
 
     drawn = importance_resample(modes, ofv, n_draws=n_draws, seed=seed)

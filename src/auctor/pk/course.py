@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from auctor.models.model import DrugModel
 from auctor.pk.disposition import modes
 from auctor.pk.engine import bucket, jax, jnp
+from auctor.pk.kept import Kept
 from auctor.pk.propagate import Rates, State, advance, empty, steady_after_bolus, steady_before_bolus, steady_before_infusion
 from auctor.pk.timeline import BOLUS, RATE, RESET, STEADY, Batch
 
@@ -164,15 +165,15 @@ def _applied(state: State, step: _Step) -> State:
 
 
 @lru_cache(maxsize=256)
-def compiled_batch(model: DrugModel) -> Any:
+def compiled_batch(model: DrugModel) -> Kept:
     """`course` of many patients, each with one eta: compiled once per model and padded shape."""
-    return jax.jit(jax.vmap(partial(course, model)))
+    return Kept(jax.vmap(partial(course, model)), f"batch {model.sha256}")
 
 
 @lru_cache(maxsize=256)
-def compiled_draws(model: DrugModel) -> Any:
+def compiled_draws(model: DrugModel) -> Kept:
     """`course` of one patient under many etas."""
-    return jax.jit(jax.vmap(partial(course, model), in_axes=(None, 0)))
+    return Kept(jax.vmap(partial(course, model), in_axes=(None, 0)), f"draws {model.sha256}")
 
 
 def concentrations(model: DrugModel, batch: Batch, eta: Array) -> Array:
@@ -182,8 +183,8 @@ def concentrations(model: DrugModel, batch: Batch, eta: Array) -> Array:
     """
     size = bucket(batch.n)
     arrays = {name: _repeat_to(values, size) for name, values in batch.arrays.items()}
-    reading = compiled_batch(model)(arrays, _repeat_to(np.asarray(eta, dtype=np.float64), size))
-    return np.asarray(reading.concentration)[: batch.n]
+    concentration, _ = compiled_batch(model)(arrays, _repeat_to(np.asarray(eta, dtype=np.float64), size))
+    return np.asarray(concentration)[: batch.n]
 
 
 def _repeat_to(values: NDArray[Any], size: int) -> NDArray[Any]:
@@ -202,13 +203,14 @@ def steady_profile(
     n = times.shape[0]
     full = {name: np.broadcast_to(np.asarray(value, dtype=np.float64), (n,)) for name, value in params.items()}
     dose, every, duration = (np.broadcast_to(np.asarray(v, dtype=np.float64), (n,)) for v in (dose_mg, every_h, duration_h))
-    return np.asarray(compiled_steady(model)(full, dose, every, duration, times))
+    (values,) = compiled_steady(model)(full, dose, every, duration, times)
+    return np.asarray(values)
 
 
 @lru_cache(maxsize=256)
-def compiled_steady(model: DrugModel) -> Any:
+def compiled_steady(model: DrugModel) -> Kept:
     """The compiled batch of steady-state profiles behind `steady_profile`."""
-    return jax.jit(jax.vmap(partial(_steady_profile, model)))
+    return Kept(jax.vmap(partial(_steady_profile, model)), f"steady {model.sha256}")
 
 
 def _steady_profile(model: DrugModel, params: dict[str, Traced], dose: Traced, every: Traced, duration: Traced, times: Traced) -> Traced:

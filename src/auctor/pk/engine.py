@@ -15,6 +15,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import jax
+import jax.export
 import jax.numpy as jnp
 
 from auctor.cache import cache_dir
@@ -38,13 +39,13 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)  # type: igno
 __all__ = ["bucket", "jax", "jnp"]
 
 
-def bucket(count: int, smallest: int = 4) -> int:
-    """The padded size for `count` items: a few fixed shapes, so that nothing recompiles per patient.
+def bucket(count: int, smallest: int = 4, *, factor: int = 2) -> int:
+    """The padded size for `count` items: a few fixed shapes (`smallest` times powers of `factor`), so that nothing recompiles per patient.
 
-    >>> bucket(3), bucket(9), bucket(33)
-    (4, 12, 48)
+    >>> bucket(3), bucket(9), bucket(33, 16, factor=4)
+    (4, 16, 64)
     """
     size = smallest
     while size < count:
-        size += max(1, size // 2 if size & (size - 1) == 0 else size // 3)
+        size *= factor
     return size

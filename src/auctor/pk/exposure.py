@@ -57,7 +57,7 @@ def _readings(model: DrugModel, regimen: Regimen, times_h: Array, covariates: Co
     batch = stack([build(model, regimen, covariates, times_h)])
     one = {name: values[0] for name, values in batch.arrays.items()}
     draws = np.asarray(eta_draws, dtype=np.float64).reshape(-1, len(model.eta_names))
-    size = bucket(len(draws), 1)
+    size = bucket(len(draws), 16, factor=4)
     padded = np.concatenate([draws, np.zeros((size - len(draws), draws.shape[1]))])
     reading = compiled_draws(model)(one, padded)
     return _Read(*(np.asarray(values)[: len(draws), : len(times_h)] for values in reading))

@@ -295,7 +295,7 @@ def _covariate_matrix(model: DrugModel, rows: Sequence[dict[str, float]]) -> Arr
 def stack(timelines: Sequence[Timeline]) -> Batch:
     """Pad timelines to common fixed sizes and stack them."""
     events, steady, rows, wanted = (max(t.size[k] for t in timelines) for k in range(4))
-    sizes = (bucket(events, 8), bucket(steady, 1) if steady else 0, bucket(rows, 1), bucket(wanted, 2))
+    sizes = (bucket(events, 32, factor=4), bucket(steady, 1) if steady else 0, bucket(rows, 1, factor=4), bucket(wanted, 16, factor=4))
     padded = [_pad(t, sizes) for t in timelines]
     arrays = {name: np.stack([p[name] for p in padded]) for name in padded[0]}
     return Batch(arrays, len(timelines), np.asarray([t.size[3] for t in timelines]))

@@ -1,0 +1,76 @@
+"""Traced functions kept on disk: a second process neither traces nor compiles what the first one did.
+
+Tracing a model through two derivatives costs a second or more of Python; the exported StableHLO is read back in milliseconds and XLA's
+own cache holds the machine code. The key covers the model file, the engine's source and JAX's version, so nothing stale is ever used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auctor.cache import cache_dir
+from auctor.pk.engine import jax
+
+PACKAGE = Path(__file__).resolve().parents[1]
+SOURCES = ("pk", "estimate", "models")
+
+
+@cache
+def _source_hash() -> str:
+    """A hash of everything that decides what a trace contains."""
+    digest = hashlib.sha256(jax.__version__.encode())
+    for folder in SOURCES:
+        for path in sorted((PACKAGE / folder).glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+class Kept:
+    """A function of pytrees of arrays, traced once per shape and kept under the cache folder; returns the leaves of its result.
+
+    `key` must determine the function (its name and the model's content hash). Raises what `function` raises while tracing.
+    """
+
+    def __init__(self, function: Callable[..., Any], key: str) -> None:
+        self.function, self.key = function, key
+        self._calls: dict[Any, Callable[..., Any]] = {}
+
+    def __call__(self, *args: Any) -> tuple[Any, ...]:
+        leaves, tree = jax.tree.flatten(args)
+        leaves = [np.asarray(leaf) for leaf in leaves]
+        shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
+        call = self._calls.get((tree, shapes))
+        if call is None:
+            call = self._calls[tree, shapes] = self._compiled(leaves, tree, shapes)
+        return tuple(call(*leaves))
+
+    def _compiled(self, leaves: list[Any], tree: Any, shapes: Any) -> Callable[..., Any]:
+        name = hashlib.sha256(f"{self.key} {tree} {shapes} {_source_hash()}".encode()).hexdigest()[:32]
+        path = cache_dir("traces") / name
+        content = path.read_bytes() if path.exists() else self._traced(leaves, tree, path)
+        return jax.jit(jax.export.deserialize(bytearray(content)).call)
+
+    def _traced(self, leaves: list[Any], tree: Any, path: Path) -> bytes:
+        def flat(*values: Any) -> list[Any]:
+            return jax.tree.leaves(self.function(*jax.tree.unflatten(tree, values)))
+
+        shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
+        content = bytes(jax.export.export(jax.jit(flat))(*shapes).serialize())
+        _write_whole(path, content)
+        return content
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write beside and rename, so that another process never reads half a file."""
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    Path(name).replace(path)
