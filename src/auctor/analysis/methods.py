@@ -28,7 +28,10 @@ _NO_SAMPLE = "no usable sample: the a-priori column is all that can be said"
 class SupportsPredictor(Protocol):
     """A trained learner, as `auctor.learn.Learner`: it answers for one patient or raises OutOfDomain."""
 
-    plan: Any
+    @property
+    def plan(self) -> Any:
+        """The plan it was trained from, with `name` and `sha256`."""
+        ...
 
     def predictor(self, case: Case, model: DrugModel) -> Predictor:
         """This patient's exposure by the learner."""

@@ -10,7 +10,7 @@ import typer
 
 from auctor.cli.command import AsJson
 from auctor.cli.question import Question, answer
-from auctor.cli.terminal import out, say, working
+from auctor.cli.terminal import put_table, say, working
 from auctor.errors import AuctorError, EstimationError, OutOfDomain
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def show(analysis: Analysis, *, as_json: bool) -> None:
         return
     from auctor.report.table import summary_table
 
-    out().print(summary_table(analysis))
+    put_table(summary_table(analysis))
 
 
 def shortfall(analysis: Analysis, *, insist_on_ml: bool) -> AuctorError | None:

@@ -17,7 +17,7 @@ import typer
 from auctor.cli.analyse import write
 from auctor.cli.command import AsJson, FileError
 from auctor.cli.question import Question, answer
-from auctor.cli.terminal import Gauges, out, put_json, working_on
+from auctor.cli.terminal import Gauges, out, put_json, put_table, working_on
 from auctor.errors import AuctorError
 
 if TYPE_CHECKING:
@@ -57,9 +57,10 @@ def demo(
             {"cases": [{"name": d.name, "label": d.label, "files": [str(path) for path in d.files]} for d in done], "seconds": seconds}
         )
         return
-    console = out()
     for one in done:
-        console.print(one.table)
+        if one.table is not None:
+            put_table(one.table)
+    console = out()
     console.print(f"Three patients in {seconds} s. Reports and results:")
     for path in (path for one in done for path in one.files):
         console.print(f"  {path}", markup=False, soft_wrap=True)

@@ -164,15 +164,8 @@ def _print(cohort: Cohort, model: DrugModel) -> None:
     from rich.table import Table
 
     kind = "with residual error" if cohort.measured is not None else "without residual error"
-    shown = Table(
-        "h",
-        "5 %",
-        "median",
-        "95 %",
-        box=None,
-        pad_edge=False,
-        title=f"{len(cohort)} patients of {model.name}, {model.units['concentration']}, {kind}",
-    )
+    typer.echo(f"{len(cohort)} patients of {model.name}, {model.units['concentration']}, {kind}")
+    shown = Table("h", "5 %", "median", "95 %", box=None, pad_edge=False)
     for time, row in zip(cohort.times_h, cohort.quantiles().T * model.scale, strict=True):
         shown.add_row(f"{time:g}", *(f"{value:.4g}" for value in row))
     out().print(shown)

@@ -15,6 +15,7 @@ from auctor.errors import Notice
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+    from rich.table import Table
 
 
 WIDE = 120  # columns where nobody watches: a file or a pipe
@@ -28,6 +29,16 @@ def out() -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDE
     return console
+
+
+def put_table(table: Table) -> None:
+    """A table on stdout; without rules where the terminal is narrow, and never with a number cut short."""
+    console = out()
+    for column in table.columns:
+        column.overflow = "fold"
+    if console.width < WIDE:
+        table.box, table.padding, table.pad_edge = None, (0, 1, 0, 0), False
+    console.print(table)
 
 
 def err() -> Console:

@@ -44,6 +44,7 @@ class Kept:
         self._calls: dict[Any, Callable[..., Any]] = {}
 
     def __call__(self, *args: Any) -> tuple[Any, ...]:
+        """Run on arrays (or pytrees of them) of any shape: the first call of a shape traces, or reads the kept trace."""
         leaves, tree = jax.tree.flatten(args)
         leaves = [np.asarray(leaf) for leaf in leaves]
         shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
@@ -62,7 +63,7 @@ class Kept:
         def flat(*values: Any) -> list[Any]:
             return jax.tree.leaves(self.function(*jax.tree.unflatten(tree, values)))
 
-        shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
+        shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]  # type: ignore[no-untyped-call]
         content = bytes(jax.export.export(jax.jit(flat))(*shapes).serialize())
         _write_whole(path, content)
         return content
