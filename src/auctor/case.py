@@ -74,7 +74,10 @@ class Regimen:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One measured concentration: `value` mg/L at `time_h`; `below_lloq` means only "less than `lloq`" is known."""
+    """One measured concentration: `value` mg/L at `time_h`; `below_lloq` means only "less than `lloq`" is known.
+
+    `used` False leaves it out of the fit; `weight` (>= 0) multiplies its part of the objective.
+    """
 
     time_h: float
     value: float
@@ -82,6 +85,7 @@ class Sample:
     lloq: float | None = None
     below_lloq: bool = False
     used: bool = True
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

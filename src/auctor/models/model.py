@@ -93,13 +93,14 @@ class Residual:
     """Residual error: SD of the proportional part (fraction) and of the additive part (mg/L).
 
     `kind` combined: variance = (proportional*f)^2 + additive^2; combined1: sd = additive + proportional*f;
-    log: additive on the logarithm of the concentration (SD `proportional`).
+    log: additive on the logarithm of the concentration (SD `proportional`); power: sd = additive + proportional * f^power.
     """
 
     proportional: float
     additive: float
     kind: str = "combined"
     source: str = ""
+    power: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
