@@ -20,6 +20,7 @@ Ints = NDArray[np.int64]
 ALIASES = {"WGT": "WT", "WEIGHT": "WT", "CLCR": "CRCL", "SUBJ": "ID", "SUBJECT": "ID", "CONC": "DV"}
 RESERVED = ("ID", "TIME", "AMT", "RATE", "EVID", "MDV", "CMT", "SS", "II", "ADDL", "DV", "BLQ", "CENS", "LLOQ")
 _MOST = 1e6
+ROUNDING = 1e-9
 CLOCK = ("DATE", "DAT1", "DAT2", "DAT3")
 
 
@@ -134,6 +135,8 @@ def _observations(sheet: Sheet, evid: Ints) -> tuple[Array, Ints]:
     mdv = np.where(said, _whole(sheet, "MDV"), ~given)
     for row in np.flatnonzero((evid == 0) & (mdv == 0) & ~given):
         raise sheet.fault(int(row), "DV", "missing on an observation (MDV 0)", "give DV, or MDV 1 for a time to predict at")
+    # a simulator's rounding below zero (-1e-14) is no negative concentration
+    dv = np.where((dv < 0) & (dv > -ROUNDING), 0.0, dv)
     return np.where(evid == 0, dv, 0.0), np.where(evid == 0, mdv, 1).astype(np.int64)
 
 

@@ -89,6 +89,26 @@ class Structure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class System:
+    """A model written as differential equations of the amounts A1 .. An (mg), compartment i being NONMEM's CMT i.
+
+    `derivatives` dA/dt in mg/h, formulas of amounts, parameters, covariates and `t` (h since the first record). `outputs` CMT ->
+    concentration in the model's own unit. `inputs` holds NONMEM's F, lag, duration and rate formulas by compartment.
+    `linear`: the derivatives are linear in the amounts and free of `t`, so no ODE solver is needed.
+    """
+
+    derivatives: tuple[Expression, ...]
+    outputs: Mapping[int, Expression]
+    inputs: Mapping[str, Mapping[int, Expression]]
+    linear: bool
+
+    @property
+    def size(self) -> int:
+        """Number of compartments."""
+        return len(self.derivatives)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Residual:
     """Residual error: SD of the proportional part (fraction) and of the additive part (mg/L).
 
@@ -120,7 +140,11 @@ class Dosing:
 
 @dataclass(frozen=True, kw_only=True)
 class DrugModel:
-    """One published model. Equality and hash are those of the file's SHA-256, so compiled code is kept per content."""
+    """One published model. Equality and hash are those of the file's SHA-256, so compiled code is kept per content.
+
+    `formulas` are individual parameters built from the others after their etas (shared etas, occasions, logit scales), in order.
+    `system` replaces the named structure where the model is written as differential equations; `residuals` then may differ by output.
+    """
 
     name: str
     drug: str
@@ -137,6 +161,9 @@ class DrugModel:
     eta_names: tuple[str, ...]
     omega: Array
     residual: Residual
+    formulas: Mapping[str, Expression] = field(default_factory=dict)
+    system: System | None = None
+    residuals: Mapping[int, Residual] = field(default_factory=dict)
     targets: tuple[Target, ...] = ()
     dosing: Dosing | None = None
     checks: tuple[Mapping[str, Any], ...] = ()
@@ -169,4 +196,6 @@ class DrugModel:
             shift = eta[..., k]
             lognormal = self.parameters[name].distribution == "lognormal"
             values[name] = values[name] * xp.exp(shift) if lognormal else values[name] + shift
+        for name, formula in self.formulas.items():
+            values[name] = formula.evaluate({**covariates, **values}, xp)
         return values

@@ -11,20 +11,37 @@ from auctor.models.model import Dosing, Residual
 from auctor.models.quantities import AUC, CONCENTRATION, MASS, factor
 from auctor.models.table import Table
 
-RESIDUALS = ("combined", "combined1", "log")
+RESIDUALS = ("combined", "combined1", "log", "power")
 
 
-def read_residual(top: Table, molar_mass: float | None) -> Residual:
-    """`[residual] concentration`: SDs of the proportional (fraction) and additive (mg/L) parts."""
-    outer = top.table("residual", required=("concentration",))
-    table = outer.table("concentration", required=("source",), optional=("proportional", "additive", "unit", "kind", "printed_as"))
+def read_residuals(top: Table, molar_mass: float | None, outputs: tuple[int, ...]) -> dict[int, Residual]:
+    """`[residual]`: `concentration` for every output, or one table by the output's CMT number; key 0 stands for all."""
+    outer = top.table("residual", optional=("concentration", *(str(cmt) for cmt in outputs)))
+    if "concentration" in outer.data:
+        return {0: _residual(outer, "concentration", molar_mass)}
+    missing = [cmt for cmt in outputs if str(cmt) not in outer.data]
+    if missing or not outputs:
+        raise outer.fault("concentration", "missing", "give the residual error of the concentration, or of every output by its number")
+    found = {cmt: _residual(outer, str(cmt), molar_mass) for cmt in outputs}
+    if len({r.kind for r in found.values()}) > 1:
+        raise top.fault("residual", "outputs with different kinds of residual error", "write them all as one kind")
+    return found
+
+
+def _residual(outer: Table, name: str, molar_mass: float | None) -> Residual:
+    """SDs of the proportional (fraction) and additive (mg/L) parts."""
+    optional = ("proportional", "additive", "unit", "kind", "printed_as", "power")
+    table = outer.table(name, required=("source",), optional=optional)
     sd = math.sqrt if table.choice("printed_as", ("sd", "cv", "variance"), "sd") == "variance" else float
     proportional, additive = (sd(table.number(key, 0.0, low=0.0)) for key in ("proportional", "additive"))
     kind = table.choice("kind", RESIDUALS, "combined")
     if proportional + additive == 0 or (kind == "log" and additive > 0):
         raise table.fault("proportional", "no usable residual error", "give proportional, additive or both; log takes proportional alone")
+    if ("power" in table.data) != (kind == "power"):
+        raise table.fault("power", "belongs to kind = power, and only to it", "give both or neither")
     worth = factor(table.text("unit"), CONCENTRATION, where=table.at("unit"), molar_mass=molar_mass) if additive > 0 else 1.0
-    return Residual(proportional=proportional, additive=additive * worth, kind=kind, source=table.text("source"))
+    power = table.positive("power") if kind == "power" else 1.0
+    return Residual(proportional=proportional, additive=additive * worth, kind=kind, source=table.text("source"), power=power)
 
 
 def read_targets(top: Table, molar_mass: float | None) -> tuple[Target, ...]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from auctor.errors import ModelError
 from auctor.models.checks import CHECK_KEYS
 from auctor.models.effects import check_units, fill_typical, read_covariates, read_effects
-from auctor.models.model import Covariate, DrugModel, Effect
-from auctor.models.practice import read_dosing, read_residual, read_targets
+from auctor.models.expressions import Expression
+from auctor.models.model import Covariate, DrugModel
+from auctor.models.practice import read_dosing, read_residuals, read_targets
 from auctor.models.quantities import CONCENTRATION, MASS, TIME, factor
 from auctor.models.structures import read_structure
+from auctor.models.systems import read_formulas, read_system, system_structure
 from auctor.models.table import Table, suggestion
 from auctor.models.variability import read_omega, read_parameters
 
@@ -25,7 +27,7 @@ LIBRARY = Path(__file__).parent / "library"
 _REQUIRED = ("schema", "drug", "reference", "status", "population", "units", "structure", "parameters", "residual")
 _OPTIONAL = (
     *("title", "matrix", "molar_mass", "variability", "covariates", "effects", "correlations", "omega"),
-    *("targets", "dosing", "checks", "notes", "questions"),
+    *("targets", "dosing", "checks", "notes", "questions", "individual", "odes", "outputs", "doses"),
 )
 _REFERENCE = ("doi", "cite", "pmid", "url", "verified_by", "confidence")
 
@@ -88,21 +90,27 @@ def _model(top: Table, *, name: str, sha256: str) -> DrugModel:
     check_units(top, effects, units)
     known = fill_typical(top, printed, effects, at={n: c.reference for n, c in covariates.items()})
     parameters, eta_names, omega = read_omega(top, known)
+    formulas = read_formulas(top, parameters, covariates)
+    system = read_system(top, {*parameters, *covariates, *formulas})
+    residuals = read_residuals(top, molar_mass, tuple(system.outputs) if system else ())
     model = DrugModel(
         name=name,
         sha256=sha256,
         molar_mass=molar_mass,
-        structure=read_structure(top, units),
+        structure=read_structure(top, units) if system is None else system_structure(top, system),
+        formulas=formulas,
+        system=system,
+        residuals=residuals,
         covariates=covariates,
         parameters=parameters,
         effects=effects,
         eta_names=eta_names,
         omega=omega,
-        residual=read_residual(top, molar_mass),
+        residual=next(iter(residuals.values())),
         targets=read_targets(top, molar_mass),
         dosing=read_dosing(top),
         checks=tuple(row.only(required=CHECK_KEYS[:2], optional=CHECK_KEYS).data for row in top.rows("checks")),
-        warnings=_unused(covariates, effects),
+        warnings=_unused(covariates, [*(e.expr for e in effects), *formulas.values(), *(system.derivatives if system else ())]),
         **_words(top),
         **_units(top, molar_mass),
     )
@@ -112,6 +120,8 @@ def _model(top: Table, *, name: str, sha256: str) -> DrugModel:
 
 def _check_typical(top: Table, model: DrugModel) -> None:
     """Every structural parameter must be above zero for the typical patient, or the course would not be finite."""
+    if model.system is not None:
+        return
     values = model.typical({name: c.reference for name, c in model.covariates.items()}, math)
     s = model.structure
     for name in (s.clearance, s.central, s.distribution, s.peripheral, s.rate, s.duration, s.bioavailability):
@@ -141,6 +151,6 @@ def _units(top: Table, molar_mass: float | None) -> dict[str, Any]:
     return {"units": {key: table.text(key) for key in table.data}, "scale": float(f"{1.0 / shown:.15g}")}
 
 
-def _unused(covariates: Mapping[str, Covariate], effects: tuple[Effect, ...]) -> tuple[str, ...]:
-    used = {name for effect in effects for name in effect.expr.names}
+def _unused(covariates: Mapping[str, Covariate], formulas: Sequence[Expression]) -> tuple[str, ...]:
+    used = {name for formula in formulas for name in formula.names}
     return tuple(f"covariate {name} is declared and no effect uses it" for name in covariates if name not in used)

@@ -17,6 +17,7 @@ from auctor.pk.disposition import modes
 from auctor.pk.engine import bucket, jax, jnp
 from auctor.pk.kept import Kept
 from auctor.pk.propagate import Rates, State, advance, empty, steady_after_bolus, steady_before_bolus, steady_before_infusion
+from auctor.pk.system import require_named, system_course
 from auctor.pk.timeline import BOLUS, RATE, RESET, STEADY, Batch
 
 Array = NDArray[np.float64]
@@ -43,6 +44,8 @@ class _Step(NamedTuple):
 
 def course(model: DrugModel, timeline: Mapping[str, Traced], eta: Traced) -> Reading:
     """Concentration and cumulative AUC at the wanted times of one patient, for eta (n_eta,). Differentiable in eta."""
+    if model.system is not None:
+        return Reading(*system_course(model, model.system, timeline, eta))
     params = _row_params(model, timeline["covariates"], eta)
     events, rank = _timed(model, timeline, params)
     row = jnp.searchsorted(timeline["knots"], events["time"], side="left")
@@ -199,6 +202,7 @@ def steady_profile(
     `params` name -> (n,); `dose_mg`, `every_h`, `duration_h` (n,) or scalars. At a dose time the trough is returned.
     The dose goes into the absorption chain when the model has one, else into the central compartment.
     """
+    require_named(model)
     times = np.asarray(times_h, dtype=np.float64)
     n = times.shape[0]
     full = {name: np.broadcast_to(np.asarray(value, dtype=np.float64), (n,)) for name, value in params.items()}

@@ -89,6 +89,10 @@ def build(model: DrugModel, regimen: Regimen, covariates: Covariates, times_h: A
     Raises CaseError for a dose the model cannot take (a swallowed dose in an intravenous model, and the reverse).
     """
     times = np.asarray(times_h, dtype=np.float64)
+    if model.system is not None:
+        from auctor.pk.system_events import system_build
+
+        return system_build(model, model.system, regimen, covariates, times)
     last = float(times.max()) if times.size else 0.0
     events = [Event(float(t), 0.0, wanted=i) for i, t in enumerate(times)]
     for dose in regimen.doses:
@@ -173,7 +177,11 @@ def from_records(model: DrugModel, records: Records) -> Timeline:
 
     Raises TableError for event codes that this version does not handle.
     """
-    clock = _running_clock(records)
+    if model.system is not None:
+        from auctor.pk.system_events import system_from_records
+
+        return system_from_records(model, model.system, records)
+    clock = running_clock(records)
     resets = [clock[i] for i in range(len(records)) if records.evid[i] in (3, 4)]
     events: list[Event] = []
     for i in range(len(records)):
@@ -185,11 +193,11 @@ def from_records(model: DrugModel, records: Records) -> Timeline:
             events += _record_dose(model, records, i, start=float(clock[i]), until=until)
         events.append(Event(float(clock[i]), order + 5, wanted=i))
     rows = [{name: float(values[i]) for name, values in records.covariates.items()} for i in range(len(records))]
-    knots, rows = _merge_equal(list(clock), rows)
+    knots, rows = merge_equal(list(clock), rows)
     return _assemble(model, events, knots=knots, rows=rows, n_wanted=len(records))
 
 
-def _running_clock(records: Records) -> Array:
+def running_clock(records: Records) -> Array:
     """Table times made to run on across resets, where the clock may start again."""
     shift = 0.0
     out: list[float] = []
@@ -200,7 +208,7 @@ def _running_clock(records: Records) -> Array:
     return np.asarray(out)
 
 
-def _merge_equal(clock: list[float], rows: list[dict[str, float]]) -> tuple[list[float], list[dict[str, float]]]:
+def merge_equal(clock: list[float], rows: list[dict[str, float]]) -> tuple[list[float], list[dict[str, float]]]:
     """Covariate rows with repeats dropped; the knot of a row is the time of the last record it holds for."""
     knots: list[float] = []
     kept = [rows[0]]
@@ -277,11 +285,12 @@ def _assemble(
         to_chain=columns["to_chain"].astype(bool), absorbed=columns["absorbed"].astype(bool), span=columns["span"].astype(float),
         modelled=columns["modelled"].astype(np.int64), every=columns["every"].astype(float), duration=columns["duration"].astype(float),
         steady=np.asarray(steady, dtype=np.int64), steady_slot=steady_slot, knots=np.asarray(knots, dtype=np.float64),
-        covariates=_covariate_matrix(model, rows), wanted=wanted, count=np.asarray([len(ordered)]),
+        covariates=covariate_rows(model, rows), wanted=wanted, count=np.asarray([len(ordered)]),
     )  # fmt: skip
 
 
-def _covariate_matrix(model: DrugModel, rows: Sequence[dict[str, float]]) -> Array:
+def covariate_rows(model: DrugModel, rows: Sequence[dict[str, float]]) -> Array:
+    """Covariates (rows, n_covariates) in the order of `model.covariates`; ModelError for one that is not given."""
     missing = [name for name in model.covariates if name not in rows[0]]
     if missing:
         raise ModelError(
@@ -304,7 +313,7 @@ def stack(timelines: Sequence[Timeline]) -> Batch:
 def _pad(timeline: Timeline, sizes: tuple[int, int, int, int]) -> dict[str, NDArray[np.generic]]:
     events, steady, rows, wanted = sizes
     out: dict[str, NDArray[np.generic]] = {}
-    lengths = {"steady": steady, "knots": rows - 1, "covariates": rows, "wanted": wanted, "count": 1}
+    lengths = {"steady": steady, "knots": rows - 1, "covariates": rows, "wanted": wanted, "output": wanted, "count": 1}
     edge = {"time", "covariates", "wanted", "steady"}
     for f in fields(timeline):
         values = getattr(timeline, f.name)
