@@ -163,9 +163,7 @@ def censored(tmp_path_factory: pytest.TempPathFactory) -> DrugModel:
 def case_of(last: Sample, data: dict[str, Any]) -> Case:
     dose = Dose(time_h=0, amount_mg=100, route=Route.IV, duration_h=100 / 1200)
     pairs = zip(data["time"][:-1], data["DV"][:-1], strict=True)
-    return Case(
-        label="M3", drug="oracle", history=Regimen(doses=(dose,)), samples=(*(Sample(time_h=t, value=y) for t, y in pairs), last)
-    )
+    return Case(label="M3", drug="oracle", history=Regimen(doses=(dose,)), samples=(*(Sample(time_h=t, value=y) for t, y in pairs), last))
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def residual_lines(residual: dict[str, Any], outputs: dict[str, str]) -> list[st
 
 
 def nmtests_file(path: Path, *, weight: bool) -> Path:
-    """The one-compartment model of mrgsolve/nmtests: oral, everything a dose can carry given on the record, no random effect but one unused."""
+    """The one-compartment model of mrgsolve/nmtests: what a dose can carry stands on the record; its one eta stays 0."""
     clearance = "1.1 * (WT / 70) ** 0.75" if weight else "1.1"
     names = ("WT",) if weight else ("LAGT", "MODE", "DUR2", "RAT2", "BIOAV")
     doses = "" if weight else 'lag = { 2 = "LAGT" }\nF = { 2 = "BIOAV" }\nduration = { 2 = "DUR2" }\nrate = { 2 = "RAT2" }\n'
@@ -63,8 +63,9 @@ def nmtests_file(path: Path, *, weight: bool) -> Path:
         HEAD.format(doi="none", cite="mrgsolve/nmtests")
         + f"[covariates]\n{covariates}\n[parameters]\n"
         + 'CL = { value = 1.1, unit = "1", iiv = 0.1, source = "models.json" }\n'
-        + f'V = {{ value = 20, unit = "1", source = "models.json" }}\nKA = {{ value = 1.5, unit = "1", source = "models.json" }}\n'
-        + f'[individual]\nCLI = "{clearance} * CL / 1.1"\n[odes]\nA1 = "-KA * A1"\nA2 = "KA * A1 - CLI / V * A2"\n[outputs]\n2 = "A2 / (V / 1000)"\n'
+        + 'V = { value = 20, unit = "1", source = "models.json" }\nKA = { value = 1.5, unit = "1", source = "models.json" }\n'
+        + f'[individual]\nCLI = "{clearance} * CL / 1.1"\n[odes]\nA1 = "-KA * A1"\nA2 = "KA * A1 - CLI / V * A2"\n'
+        + '[outputs]\n2 = "A2 / (V / 1000)"\n'
         + f"[doses]\n{doses}[residual]\n"
         + '2 = { proportional = 0.1, source = "none" }\n'
     )

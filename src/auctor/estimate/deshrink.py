@@ -16,7 +16,7 @@ the imprecision is its mean squared error at the EBE: with b = lambda / (phi + l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -115,11 +115,14 @@ def _power(matrix: Array, exponent: float) -> Array:
     return np.asarray((vectors * np.maximum(values, 1e-300) ** exponent) @ vectors.T)
 
 
-def deshrink_table(estimate: TableEstimate, records: Sequence[Records], *, method: str = "unbiased", limit: float = LIMIT) -> list[Deshrunk]:
-    """De-shrink every subject of a table estimate, with the first-order conditional covariance (J' R^-1 J + Omega^-1)^-1 at its eta."""
-    omega = estimate.model.omega
-    out: Callable[[Array, Array], Deshrunk] = lambda eta, covariance: deshrink(eta, covariance, omega, method=method, limit=limit)  # noqa: E731
-    return [out(s.eta, part.covariance(omega)) for s, part in zip(estimate.subjects, linearise(estimate, records), strict=True)]
+def deshrink_table(
+    estimate: TableEstimate, records: Sequence[Records], *, method: str = "unbiased", limit: float = LIMIT
+) -> list[Deshrunk]:
+    """De-shrink every subject of a table estimate, with the expected conditional covariance at its eta (`Linearised.covariance`)."""
+    omega, parts = estimate.model.omega, linearise(estimate, records)
+    return [
+        deshrink(s.eta, part.covariance(omega), omega, method=method, limit=limit) for s, part in zip(estimate.subjects, parts, strict=True)
+    ]
 
 
 def deshrunken_estimate(estimate: Estimate, *, method: str = "unbiased", limit: float = LIMIT) -> Estimate:

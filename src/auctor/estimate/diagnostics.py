@@ -11,13 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from auctor.case import Case
 from auctor.errors import EstimationError
+from auctor.estimate.map import map_batch
 from auctor.estimate.objective import deviation, variance
-from auctor.estimate.observations import Observations, of_records, select, stack_observations
+from auctor.estimate.observations import Observations, of_case, of_records, select, stack_observations
+from auctor.estimate.outputs import residual_at
 from auctor.estimate.table import TableEstimate
-from auctor.models.model import DrugModel
+from auctor.models.model import DrugModel, Residual
 from auctor.pk.course import compiled_draws, concentrations
-from auctor.pk.timeline import Batch, from_records, stack
+from auctor.pk.timeline import Batch, build, from_records, stack
 from auctor.records import Records
 
 Array = NDArray[np.float64]
@@ -62,7 +65,7 @@ def shrinkage(estimate: TableEstimate) -> Shrinkage:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Linearised:
-    """One subject's observations (m,) around its eta: DV - IPRED, the residual variance at IPRED, and d IPRED/d eta (m, p).
+    """One subject's observations (m,) around its eta: DV - IPRED, the residual variance at IPRED, and their slopes in eta (m, p).
 
     On the scale of the residual error (the logarithm for a log error); `used` marks the rows that are not censored.
     """
@@ -70,12 +73,17 @@ class Linearised:
     misfit: Array
     variance: Array
     slope: Array
+    variance_slope: Array
     used: NDArray[np.bool_]
 
     def covariance(self, omega: Array) -> Array:
-        """First-order conditional covariance of eta (p, p): (J' R^-1 J + Omega^-1)^-1."""
-        j = self.slope[self.used]
-        return np.asarray(np.linalg.inv(j.T @ (j / self.variance[self.used][:, None]) + np.linalg.inv(omega)))
+        """Expected conditional covariance of eta (p, p): the inverse of J' R^-1 J + 1/2 sum (dv/d eta)(dv/d eta)' / v^2 + Omega^-1.
+
+        NONMEM's ETC after FOCE with interaction.
+        """
+        v = self.variance[self.used][:, None]
+        j, k = self.slope[self.used], self.variance_slope[self.used] / v
+        return np.asarray(np.linalg.inv(j.T @ (j / v) + k.T @ k / 2 + np.linalg.inv(omega)))
 
 
 def linearise(estimate: TableEstimate, records: Sequence[Records]) -> list[Linearised]:
@@ -83,19 +91,27 @@ def linearise(estimate: TableEstimate, records: Sequence[Records]) -> list[Linea
     model, eta = estimate.model, np.stack([s.eta for s in estimate.subjects])
     batch = stack([from_records(model, r) for r in records])
     f = concentrations(model, batch, eta)
-    ends = [[concentrations(model, batch, eta + sign * step) for sign in (1, -1)] for step in STEP * np.eye(eta.shape[1])]
-    slope = np.stack([(up - down) / (2 * STEP) for up, down in ends], axis=-1)
-    return [_linearised(model, r, f[i], slope[i]) for i, r in enumerate(records)]
+    steps = STEP * np.eye(eta.shape[1])
+    up, down = (np.stack([concentrations(model, batch, eta + sign * step) for step in steps], axis=-1) for sign in (1, -1))
+    return [_linearised(model, r, _residual(model, batch, i, r), (f[i], up[i], down[i])) for i, r in enumerate(records)]
 
 
-def _linearised(model: DrugModel, records: Records, f: Array, slope: Array) -> Linearised:
+def _residual(model: DrugModel, batch: Batch, i: int, records: Records) -> Residual:
+    """The residual error of each observation of subject i."""
+    at = np.flatnonzero(records.observed)
+    return residual_at(model, {name: values[i][at] for name, values in batch.arrays.items() if name == "output"})
+
+
+def _linearised(model: DrugModel, records: Records, residual: Residual, around: tuple[Array, Array, Array]) -> Linearised:
     at, seen = np.flatnonzero(records.observed), of_records(model, records)
-    f, slope = f[at], slope[at]
-    scaled = slope / np.maximum(f, 1e-300)[:, None] if model.residual.kind == "log" else slope
+    f, up, down = (values[at] for values in around)
+    slope = (up - down) / (2 * STEP)
+    spread = np.stack([variance(residual, up[:, k]) - variance(residual, down[:, k]) for k in range(up.shape[1])], axis=1)
     return Linearised(
-        misfit=np.asarray(deviation(model.residual, f, seen.value[at])),
-        variance=np.asarray(variance(model.residual, f)),
-        slope=scaled,
+        misfit=np.asarray(deviation(residual, f, seen.value[at])),
+        variance=np.asarray(variance(residual, f)),
+        slope=slope / np.maximum(f, 1e-300)[:, None] if residual.kind == "log" else slope,
+        variance_slope=spread / (2 * STEP),
         used=~seen.censored[at],
     )
 
@@ -127,35 +143,42 @@ def _whitener(covariance: Array, root: str) -> Array:
 
 
 def npde(
-    model: DrugModel, records: Sequence[Records], *, simulations: int = 1000, seed: int = 0, root: str = "cholesky", decorrelate: bool = True
+    model: DrugModel,
+    records: Sequence[Records],
+    *,
+    simulations: int = 1000,
+    seed: int = 0,
+    root: str = "cholesky",
+    decorrelate: bool = True,
 ) -> list[Array]:
     """Normalised prediction distribution errors, one array (m,) per subject; N(0, 1) and independent under the model.
 
     Observations and `simulations` of them (eta ~ N(0, Omega), residual noise) are decorrelated with the simulations' mean and covariance;
-    the rank of each observation is kept inside [1/(2K), 1 - 1/(2K)]. `root`: `cholesky` (rows in order of time, as the npde package)
-    or `symmetric` (as NONMEM). Without `decorrelate` these are the prediction discrepancies (pd), each N(0, 1) but dependent.
+    the rank of each observation is kept inside [1/(2K), 1 - 1/(2K)]. `root`: `symmetric` (as NONMEM's table) or `cholesky`
+    (in the rows' order, as the npde package). Without `decorrelate` these are the prediction discrepancies (pd), each N(0, 1) but dependent.
     References: Brendel K et al., Pharm Res 2006;23:2036; Comets E, Brendel K, Mentre F, Comput Methods Programs Biomed 2008;90:154.
     """
     batch = stack([from_records(model, r) for r in records])
-    seen = stack_observations([of_records(model, r) for r in records], batch.arrays["wanted"].shape[1])
     rng = np.random.default_rng(seed)
-    out = []
-    for i, r in enumerate(records):
-        at, own = np.flatnonzero(r.observed), select(seen, i)
-        simulated = _simulated(model, batch, i, simulations, rng)[:, at]
-        values = np.full(len(at), np.nan)
-        use = ~own.censored[at]
-        if use.any():
-            values[use] = _ranked(_on_scale(model, own.value[at][use]), simulated[:, use], root if decorrelate else "none")
-        out.append(values)
-    return out
+    return [
+        _npde(model, r, _simulated(model, batch, i, r, simulations, rng), root if decorrelate else "none") for i, r in enumerate(records)
+    ]
 
 
-def _simulated(model: DrugModel, batch: Batch, i: int, count: int, rng: np.random.Generator) -> Array:
-    """Observations of subject i under the model (count, n_wanted), on the scale of the residual error."""
+def _npde(model: DrugModel, records: Records, simulated: Array, root: str) -> Array:
+    at, seen = np.flatnonzero(records.observed), of_records(model, records)
+    values, use = np.full(len(at), np.nan), ~seen.censored[at]
+    if use.any():
+        values[use] = _ranked(_on_scale(model, seen.value[at][use]), simulated[:, use], root)
+    return values
+
+
+def _simulated(model: DrugModel, batch: Batch, i: int, records: Records, count: int, rng: np.random.Generator) -> Array:
+    """Observations of subject i under the model (count, m), on the scale of the residual error."""
     etas = rng.standard_normal((count, len(model.eta_names))) @ np.linalg.cholesky(model.omega).T
-    f = np.asarray(compiled_draws(model)({name: values[i] for name, values in batch.arrays.items()}, etas)[0])
-    noise = np.sqrt(variance(model.residual, f)) * rng.standard_normal(f.shape)
+    arrays = {name: values[i] for name, values in batch.arrays.items()}
+    f = np.asarray(compiled_draws(model)(arrays, etas)[0])[:, np.flatnonzero(records.observed)]
+    noise = np.sqrt(variance(_residual(model, batch, i, records), f)) * rng.standard_normal(f.shape)
     return np.asarray(_on_scale(model, f) + noise)
 
 
@@ -173,3 +196,88 @@ def _ranked(y: Array, simulated: Array, root: str) -> Array:
     k = len(simulated)
     below = np.mean(simulated < y, axis=0)
     return np.asarray(ndtri(np.clip(below, 1 / (2 * k), 1 - 1 / (2 * k))))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NextSample:
+    """One prediction of a sample from those taken before it: mg/L, and how many were taken before (0: a priori)."""
+
+    label: str
+    time_h: float
+    n_before: int
+    observed: float
+    predicted: float
+
+    @property
+    def error(self) -> float:
+        """PE = (predicted - observed) / observed."""
+        return (self.predicted - self.observed) / self.observed
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextSampleError:
+    """Fractions over `n` predictions: mean (`rmpe`), root mean square (`rrmse`), median (`mdpe`) and median absolute (`mdape`) PE."""
+
+    n: int
+    rmpe: float
+    rrmse: float
+    mdpe: float
+    mdape: float
+
+
+def next_samples(model: DrugModel, cases: Sequence[Case], *, a_priori: bool = True) -> list[NextSample]:
+    """Predict every used sample above its LLOQ by the MAP of the samples taken strictly before it, patient by patient in order of time.
+
+    One batched search over all patients and all their prefixes. `a_priori` keeps the first samples, predicted at eta = 0.
+    References: Sheiner LB, Beal SL, J Pharmacokinet Biopharm 1981;9:503; Broeker A et al., Clin Microbiol Infect 2019;25:1286.e1.
+    """
+    asked = [(case, k) for case in cases for k in _predictable(case, a_priori)]
+    if not asked:
+        return []
+    batch = stack([build(model, c.history, c.covariates, np.asarray([s.time_h for s in c.samples])) for c, _ in asked])
+    seen = stack_observations([_before(c, k) for c, k in asked], batch.arrays["wanted"].shape[1])
+    known = np.flatnonzero(seen.weight.any(axis=1))
+    eta = np.zeros((len(asked), len(model.eta_names)))
+    if len(known):
+        arrays = {name: values[known] for name, values in batch.arrays.items()}
+        eta[known] = map_batch(model, Batch(arrays, len(known), batch.n_wanted[known]), select(seen, known)).eta
+    predicted = concentrations(model, batch, eta)
+    return [_next(c, k, seen.weight[i], float(predicted[i, k])) for i, (c, k) in enumerate(asked)]
+
+
+def _predictable(case: Case, a_priori: bool) -> list[int]:
+    """Indices of the samples to predict, in order of time."""
+    used = [k for k, s in enumerate(case.samples) if s.used and not s.below_lloq and s.value > 0]
+    ordered = sorted(used, key=lambda k: case.samples[k].time_h)
+    return [k for k in ordered if a_priori or _before(case, k).weight.any()]
+
+
+def _before(case: Case, k: int) -> Observations:
+    """The case's samples with weight only for those taken before sample k."""
+    seen = of_case(case)
+    earlier = np.asarray([s.time_h < case.samples[k].time_h for s in case.samples])
+    return seen._replace(weight=seen.weight * earlier)
+
+
+def _next(case: Case, k: int, weight: Array, predicted: float) -> NextSample:
+    sample = case.samples[k]
+    return NextSample(label=case.label, time_h=sample.time_h, n_before=int((weight > 0).sum()), observed=sample.value, predicted=predicted)
+
+
+def next_sample_error(predictions: Sequence[NextSample]) -> NextSampleError:
+    """Summary of the prediction errors; NaN where there is none.
+
+    >>> two = [NextSample(label="a", time_h=t, n_before=1, observed=10.0, predicted=p) for t, p in ((1.0, 11.0), (2.0, 8.0))]
+    >>> next_sample_error(two).rmpe, next_sample_error(two).mdape
+    (-0.05, 0.15000000000000002)
+    """
+    if not predictions:
+        return NextSampleError(n=0, rmpe=float("nan"), rrmse=float("nan"), mdpe=float("nan"), mdape=float("nan"))
+    pe = np.asarray([p.error for p in predictions])
+    return NextSampleError(
+        n=len(pe),
+        rmpe=float(pe.mean()),
+        rrmse=float(np.sqrt(np.mean(pe**2))),
+        mdpe=float(np.median(pe)),
+        mdape=float(np.median(np.abs(pe))),
+    )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from auctor.errors import EstimationError
 from auctor.estimate.free import Population, Table
-from auctor.estimate.population_objective import METHODS, Expansion, Found, expand, half_hessian, marginal, modes
+from auctor.estimate.population_objective import METHODS, Found, Likelihood, objectives
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, float], None]
@@ -93,22 +93,9 @@ class Objective:
         return np.asarray(self.gradients(x).sum(axis=0))
 
     def _found(self, at: Population, start: Array, hessian: Array | None) -> tuple[Found, Array]:
-        precision = np.linalg.inv(at.omega)
-        expanded = self._expanded(at, np.zeros_like(start))
-        if self.method == "fo":
-            near = expanded(np.zeros_like(start))
-            found = Found(near, near.information(precision), np.ones(len(start), dtype=bool))
-        else:
-            found = modes(expanded, precision, start, hessian)
-        if self.method == "laplace":
-            exact = half_hessian(expanded, precision, found.at)
-            return found, marginal(found._replace(hessian=exact), at.omega, exact=True)
-        return found, marginal(found, at.omega)
-
-    def _expanded(self, at: Population, zero: Array) -> Callable[[Array], Expansion]:
-        curves = partial(self.table.slopes, at.theta)
-        fixed = curves(zero)[0] if self.method in ("fo", "foce") else None
-        return lambda eta: expand(at.residual, self.table.seen, eta, curves(eta), fixed)
+        what = Likelihood(self.method, self.table.residual(at), at.omega, self.table.seen)
+        values, found = objectives(what, partial(self.table.slopes, at.theta), start, hessian)
+        return found, values
 
 
 def minimise(table: Table, *, method: str = "focei", start: Population | None = None, progress: Progress | None = None) -> Fitted:
@@ -134,7 +121,7 @@ def minimise(table: Table, *, method: str = "focei", start: Population | None = 
             options={"gtol": FLAT, "maxiter": 200, "hess_inv0": _inverse_curvature(objective.gradients(x))},
         )
         x = np.asarray(solved.x)
-        fitted = _fitted(objective, x)
+        fitted = as_fitted(objective, x)
         if fitted.converged:
             break
     return fitted
@@ -147,7 +134,8 @@ def _inverse_curvature(gradients: Array) -> Array:
     return np.asarray((inverse + inverse.T) / 2)
 
 
-def _fitted(objective: Objective, x: Array) -> Fitted:
+def as_fitted(objective: Objective, x: Array) -> Fitted:
+    """What is known at x: the objective, etas and gradients there."""
     values, found = objective.at(x)
     gradients = objective.gradients(x)
     total = gradients.sum(axis=0)

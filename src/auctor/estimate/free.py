@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.errors import EstimationError
-from auctor.estimate.observations import Observations, of_records, stack_observations
+from auctor.estimate.observations import of_records, stack_observations
+from auctor.estimate.outputs import residual_at
 from auctor.models.model import DrugModel, Residual
 from auctor.pk.course import course
 from auctor.pk.engine import bucket, jax
@@ -74,6 +75,11 @@ class Free:
         logged = [name in own and value > 0 and own[name].distribution != "normal" for name, value in zip(self.theta, values, strict=True)]
         return np.where(logged, 0.0, np.maximum(np.abs(values), 0.1))
 
+    @property
+    def logged(self) -> NDArray[np.bool_]:
+        """Which thetas go by their logarithm, (n_theta,)."""
+        return self._scales == 0
+
     def vector(self, at: Population) -> Array:
         """The unconstrained vector of a population, (k,)."""
         scale = self._scales
@@ -82,7 +88,9 @@ class Free:
         parts = [theta]
         for block in self.blocks:
             root = np.linalg.cholesky(at.omega[np.ix_(block, block)])
-            parts.append(np.where(np.eye(len(block)) > 0, np.log(np.where(np.eye(len(block)) > 0, root, 1.0)), root)[np.tril_indices(len(block))])
+            parts.append(
+                np.where(np.eye(len(block)) > 0, np.log(np.where(np.eye(len(block)) > 0, root, 1.0)), root)[np.tril_indices(len(block))]
+            )
         parts.append(np.log([getattr(at.residual, s) for s in self.sigma]))
         return np.concatenate(parts)
 
@@ -117,7 +125,9 @@ def free_of(model: DrugModel, fixed: Iterable[str] = ()) -> Free:
     everything = Free(model=model, theta=_theta_names(model), blocks=_blocks(model.omega), sigma=_sigma_names(model))
     for name in fixed:
         if name not in (*everything.names, "omega", "sigma"):
-            raise EstimationError(where="fixed", what=f"{name!r} is no free number of {model.name}", remedy=f"one of {', '.join(everything.names)}")
+            raise EstimationError(
+                where="fixed", what=f"{name!r} is no free number of {model.name}", remedy=f"one of {', '.join(everything.names)}"
+            )
     held = {name for name in fixed if name.startswith("omega.")}
     etas = model.eta_names
 
@@ -149,14 +159,15 @@ def _blocks(omega: Array) -> tuple[tuple[int, ...], ...]:
 
 
 def _sigma_names(model: DrugModel) -> tuple[str, ...]:
-    return tuple(s for s in SIGMAS if getattr(model.residual, s) > 0)
+    """None with several outputs: their residual errors stay as they are."""
+    return tuple(s for s in SIGMAS if getattr(model.residual, s) > 0) if len(model.residuals) < 2 else ()
 
 
 def _theta_names(model: DrugModel) -> tuple[str, ...]:
     """Parameters and effect constants that some typical value depends on."""
     names = [*model.parameters, *(f"{e.parameter}.{c}" for e in model.effects for c in e.constants)]
     reference = _some_covariates(model)
-    before = model.typical(reference)
+    before = model.individual(reference, np.zeros(len(model.eta_names)))
     return tuple(n for n in names if _matters(model, n, reference, before))
 
 
@@ -164,24 +175,30 @@ def _some_covariates(model: DrugModel) -> dict[str, Array]:
     """Values on both sides of each covariate's reference, so that no effect is at its neutral point in all of them."""
     found = {}
     for k, (name, c) in enumerate(model.covariates.items()):
-        values = list(c.levels.values()) if c.levels else [0.61 * c.reference, c.low, c.high, 1.37 * c.reference, 0.0 if c.low is None else c.low]
+        values = (
+            list(c.levels.values())
+            if c.levels
+            else [0.61 * c.reference, c.low, c.high, 1.37 * c.reference, 0.0 if c.low is None else c.low]
+        )
         known = [float(v) for v in values if v is not None]
         found[name] = np.asarray([known[(i // (k + 1)) % len(known)] for i in range(24)])
     return found
 
 
 def _matters(model: DrugModel, name: str, covariates: Mapping[str, Array], before: Mapping[str, Any]) -> bool:
+    """Whether the number moves anything that the course is computed from."""
     (value,) = _theta_values(model, (name,))
-    after = with_theta(model, (name,), np.asarray([value * 1.01 + (0.01 if value == 0 else 0.0)])).typical(covariates)
-    used = [n for n in after if "." in name or n != name or n in _structural(model)]
-    with np.errstate(all="ignore"):
-        return any(not np.array_equal(np.asarray(after[n]), np.asarray(before[n]), equal_nan=True) for n in used)
+    moved = with_theta(model, (name,), np.asarray([value * 1.01 + (0.01 if value == 0 else 0.0)]))
+    after = moved.individual(covariates, np.zeros(len(model.eta_names)))
+    read = _read_by_the_course(model)
+    return any(n in read and not np.array_equal(np.asarray(after[n]), np.asarray(before[n]), equal_nan=True) for n in after)
 
 
-def _structural(model: DrugModel) -> set[str]:
-    """Parameters that the structure reads, or that an effect's expression names; what nothing reads cannot be estimated."""
-    read = {v for v in vars(model.structure).values() if isinstance(v, str) and v in model.parameters}
-    return read
+def _read_by_the_course(model: DrugModel) -> set[str]:
+    if model.system is None:
+        return {v for v in vars(model.structure).values() if isinstance(v, str)}
+    inputs = [e for by_compartment in model.system.inputs.values() for e in by_compartment.values()]
+    return {n for e in (*model.system.derivatives, *model.system.outputs.values(), *inputs) for n in e.names}
 
 
 def _theta_values(model: DrugModel, names: Iterable[str]) -> Array:
@@ -233,6 +250,11 @@ class Table:
     def n_observations(self) -> int:
         """Samples that count."""
         return int((self.seen.weight > 0).sum())
+
+    def residual(self, at: Population) -> Residual:
+        """The residual error; with several outputs the model's own, by sample."""
+        several = len(self.free.model.residuals) > 1
+        return residual_at(self.free.model, {"output": self.arrays["output"][: self.n]}) if several else at.residual
 
     def slopes(self, theta: Array, eta: Array) -> tuple[Array, Array]:
         """Predictions (n, O) mg/L and their derivatives by eta (n, O, p), at theta (k,) and eta (n, p)."""

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from auctor.errors import EstimationError
 from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import Observations, select
-from auctor.models.model import DrugModel
+from auctor.estimate.outputs import residual_at
+from auctor.models.model import DrugModel, Residual
 from auctor.pk.course import course
 from auctor.pk.engine import jax, jnp
 from auctor.pk.kept import Kept
@@ -79,23 +80,23 @@ def _rows(batch: Batch, seen: Observations, part: NDArray[np.int64]) -> tuple[di
 
 def _parts(model: DrugModel, timeline: dict[str, Traced], seen: Observations, u: Traced) -> tuple[Traced, Traced, Traced]:
     """OFV, its exact gradient and its expected (Fisher) curvature in u, from first derivatives of f alone."""
-    root = jnp.asarray(cholesky_of_omega(model))
+    root, residual = jnp.asarray(cholesky_of_omega(model)), residual_at(model, timeline, jnp)
 
     def predicted(x: Traced) -> tuple[Traced, Traced]:
         f = course(model, timeline, root @ x).concentration
         return f, f
 
     jacobian, f = jax.jacfwd(predicted, has_aux=True)(u)
-    terms, slope = jax.jvp(lambda g: sample_terms(model.residual, g, seen, jnp), (f,), (jnp.ones_like(f),))
-    weight = seen.weight * _expected_curvature(model, f)
+    terms, slope = jax.jvp(lambda g: sample_terms(residual, g, seen, jnp), (f,), (jnp.ones_like(f),))
+    weight = seen.weight * _expected_curvature(residual, f)
     value = jnp.sum(terms) + jnp.sum(u**2)
     return value, jacobian.T @ slope + 2 * u, jnp.einsum("op,o,oq->pq", jacobian, weight, jacobian) + 2 * jnp.eye(u.shape[0])
 
 
-def _expected_curvature(model: DrugModel, f: Traced) -> Traced:
+def _expected_curvature(residual: Residual, f: Traced) -> Traced:
     """E[d2/df2 of a sample's OFV] = 2 (d misfit/df)^2 / v + (v'/v)^2."""
-    v, dv = jax.jvp(lambda g: variance(model.residual, g, jnp), (f,), (jnp.ones_like(f),))
-    _, dm = jax.jvp(lambda g: deviation(model.residual, g, jnp.ones_like(g), jnp), (f,), (jnp.ones_like(f),))
+    v, dv = jax.jvp(lambda g: variance(residual, g, jnp), (f,), (jnp.ones_like(f),))
+    _, dm = jax.jvp(lambda g: deviation(residual, g, jnp.ones_like(g), jnp), (f,), (jnp.ones_like(f),))
     curvature: Traced = 2 * dm**2 / v + (dv / v) ** 2
     return curvature
 

@@ -44,7 +44,9 @@ def scaled(log_likelihood: Array) -> Scaled:
     top = log_likelihood.max(axis=1)
     if not np.isfinite(top).all():
         remedy = "widen the ranges, or check that subject's doses, samples and units"
-        raise EstimationError(where=f"subject {int(np.argmin(np.isfinite(top))) + 1}", what="no point has a finite likelihood", remedy=remedy)
+        raise EstimationError(
+            where=f"subject {int(np.argmin(np.isfinite(top))) + 1}", what="no point has a finite likelihood", remedy=remedy
+        )
     return Scaled(np.exp(log_likelihood - top[:, None]), top)
 
 
@@ -63,12 +65,12 @@ def best_weights(psi: Array) -> Array:
     >>> best_weights(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])).round(6).tolist()
     [0.666667, 0.333333]
     """
-    n, k = psi.shape
+    psi = psi / psi.max(axis=1, keepdims=True)
     now, mu, spread = _start(psi), 1.0, 0.0
     for _ in range(MOST_STEPS):
         now, step = _step(psi, now, spread * mu)
         mixture = psi @ now.lam
-        mu, residual = float(now.lam @ now.y) / k, float(np.abs(1.0 - now.w * mixture).max())
+        mu, residual = float(now.lam @ now.y) / len(now.lam), float(np.abs(1.0 - now.w * mixture).max())
         gap = abs(float(np.log(now.w * mixture).sum())) / (1.0 + abs(float(np.log(mixture).sum())))
         if max(mu, residual, gap) < TOLERANCE:
             return np.asarray(now.lam / now.lam.sum())

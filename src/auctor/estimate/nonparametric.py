@@ -16,7 +16,7 @@ from auctor.case import Case, Metric, Regimen
 from auctor.errors import EstimationError, Notice
 from auctor.estimate.observations import of_case
 from auctor.estimate.patient import Estimate, sample_predictions
-from auctor.estimate.support import AssayError, SupportPoints, log_likelihood
+from auctor.estimate.support import SupportPoints, log_likelihood, standardised
 from auctor.models.model import DrugModel
 from auctor.predictor import Draws, Prediction
 
@@ -120,10 +120,9 @@ def _far(support: SupportPoints, f: Array, case: Case) -> tuple[Notice, ...]:
     """No point comes near: root mean square of (y - f) / sd above 3 at the best one."""
     seen = of_case(case)
     used = (seen.weight > 0) & ~seen.censored
-    if not used.any() or not isinstance(support.error, AssayError):
+    if not used.any():
         return ()
-    sd = support.error.sd(f, seen.value)[:, used]
-    apart = np.sqrt(np.mean(((seen.value - f)[:, used] / sd) ** 2, axis=1)).min()
+    apart = np.sqrt(np.mean(standardised(support.error, f, seen)[:, used] ** 2, axis=1)).min()
     if apart <= FAR_SD:
         return ()
     what = f"the nearest support point misses the samples by {apart:.1f} SD"

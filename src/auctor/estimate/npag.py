@@ -1,13 +1,16 @@
 """NPAG: support points estimated on a population by the adaptive grid.
 
 Each cycle: likelihoods of the grid -> weights (interior point) -> condensation -> error magnitude -> test -> expansion around what is left.
-Reference: Yamada WM et al., Pharmaceutics 2021;13:42 (the algorithm and its constants); Lindsay BG, Ann Stat 1983 (the certificate).
+Two additions keep it from settling early: every point is also tried at its own Gauss-Newton step, and every round of shrinking steps
+starts with fresh probes of the whole box, climbed to where Lindsay's D says that a point would help.
+Reference: Yamada WM et al., Pharmaceutics 2021;13:42 (the algorithm and its constants); Lindsay BG, Ann Stat 1983;11:86-94 (D).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,20 +19,25 @@ from numpy.typing import NDArray
 from auctor.case import Case
 from auctor.errors import EstimationError
 from auctor.estimate.mixing import Scaled, best_weights, directional_derivative, independent, log_mixture, scaled
-from auctor.estimate.observations import Observations, of_case, of_records, select, stack_observations
-from auctor.estimate.support import ErrorModel, SupportPoints, etas_at, log_likelihood, magnified
+from auctor.estimate.observations import Observations, of_case, of_records, stack_observations
+from auctor.estimate.support import ErrorModel, SupportPoints, etas_at, log_likelihood, magnified, standardised
 from auctor.models.model import DrugModel
-from auctor.pk.course import compiled_draws
+from auctor.pk.course import course
+from auctor.pk.engine import jax
+from auctor.pk.kept import Kept
 from auctor.pk.timeline import Batch, Timeline, build, from_records, stack
 from auctor.records import Records
 
 Array = NDArray[np.float64]
 Values = Mapping[str, Array]
 
-BLOCK = 256  # points evaluated in one call of the engine: one shape, compiled once
+BLOCK, SUBJECTS = 64, 64  # points and subjects evaluated in one call of the engine: few shapes, compiled once
 LIGHT = 1e-3  # condensation: points lighter than this share of the heaviest go
 FIRST_EPS, LAST_EPS = 0.2, 1e-4  # expansion: a new point on either side at this share of the range
 NEAR = 1e-4  # share of the range within which a new point is the old one
+SLOPE_STEP = 1e-5  # share of the range over which predictions are differenced
+CLIMBS = 6  # Gauss-Newton steps from a probe
+DAMPING = (1e-6, 0.1, 10.0)  # of the Gauss-Newton step, in shares of the curvature
 STILL, SETTLED = 1e-4, 1e-2  # log likelihood: change that shortens the steps; change over a round of steps that ends the search
 GAMMA_STEP, GAMMA_LEAST = 0.1, 0.01
 
@@ -71,12 +79,20 @@ class Population:
 
     def predicted(self, etas: Array) -> Array:
         """Concentrations (k, n, O), columns past a subject's own samples meaningless (their weight is 0)."""
-        run, columns = compiled_draws(self.model), []
-        for i in range(self.batch.n):
-            own = {name: values[i] for name, values in self.batch.arrays.items()}
-            blocks = [np.asarray(run(own, _filled(etas[at : at + BLOCK]))[0]) for at in range(0, len(etas), BLOCK)]
-            columns.append(np.concatenate(blocks)[: len(etas)])
-        return np.stack(columns, axis=1)
+        run = _compiled(self.model)
+        out = []
+        for first in range(0, self.batch.n, SUBJECTS):
+            arrays = {name: values[first : first + SUBJECTS] for name, values in self.batch.arrays.items()}
+            blocks = [np.asarray(run(arrays, _filled(etas[at : at + BLOCK]))[0]) for at in range(0, len(etas), BLOCK)]
+            out.append(np.concatenate(blocks, axis=1)[:, : len(etas)])
+        return np.ascontiguousarray(np.concatenate(out).swapaxes(0, 1))
+
+
+@lru_cache(maxsize=64)
+def _compiled(model: DrugModel) -> Kept:
+    """Concentrations (n, BLOCK, O) of some subjects, each at the same etas."""
+    one = jax.vmap(lambda timeline, eta: course(model, timeline, eta).concentration, in_axes=(None, 0))
+    return Kept(lambda *of: (jax.vmap(one, in_axes=(0, None))(*of),), f"points {model.sha256}")
 
 
 def _timeline(model: DrugModel, subject: Case | Records) -> Timeline:
@@ -110,6 +126,7 @@ class _Task:
     population: Population
     ranges: Mapping[str, tuple[float, float]]
     derive: Callable[[Values], Values]
+    first: Array
 
     def parameters(self, u: Array) -> Values:
         """The model's parameters (k,) each at points u of the unit cube."""
@@ -150,7 +167,8 @@ def npag(
     """
     settings = settings or Settings()
     _check(ranges)
-    task = _Task(population=Population(model, subjects), ranges=ranges, derive=derive)
+    first = sobol(settings.grid, len(ranges), settings.seed)
+    task = _Task(population=Population(model, subjects), ranges=ranges, derive=derive, first=first)
     best, trace, converged = _search(task, error, settings, progress or (lambda cycle, value: None))
     values = task.parameters(best.u)
     support = SupportPoints(
@@ -161,7 +179,11 @@ def npag(
         provenance=_provenance(task, best, len(trace), converged),
     )
     return NpagFit(
-        support=support, neg2ll=np.asarray(trace), best=-2.0 * best.value, certificate=certificate(task, best, settings), converged=converged
+        support=support,
+        neg2ll=np.asarray(trace),
+        best=-2.0 * best.value,
+        certificate=_certificate(task, best, settings.seed + 10_000),
+        converged=converged,
     )
 
 
@@ -183,9 +205,8 @@ def _provenance(task: _Task, best: _State, cycles: int, converged: bool) -> dict
 
 def _search(task: _Task, error: ErrorModel, settings: Settings, told: Callable[[int, float], None]) -> tuple[_State, list[float], bool]:
     """The best grid met, -2 log likelihood of every cycle, and whether a whole round of shrinking steps changed nothing."""
-    start = sobol(settings.grid, len(task.ranges), settings.seed)
-    now = task.weighed(start, task.predicted(start), error)
-    eps, stride, last, settled = FIRST_EPS, GAMMA_STEP, -np.inf, -np.inf
+    now = task.weighed(task.first, task.predicted(task.first), error)
+    eps, stride, settled, rounds = 0.0, GAMMA_STEP, -np.inf, 0
     best, trace = now._replace(value=-np.inf), list[float]()
     for cycle in range(settings.cycles):
         now = _condensed(task, now)
@@ -194,13 +215,12 @@ def _search(task: _Task, error: ErrorModel, settings: Settings, told: Callable[[
         best = now if now.value > best.value else best
         trace.append(-2.0 * now.value)
         told(cycle + 1, trace[-1])
-        if abs(now.value - last) <= STILL:
-            eps /= 2
-            if eps <= LAST_EPS:
-                if abs(now.value - settled) <= SETTLED:
-                    return best, trace, True
-                settled, eps = now.value, FIRST_EPS
-        last = now.value
+        eps /= 2
+        if eps <= LAST_EPS:
+            if abs(now.value - settled) <= SETTLED:
+                return best, trace, True
+            settled, eps, rounds = now.value, FIRST_EPS, rounds + 1
+            now = _joined(task, now, _explored(task, now, sobol(settings.grid // 2, len(task.ranges), settings.seed + rounds)))
         now = _expanded(task, now, eps)
     return best, trace, False
 
@@ -229,30 +249,88 @@ def _resized(task: _Task, now: _State, stride: float) -> tuple[_State, float]:
 
 
 def _expanded(task: _Task, now: _State, eps: float) -> _State:
-    """The grid with a new point on either side of every point along every axis, weighed."""
-    more = _neighbours(now.u, eps)
+    """The grid with each point's neighbours at `eps` and its Gauss-Newton steps, weighed."""
+    near = _distinct(now.u, _neighbours(now.u, eps), NEAR)
+    steps = _distinct(now.u, np.concatenate(list(_moves(task, now, now.u, now.f))), NEAR * 1e-3)
+    return _joined(task, now, np.concatenate([near, steps]))
+
+
+def _joined(task: _Task, now: _State, more: Array) -> _State:
     if not len(more):
         return now
     return task.weighed(np.concatenate([now.u, more]), np.concatenate([now.f, task.predicted(more)]), now.error)
 
 
 def _neighbours(u: Array, eps: float) -> Array:
-    """New points (m, p) inside the cube, none within `NEAR` (city-block) of another."""
+    """A point on either side of every point along every axis, (m, p), those inside the cube."""
     p = u.shape[1]
     steps = eps * np.concatenate([np.eye(p), -np.eye(p)])
     tried = (u[:, None, :] + steps).reshape(-1, p)
-    tried = tried[((tried >= 0) & (tried <= 1)).all(axis=1)]
+    return np.asarray(tried[((tried >= 0) & (tried <= 1)).all(axis=1)])
+
+
+def _distinct(u: Array, tried: Array, near: float) -> Array:
+    """Those of `tried` (m, p) that lie further than `near` (city-block) from every point of `u` and every earlier one of themselves."""
     pool = np.concatenate([u, tried])
-    near = np.abs(tried[:, None, :] - pool[None, :, :]).sum(axis=2) <= NEAR
+    close = np.abs(tried[:, None, :] - pool[None, :, :]).sum(axis=2) <= near
     earlier = np.arange(len(pool))[None, :] < len(u) + np.arange(len(tried))[:, None]
-    return np.asarray(tried[~(near & earlier).any(axis=1)])
+    return np.asarray(tried[~(close & earlier).any(axis=1)])
 
 
-def certificate(task: _Task, found: _State, settings: Settings) -> float:
-    """The largest Lindsay D over the first grid, the points found and their neighbours at every step length."""
-    around = [found.u] + [_neighbours(found.u, FIRST_EPS / 2**k) for k in range(11)]
-    probes = np.concatenate([sobol(settings.grid, found.u.shape[1], settings.seed), *around])
+def _moves(task: _Task, now: _State, u: Array, f: Array) -> Array:
+    """Damped Gauss-Newton steps up Lindsay's D from points u (k, p) with predictions f, (dampings, k, p).
+
+    D is a sum of the subjects' likelihood ratios: its ascent is least squares in which each subject counts by its ratio.
+    """
+    k, p = u.shape
+    inward = np.where(u + SLOPE_STEP <= 1, SLOPE_STEP, -SLOPE_STEP)
+    shifted = u[:, None, :] + inward[:, :, None] * np.eye(p)
+    z = standardised(now.error, f, task.population.seen)
+    moved = standardised(now.error, task.predicted(shifted.reshape(-1, p)), task.population.seen).reshape(k, p, *z.shape[1:])
+    slope = (moved - z[:, None]) / inward[:, :, None, None]
+    ratio = _log_ratio(task, now, f)
+    share = np.exp(ratio - ratio.max(axis=1, keepdims=True))
+    curvature = np.einsum("kpno,kqno,kn->kpq", slope, slope, share, optimize=True)
+    down = -np.einsum("kpno,kno,kn->kp", slope, z, share, optimize=True)
+    ridge = np.einsum("kpp->kp", curvature) + 1e-3 * np.trace(curvature, axis1=1, axis2=2)[:, None] + 1e-12
+    steps = [np.linalg.solve(curvature + d * ridge[:, None, :] * np.eye(p), down[..., None])[..., 0] for d in DAMPING]
+    return np.clip(u + np.stack(steps), 0.0, 1.0)
+
+
+def _explored(task: _Task, now: _State, probes: Array) -> Array:
+    """Points where D is positive, climbed to from the likeliest of `probes` for each subject and from those of the largest D."""
+    f = task.predicted(probes)
+    ratio = _log_ratio(task, now, f)
+    chosen = np.unique(np.concatenate([np.argsort(-ratio, axis=0)[:2].ravel(), np.argsort(-_summed(ratio))[: task.population.batch.n]]))
+    u, f = probes[chosen], f[chosen]
+    height = _summed(_log_ratio(task, now, f))
+    for _ in range(CLIMBS):
+        for tried in _moves(task, now, u, f):
+            f_tried = task.predicted(tried)
+            higher = _summed(_log_ratio(task, now, f_tried))
+            better = higher > height
+            u, f = np.where(better[:, None], tried, u), np.where(better[:, None, None], f_tried, f)
+            height = np.where(better, higher, height)
+    return _distinct(now.u, u[height > np.log(task.population.batch.n)], NEAR)
+
+
+def _summed(ratio: Array) -> Array:
+    """Log of the sum of likelihood ratios, log(D + n), (k,): without overflow."""
+    top = ratio.max(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(top), top + np.log(np.exp(ratio - top[:, None]).sum(axis=1)), -np.inf)
+
+
+def _log_ratio(task: _Task, now: _State, f: Array) -> Array:
+    """log p(y_i | point) / p(y_i | F), (k, n), at points with these predictions."""
+    own = log_mixture(task.likelihood(now.f, now.error), now.weights)
+    return np.asarray(np.maximum(log_likelihood(now.error, f, task.population.seen) - own, -1e6))
+
+
+def _certificate(task: _Task, best: _State, seed: int) -> float:
+    """The largest D over the first grid, the points found, their neighbours at every step length, and climbs from fresh probes."""
+    around = [_neighbours(best.u, FIRST_EPS / 2**k) for k in range(12)]
+    climbed = _explored(task, best, sobol(len(task.first), best.u.shape[1], seed))
+    ratio = _log_ratio(task, best, task.predicted(np.concatenate([task.first, best.u, *around, climbed])))
     with np.errstate(over="ignore"):
-        logs = log_likelihood(found.error, task.predicted(probes), task.population.seen).T
-        own = log_mixture(task.likelihood(found.f, found.error), found.weights)
-    return float(directional_derivative(np.exp(logs - own[:, None]), np.ones(len(own))).max())
+        return float(directional_derivative(np.exp(ratio.T), np.ones(ratio.shape[1])).max())

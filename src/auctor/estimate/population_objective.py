@@ -23,7 +23,6 @@ from auctor.estimate.observations import Observations
 from auctor.models.model import Residual
 
 Array = NDArray[np.float64]
-Variance = Callable[[Array], Array]
 
 METHODS = ("fo", "foce", "focei", "laplace")
 STEPS = 60
@@ -81,7 +80,7 @@ def expand(residual: Residual, seen: Observations, eta: Array, curves: tuple[Arr
     f, slope = curves
     if residual.kind == "log":
         slope = slope / np.maximum(f, 1e-300)[..., None]
-    if at is not None and np.any(seen.censored & (seen.weight > 0)):
+    if at is not None and bool((seen.censored & (seen.weight > 0)).any()):
         raise EstimationError(
             where="method", what="FO and FOCE cannot use samples below the limit", remedy="use focei or laplace, or leave them out"
         )
@@ -92,7 +91,7 @@ def expand(residual: Residual, seen: Observations, eta: Array, curves: tuple[Arr
     score = growth - 2 * misfit / v - growth * misfit**2 / v
     curvature = 1 / v + 0.5 * growth**2
     parts = (seen.weight * term, seen.weight * score, seen.weight * curvature)
-    if np.any(seen.censored):
+    if seen.state.any():
         parts = _with_censored(residual, seen, f, parts)
     return Expansion(eta, slope, *parts)
 
@@ -109,27 +108,37 @@ def _variance(residual: Residual, f: Array) -> tuple[Array, Array]:
 
 
 def _with_censored(residual: Residual, seen: Observations, f: Array, parts: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-    """Replace the parts of samples below their limit (M3) by -2 log Phi and its own derivatives, by central differences."""
+    """Replace the parts of samples that are only known by a limit (M3, M4) by their own terms and central differences of these."""
     step = 1e-4 * np.maximum(np.abs(f), 1e-3)
     below, here, above = (sample_terms(residual, f + k * step, seen) for k in (-1, 0, 1))
     worth = np.maximum(f, 1e-300) if residual.kind == "log" else np.ones_like(f)
     own = (here, worth * (above - below) / (2 * step), np.maximum(0.5 * worth**2 * (above - 2 * here + below) / step**2, 0.0))
-    low, mid, high = (np.where(seen.censored, mine, plain) for mine, plain in zip(own, parts, strict=True))
+    low, mid, high = (np.where(seen.state != 0, mine, plain) for mine, plain in zip(own, parts, strict=True))
     return low, mid, high
 
 
-def objectives(method: str, curves: Curves, residual: Residual, omega: Array, seen: Observations, start: Array) -> tuple[Array, Found]:
-    """OFV_i of each subject (n,) and its expansion; `start` (n, p) is where the search for the mode begins.
+class Likelihood(NamedTuple):
+    """What the marginal likelihood is of: the approximation, residual error, Omega (p, p) and observations (n, O)."""
 
-    Raises EstimationError for an unknown method.
+    method: str
+    residual: Residual
+    omega: Array
+    seen: Observations
 
-    >>> def curves(eta):  # a constant seen once: y = 10 + eta + eps
+
+def objectives(what: Likelihood, curves: Curves, start: Array, hessian: Array | None = None) -> tuple[Array, Found]:
+    """OFV_i of each subject (n,) and its expansion; the mode is sought from `start` (n, p).
+
+    `hessian` of a near-by problem's `Found` makes a warm start. Raises EstimationError for an unknown method.
+
+    >>> def curves(eta):  # one sample of a constant: y = 10 + eta + eps
     ...     return 10 + eta, np.ones((*eta.shape, 1))
-    >>> seen = Observations(np.array([[11.0]]), np.ones((1, 1)), np.zeros((1, 1), bool), np.zeros((1, 1)))
-    >>> noise = Residual(proportional=0.0, additive=1.0)
-    >>> float(objectives("focei", curves, noise, np.array([[4.0]]), seen, np.zeros((1, 1)))[0][0])  # log 5 + 1 / 5
-    1.809437912434...
+    >>> seen = Observations(np.array([[11.0]]), np.ones((1, 1)), np.zeros((1, 0), int), np.zeros((1, 1)))
+    >>> what = Likelihood("focei", Residual(proportional=0.0, additive=1.0), np.array([[4.0]]), seen)
+    >>> round(float(objectives(what, curves, np.zeros((1, 1)))[0][0]), 9)  # log 5 + 1 / 5
+    1.809437912
     """
+    method, residual, omega, seen = what
     if method not in METHODS:
         raise EstimationError(where="method", what=f"{method!r} is not a method", remedy=f"choose one of {', '.join(METHODS)}")
     fixed = curves(np.zeros_like(start))[0] if method in ("fo", "foce") else None
@@ -142,10 +151,11 @@ def objectives(method: str, curves: Curves, residual: Residual, omega: Array, se
         at = expanded(np.zeros_like(start))
         found = Found(at, at.information(precision), np.ones(len(start), dtype=bool))
     else:
-        found = modes(expanded, precision, start)
-    if method == "laplace":
-        found = found._replace(hessian=half_hessian(expanded, precision, found.at))
-    return marginal(found, omega, exact=method == "laplace"), found
+        found = modes(expanded, precision, start, hessian)
+    if method != "laplace":
+        return marginal(found, omega), found
+    exact = half_hessian(expanded, precision, found.at)
+    return marginal(found._replace(hessian=exact), omega, exact=True), found
 
 
 def marginal(found: Found, omega: Array, *, exact: bool = False) -> Array:

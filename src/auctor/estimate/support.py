@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.errors import EstimationError
-from auctor.estimate.objective import sample_terms
+from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import Observations
 from auctor.models.model import DrugModel, Residual
 from auctor.models.table import Table
@@ -84,6 +84,16 @@ def _assay_terms(error: AssayError, f: Array, seen: Observations) -> Array:
     return np.where(seen.censored, log_ndtr((seen.limit - f) / sd), terms)
 
 
+def standardised(error: ErrorModel, f: Array, seen: Observations) -> Array:
+    """(y - f) / sd at each sample, the shape of `f` (..., n_samples); 0 at an unused or censored one, and where there is no SD."""
+    if isinstance(error, Residual):
+        apart, sd = deviation(error, f, seen.value), np.sqrt(variance(error, f))
+    else:
+        apart, sd = seen.value - f, error.sd(f, seen.value)
+    counted = (seen.weight > 0) & ~seen.censored & (sd > 0)
+    return np.asarray(np.where(counted, apart / np.where(counted, sd, 1.0), 0.0))
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SupportPoints:
     """A discrete distribution of parameters: `points` (k, p) in engine units, in the order of `parameters`, with `probabilities` (k,).
@@ -104,7 +114,9 @@ class SupportPoints:
     def __post_init__(self) -> None:
         points, probabilities = np.array(self.points, dtype=np.float64), np.array(self.probabilities, dtype=np.float64)
         if points.shape != (len(probabilities), len(self.parameters)) or not len(probabilities):
-            raise _wrong(f"{points.shape} values for {len(probabilities)} points of {len(self.parameters)} parameters", "give one row a point")
+            raise _wrong(
+                f"{points.shape} values for {len(probabilities)} points of {len(self.parameters)} parameters", "give one row a point"
+            )
         if not (np.isfinite(points).all() and (probabilities >= 0).all() and abs(probabilities.sum() - 1) < 1e-3):
             raise _wrong("a value that is not finite, or probabilities that do not sum to 1", "give the printed table whole")
         object.__setattr__(self, "points", points)

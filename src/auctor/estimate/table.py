@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,10 @@ from auctor.errors import EstimationError, TableError
 from auctor.estimate.map import MapFit, Mode, map_batch
 from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import Observations, of_records, select, stack_observations
+from auctor.estimate.outputs import residual_at
 from auctor.estimate.patient import penalty
 from auctor.estimate.sir import importance_resample
-from auctor.models.model import DrugModel
+from auctor.models.model import DrugModel, Residual
 from auctor.pk.course import compiled_draws, concentrations
 from auctor.pk.timeline import Batch, from_records, stack
 from auctor.records import Records
@@ -115,7 +117,7 @@ def _summary(
 
     def ofv(etas: Array) -> Array:
         f = np.asarray(compiled_draws(model)(arrays, etas)[0])
-        return np.asarray(sample_terms(model.residual, f, own).sum(axis=1) + penalty(model, etas))
+        return np.asarray(sample_terms(residual_at(model, arrays), f, own).sum(axis=1) + penalty(model, etas))
 
     drawn = importance_resample(modes, ofv, n_draws=n_draws, seed=seed)
     return drawn.etas.mean(axis=0), drawn.etas.std(axis=0), drawn.ess
@@ -132,16 +134,20 @@ def _rows(model: DrugModel, records: Sequence[Records], batch: Batch, seen: Obse
         ],
         axis=-1,
     )
-    return [_subject_rows(model, r, select(seen, i), pred[i], ipred[i], slopes[i]) for i, r in enumerate(records)]
+    outputs = [{name: values[i] for name, values in batch.arrays.items() if name == "output"} for i in range(len(records))]
+    return [_subject_rows(model, r, select(seen, i), outputs[i], (pred[i], ipred[i], slopes[i])) for i, r in enumerate(records)]
 
 
-def _subject_rows(model: DrugModel, records: Records, seen: Observations, pred: Array, ipred: Array, slope: Array) -> tuple[Row, ...]:
+def _subject_rows(
+    model: DrugModel, records: Records, seen: Observations, arrays: dict[str, Any], predicted: tuple[Array, Array, Array]
+) -> tuple[Row, ...]:
     at = np.flatnonzero(records.observed)
     if not len(at):
         return ()
-    y, f0, f = (values[: len(records)][at] for values in (seen.value, pred, ipred))
-    wres = _fo_residuals(model, deviation(model.residual, f0, y), f0, slope[: len(records)][at])
-    iwres = deviation(model.residual, f, y) / np.sqrt(variance(model.residual, f))
+    y, f0, f, slope = (values[: len(records)][at] for values in (seen.value, *predicted))
+    residual = residual_at(model, {name: values[: len(records)][at] for name, values in arrays.items()})
+    wres = _fo_residuals(model, residual, deviation(residual, f0, y), f0, slope)
+    iwres = deviation(residual, f, y) / np.sqrt(variance(residual, f))
     scale = model.scale
     return tuple(
         Row(
@@ -159,11 +165,11 @@ def _subject_rows(model: DrugModel, records: Records, seen: Observations, pred: 
     )
 
 
-def _fo_residuals(model: DrugModel, misfit: Array, f0: Array, slope: Array) -> Array:
+def _fo_residuals(model: DrugModel, residual: Residual, misfit: Array, f0: Array, slope: Array) -> Array:
     """WRES: C^(-1/2) (DV - PRED) with C = J Omega J' + R at eta = 0 (first order), as NONMEM prints it."""
-    if model.residual.kind == "log":
+    if residual.kind == "log":
         slope = slope / np.maximum(f0, 1e-300)[:, None]
-    covariance = slope @ model.omega @ slope.T + np.diag(variance(model.residual, f0))
+    covariance = slope @ model.omega @ slope.T + np.diag(variance(residual, f0))
     values, vectors = np.linalg.eigh(covariance)
     return np.asarray((vectors / np.sqrt(values)) @ vectors.T @ misfit)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from auctor.models.expressions import Expression, parse
 from auctor.models.latex import render, symbol
-from auctor.models.model import DrugModel, Parameter, Structure
+from auctor.models.model import DrugModel, Parameter, Residual, Structure, System
 from auctor.models.quantities import Unit, read_unit
 
 
@@ -38,11 +38,22 @@ def course_equations(model: DrugModel) -> tuple[Equation, ...]:
     >>> [e.text for e in course_equations(read_model("phenobarbital_grasela1985"))]
     ['d(central)/dt = input - CL / V × central', 'C = central / V']
     """
+    if model.system is not None:
+        return _written_out(model, model.system)
     s = model.structure
     scale = "" if model.scale == 1.0 else f"{model.scale:g} * "
     rows = [(f"d({name})/dt", rf"\frac{{d\,{symbol(name)}}}{{dt}}", formula, "mg/h") for name, formula in _amounts(s).items()]
     rows.append(("C", "C", f"{scale}central / {s.central}", model.units["concentration"]))
     return tuple(_equation((text, tex), parse(formula, where=model.name), unit) for text, tex, formula, unit in rows)
+
+
+def _written_out(model: DrugModel, system: System) -> tuple[Equation, ...]:
+    """Individual formulas, the differential equations, what a dose carries, and the outputs, as they stand in the file."""
+    rows = [(name, symbol(name), formula, "") for name, formula in model.formulas.items()]
+    rows += [(f"dA{k}/dt", rf"\frac{{d\,A_{{{k}}}}}{{dt}}", formula, "mg/h") for k, formula in enumerate(system.derivatives, 1)]
+    rows += [(f"{key}({cmt})", rf"\mathrm{{{key}}}_{{{cmt}}}", f, "") for key, table in system.inputs.items() for cmt, f in table.items()]
+    rows += [(f"C({cmt})", f"C_{{{cmt}}}", formula, model.units["concentration"]) for cmt, formula in system.outputs.items()]
+    return tuple(_equation((text, tex), formula, unit) for text, tex, formula, unit in rows)
 
 
 def residual_text(model: DrugModel) -> str:
@@ -52,12 +63,20 @@ def residual_text(model: DrugModel) -> str:
     >>> residual_text(read_model("tacrolimus_woillard2011"))
     'SD = sqrt((0.113 × C)^2 + 0.71^2) ng/mL'
     """
-    r, unit = model.residual, model.units["concentration"]
+    if len(model.residuals) > 1:
+        return "; ".join(f"output {cmt}: {_residual_text(model, r)}" for cmt, r in model.residuals.items())
+    return _residual_text(model, model.residual)
+
+
+def _residual_text(model: DrugModel, r: Residual) -> str:
+    unit = model.units["concentration"]
     additive = f"{r.additive * model.scale:.6g}"
     if r.kind == "log":
         return f"SD of log(C) = {r.proportional:.6g}"
     if r.additive == 0 or r.proportional == 0:
         return f"SD = {r.proportional:.6g} × C" if r.additive == 0 else f"SD = {additive} {unit}"
+    if r.kind == "power":
+        return f"SD = {r.proportional:.6g} × C^{r.power:.6g} + {additive} {unit}, C in mg/L"
     if r.kind == "combined1":
         return f"SD = {r.proportional:.6g} × C + {additive} {unit}"
     return f"SD = sqrt(({r.proportional:.6g} × C)^2 + {additive}^2) {unit}"

@@ -72,6 +72,8 @@ def structure_text(s: Structure) -> str:
     >>> structure_text(read_model("phenobarbital_grasela1985").structure)
     'one compartment (CL, V), linear elimination; intravenous input'
     """
+    if s.absorption == "system":
+        return "written out as differential equations"
     body = ", ".join(n for n in (s.clearance, s.central, s.distribution, s.peripheral) if n)
     entry = {
         "none": "intravenous input",
@@ -181,6 +183,8 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 def _equation_rows(model: DrugModel, *, latex: bool) -> list[str]:
     equations = [*parameter_equations(model).values(), *course_equations(model)]
+    if model.system is not None:
+        return [e.latex if latex else f"{e.text}  ({e.unit or 'no unit'})" for e in equations]
     factor = f"{model.structure.bioavailability} * " if model.structure.bioavailability else ""
     exposure = f"AUC over one dosing interval at steady state = {factor}dose / {model.structure.clearance}  (mg*h/L)"
     rows = [e.latex if latex else f"{e.text}  ({e.unit or 'no unit'})" for e in equations]

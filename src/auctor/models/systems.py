@@ -92,7 +92,9 @@ def _degree(tree: ast.expr, states: Collection[str]) -> int:
             return _degree(inner, states)
         case ast.BinOp(left=left, op=op, right=right):
             return _degree_of_pair(_degree(left, states), op, _degree(right, states))
-    inner_degrees = [_degree(child, states) for child in ast.iter_child_nodes(tree) if isinstance(child, ast.expr) and not _called(tree, child)]
+    inner_degrees = [
+        _degree(child, states) for child in ast.iter_child_nodes(tree) if isinstance(child, ast.expr) and not _called(tree, child)
+    ]
     return 2 if any(inner_degrees) else 0
 
 

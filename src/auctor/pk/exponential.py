@@ -27,7 +27,8 @@ def expm(matrix: Array) -> Array:
     total = eye
     for k in range(TAYLOR, 0, -1):
         total = eye + product(small, total) / k
-    return jax.lax.fori_loop(0, doublings, lambda _, e: product(e, e), total)
+    found: Array = jax.lax.fori_loop(0, doublings, lambda _, e: product(e, e), total)
+    return found
 
 
 def solve(matrix: Array, vector: Array) -> Array:

@@ -13,7 +13,7 @@ from auctor.models.expressions import Expression
 from auctor.models.model import DrugModel, System
 from auctor.pk.engine import jax, jnp
 from auctor.pk.exponential import expm, solve
-from auctor.pk.system_events import GIVEN, MODELLED_DURATION, MODELLED_RATE
+from auctor.pk.system_events import GIVEN, MODELLED_DURATION
 from auctor.pk.timeline import BOLUS, RATE, RESET, STEADY
 
 Array = jax.Array
@@ -93,7 +93,7 @@ def _adaptive(model: DrugModel, system: System) -> Advance:
 
     solver, control = diffrax.Dopri8(), diffrax.PIDController(rtol=1e-9, atol=1e-10)
 
-    def field(u: Array, state: Array, known: tuple[Array, Array, Array, Names]) -> Array:
+    def field(u: Any, state: Array, known: tuple[Array, Array, Array, Names]) -> Array:
         infusion, time, length, names = known
         return length * (_slope(model, system, state, names, time + u * length) + jnp.concatenate([infusion, jnp.zeros(1)]))
 
@@ -114,7 +114,10 @@ def _input(system: System, key: str, names: Names, cmt: Array, default: float) -
     """F, lag, duration or rate of each event's compartment, (E,)."""
     formulas: Mapping[int, Expression] = system.inputs.get(key, {})
     size = cmt.shape
-    table = [jnp.broadcast_to(jnp.asarray(formulas[k + 1].evaluate(names, jnp) if k + 1 in formulas else default), size) for k in range(system.size)]
+    table = [
+        jnp.broadcast_to(jnp.asarray(formulas[k + 1].evaluate(names, jnp) if k + 1 in formulas else default), size)
+        for k in range(system.size)
+    ]
     return jnp.stack(table)[cmt, jnp.arange(size[0])]
 
 
@@ -138,7 +141,9 @@ def _timed(system: System, timeline: Mapping[str, Array], rows: Names) -> tuple[
     left = events["lag"] + length - before
     running = jnp.where(events["overlap"] > 0, (left > 0) * 1.0, 1.0)
     sign = jnp.where(events["end"], -1.0, 1.0)
-    events["amount"] = jnp.where(events["kind"] == RATE, sign * rate * running, events["amount"] * jnp.where(events["mode"] == 0, share, 1.0))
+    events["amount"] = jnp.where(
+        events["kind"] == RATE, sign * rate * running, events["amount"] * jnp.where(events["mode"] == 0, share, 1.0)
+    )
     own_time = events["time"] + lag + jnp.where(events["end"], length, 0.0)
     earlier = events["time"] + jnp.where(events["end"], jnp.maximum(left, 0.0), 0.0)
     events["time"] = jnp.where(events["overlap"] > 0, earlier, own_time)
@@ -190,7 +195,9 @@ def _steady_state(system: System, advance: Advance, dose: Names, names: Names) -
     safe = {**dose, "every": every}
     zero = jnp.zeros(n + 1)
     cycled = _cycle(advance, safe, names, unit, zero, None)
-    kept = jax.vmap(lambda a: advance(a, jnp.zeros(n), dose["time"], every, names) - advance(zero, jnp.zeros(n), dose["time"], every, names))(jnp.eye(n + 1))
+    kept = jax.vmap(
+        lambda a: advance(a, jnp.zeros(n), dose["time"], every, names) - advance(zero, jnp.zeros(n), dose["time"], every, names)
+    )(jnp.eye(n + 1))
     repeated = jnp.concatenate([solve(jnp.eye(n) - kept[:n, :n].T, cycled[:n]), jnp.zeros(1)])
     constant = _constant(advance, dose, names, unit)
     return jnp.where(dose["every"] > 0, _cleared(repeated, advance, safe, names, unit), constant)
@@ -220,7 +227,9 @@ def _constant(advance: Advance, dose: Names, names: Names, unit: Array) -> Array
     """Where a constant infusion of `rate` into the compartment ends up: 0 = K a + b, read off one advance of an hour."""
     n = unit.shape[0]
     zero, hour = jnp.zeros(n + 1), jnp.ones(())
-    kept = jax.vmap(lambda a: advance(a, jnp.zeros(n), dose["time"], hour, names) - advance(zero, jnp.zeros(n), dose["time"], hour, names))(jnp.eye(n + 1))
+    kept = jax.vmap(lambda a: advance(a, jnp.zeros(n), dose["time"], hour, names) - advance(zero, jnp.zeros(n), dose["time"], hour, names))(
+        jnp.eye(n + 1)
+    )
     gained = advance(zero, dose["rate"] * unit, dose["time"], hour, names)
     return jnp.concatenate([solve(jnp.eye(n) - kept[:n, :n].T, gained[:n]), jnp.zeros(1)])
 
@@ -260,5 +269,6 @@ def _step(advance: Advance, carry: tuple[Array, Array, Array], step: _Step) -> t
 def require_named(model: DrugModel) -> None:
     """Raise ModelError for a written-out model where only the named structures have a closed form."""
     if model.system is not None:
-        raise ModelError(where=model.name, what="is written as differential equations", remedy="use a model with a named structure for this")
-
+        raise ModelError(
+            where=model.name, what="is written as differential equations", remedy="use a model with a named structure for this"
+        )

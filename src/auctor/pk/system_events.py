@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +103,17 @@ def system_build(model: DrugModel, system: System, regimen: Regimen, covariates:
         if place not in model.structure.cmt:
             raise CaseError(where="doses.route", what=f"{model.name} takes no {dose.route.value} dose", remedy=f"set structure.cmt.{place}")
         rate = -2.0 if model.structure.cmt[place] in system.inputs.get("duration", {}) else dose.rate_mg_h
-        given = Given(dose.time_h, 1.0, dose.amount_mg, rate, model.structure.cmt[place], dose.every_h, dose.additional, int(dose.steady_state), "doses")
+        given = Given(
+            dose.time_h,
+            1.0,
+            dose.amount_mg,
+            rate,
+            model.structure.cmt[place],
+            dose.every_h,
+            dose.additional,
+            int(dose.steady_state),
+            "doses",
+        )
         events += _dose(system, given, last)
     changes = [t for t in covariates.change_times() if t < last]
     events += [SystemEvent(t, 0.0) for t in changes]
@@ -150,7 +160,11 @@ def _mode(system: System, given: Given) -> int:
     if given.rate in needs:
         key, mode = needs[given.rate]
         if given.cmt not in system.inputs.get(key, {}):
-            raise TableError(where=f"{given.where}, RATE", what=f"RATE={given.rate:g} needs doses.{key} of compartment {given.cmt}", remedy="add it to the model file")
+            raise TableError(
+                where=f"{given.where}, RATE",
+                what=f"RATE={given.rate:g} needs doses.{key} of compartment {given.cmt}",
+                remedy="add it to the model file",
+            )
         return mode
     return GIVEN if given.rate > 0 else 0
 
@@ -158,7 +172,9 @@ def _mode(system: System, given: Given) -> int:
 def _steady(given: Given, base: SystemEvent) -> Iterator[SystemEvent]:
     constant = given.amount <= 0 and given.rate > 0
     if given.every <= 0 and not constant:
-        raise TableError(where=f"{given.where}, II", what="a steady-state dose needs its interval", remedy="give the dosing interval in hours")
+        raise TableError(
+            where=f"{given.where}, II", what="a steady-state dose needs its interval", remedy="give the dosing interval in hours"
+        )
     if given.steady == 2 and constant:
         raise TableError(where=f"{given.where}, SS", what="SS=2 of a constant infusion is not supported", remedy="use SS=1")
     amount = given.rate if constant else given.amount
@@ -172,19 +188,29 @@ def _steady(given: Given, base: SystemEvent) -> Iterator[SystemEvent]:
             yield base._replace(kind=RATE, overlap=k, end=end, order=base.order + 0.5)
 
 
-def _assemble(model: DrugModel, system: System, events: list[SystemEvent], *, knots: Sequence[float], rows: list[dict[str, float]], outputs: Ints) -> SystemTimeline:
+def _assemble(
+    model: DrugModel, system: System, events: list[SystemEvent], *, knots: Sequence[float], rows: list[dict[str, float]], outputs: Ints
+) -> SystemTimeline:
     ordered = sorted(events, key=lambda e: (e.time, e.order))
     column = {name: np.asarray([getattr(e, name) for e in ordered]) for name in SystemEvent._fields}
     steady = [i for i, e in enumerate(ordered) if e.kind == STEADY]
     slot, wanted = np.zeros(len(ordered), dtype=np.int64), np.zeros(len(outputs), dtype=np.int64)
     slot[steady] = np.arange(len(steady))
     wanted[column["wanted"][column["wanted"] >= 0]] = np.flatnonzero(column["wanted"] >= 0)
-    zeros, span = np.zeros(len(ordered)), np.where(np.isfinite(column["span"].astype(float)), column["span"].astype(float), 0.0)
-    no = zeros.astype(bool)
+    blank = {name: np.zeros(len(ordered), dtype=kind) for name, kind in _UNUSED}
+    names = [f.name for f in fields(SystemTimeline) if f.name in column and f.name != "wanted"]
+    own: dict[str, Any] = {name: column[name].astype(_KINDS.get(name, np.float64)) for name in names}
     return SystemTimeline(
-        time=column["time"].astype(float), kind=column["kind"].astype(np.int64), amount=column["amount"].astype(float), to_chain=no, absorbed=no, span=span,
-        modelled=zeros.astype(np.int64), every=column["every"].astype(float), duration=zeros, steady=np.asarray(steady, dtype=np.int64), steady_slot=slot,
-        knots=np.asarray(knots, dtype=np.float64), covariates=covariate_rows(model, rows), wanted=wanted, count=np.asarray([len(ordered)]),
-        cmt=column["cmt"].astype(np.int64), mode=column["mode"].astype(np.int64), end=column["end"].astype(bool), overlap=column["overlap"].astype(np.int64),
-        adds=column["adds"].astype(bool), output=outputs,
-    )  # fmt: skip
+        **{**blank, **own, "span": np.where(np.isfinite(own["span"]), own["span"], 0.0)},
+        steady=np.asarray(steady, dtype=np.int64),
+        steady_slot=slot,
+        knots=np.asarray(knots, dtype=np.float64),
+        covariates=covariate_rows(model, rows),
+        wanted=wanted,
+        count=np.asarray([len(ordered)]),
+        output=outputs,
+    )
+
+
+_UNUSED = (("to_chain", bool), ("absorbed", bool), ("modelled", int), ("duration", float))
+_KINDS: dict[str, type] = {"kind": np.int64, "cmt": np.int64, "mode": np.int64, "overlap": np.int64, "end": np.bool_, "adds": np.bool_}

@@ -194,9 +194,12 @@ def _digest(content: Mapping[str, Any], models: tuple[DrugModel, ...]) -> str:
 
 def _model(table: Table, name: str, folder: Path) -> DrugModel:
     try:
-        return read_model(folder / name if name.endswith(".toml") else name)
+        model = read_model(folder / name if name.endswith(".toml") else name)
     except AuctorError as error:
         raise table.refuse("models", f"{name!r} cannot be loaded ({error.what})", error.remedy) from error
+    if model.system is not None:
+        raise table.refuse("models", f"{name!r} is written as differential equations", "plans simulate models with a named structure so far")
+    return model
 
 
 def _metric(target: Table) -> Metric:
