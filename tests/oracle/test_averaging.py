@@ -10,7 +10,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.optimize import minimize
 from scipy.special import logsumexp
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import norm
 
 from auctor.case import Case, Dose, Metric, Regimen, Route, Sample
 from auctor.errors import EstimationError
@@ -98,21 +98,6 @@ def test_weights_are_those_of_quadrature(averages: dict[str, Average]) -> None:
     truth = normalised(np.asarray(QUADRATURE))
     assert averages["importance"].weights == pytest.approx(truth, abs=0.01)
     assert averages["laplace"].weights == pytest.approx(truth, abs=0.01)
-
-
-def test_both_integrals_are_exact_when_the_model_is_linear(tmp_path: Path) -> None:
-    """Normal F and additive error: p(samples) is a multivariate normal density, whose value both methods give (Laplace to rounding)."""
-    linear = model_of(tmp_path, "linear", residual="proportional = 0.0, additive = 0.5")
-    path = tmp_path / "linear_f.toml"
-    text = (tmp_path / "linear.toml").read_text().replace('V1 = "V1" }', 'V1 = "V1" }\nbioavailability = "F"')
-    path.write_text(text + 'F = { value = 1.0, unit = "1", distribution = "normal", iiv = 0.3, source = "none" }\n')
-    found = average_estimate([read_model(path)], CASE, 2000)
-    t, y = np.asarray(SAMPLES).T
-    g = 10 * np.exp(-4 / 50 * t)
-    truth = multivariate_normal(g, 0.09 * np.outer(g, g) + 0.25 * np.eye(3)).logpdf(y)
-    assert linear.eta_names == ()
-    assert found.laplace_log_marginals[0] == pytest.approx(truth, abs=1e-6)
-    assert found.log_marginals[0] == pytest.approx(truth, abs=0.02)
 
 
 def test_mixture_is_the_weighted_mean(averages: dict[str, Average]) -> None:

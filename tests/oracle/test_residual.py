@@ -115,9 +115,9 @@ def test_far_from_the_limit_nothing_overflows(kind: str) -> None:
 
 
 def test_the_variance_has_a_floor() -> None:
-    """A proportional error at a vanishing prediction stops at the floor; at 0 it is 1, NONMEM's W."""
+    """A proportional error at a vanishing prediction stops at the floor; at 0 it is that of f = 1, NONMEM's W = 1."""
     proportional = Residual(proportional=0.1, additive=0.0)
-    assert variance(proportional, np.asarray([1e-30, 0.0, 10.0])).tolist() == [VARIANCE_FLOOR, 1.0, 1.0]
+    assert variance(proportional, np.asarray([1e-30, 0.0, 10.0])).tolist() == pytest.approx([VARIANCE_FLOOR, 0.01, 1.0], rel=1e-12, abs=0)
 
 
 def test_a_weight_counts_a_sample_that_often() -> None:

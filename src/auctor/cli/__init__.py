@@ -16,6 +16,7 @@ from auctor.cli.command import Command, Group
 from auctor.cli.demo import demo
 from auctor.cli.estimate import estimate
 from auctor.cli.models import list_models, show_model
+from auctor.cli.refit import refit
 from auctor.cli.reproduce import reproduce
 from auctor.cli.simulate import simulate
 from auctor.cli.train import train
@@ -40,7 +41,7 @@ def _auctor(
     """Drug exposure from a few samples, and the next dose, four ways side by side. Research software, not a medical device."""
 
 
-for _command in (analyse, estimate, simulate, train, reproduce, demo):
+for _command in (analyse, estimate, refit, simulate, train, reproduce, demo):
     app.command(cls=Command)(_command)
 models.command("list", cls=Command)(list_models)
 models.command("show", cls=Command)(show_model)

@@ -148,14 +148,14 @@ def npde(
     *,
     simulations: int = 1000,
     seed: int = 0,
-    root: str = "cholesky",
+    root: str = "symmetric",
     decorrelate: bool = True,
 ) -> list[Array]:
     """Normalised prediction distribution errors, one array (m,) per subject; N(0, 1) and independent under the model.
 
     Observations and `simulations` of them (eta ~ N(0, Omega), residual noise) are decorrelated with the simulations' mean and covariance;
     the rank of each observation is kept inside [1/(2K), 1 - 1/(2K)]. `root`: `symmetric` (as NONMEM's table) or `cholesky`
-    (in the rows' order, as the npde package). Without `decorrelate` these are the prediction discrepancies (pd), each N(0, 1) but dependent.
+    (in the rows' order, as the npde package). Without `decorrelate`: the prediction discrepancies (pd), each N(0, 1) but dependent.
     References: Brendel K et al., Pharm Res 2006;23:2036; Comets E, Brendel K, Mentre F, Comput Methods Programs Biomed 2008;90:154.
     """
     batch = stack([from_records(model, r) for r in records])

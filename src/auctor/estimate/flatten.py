@@ -41,9 +41,7 @@ def flattened(model: DrugModel, weight: float | Mapping[str, float]) -> DrugMode
     for name, r in zip(model.eta_names, root, strict=True):
         parameters[name] = _wider(parameters[name], float(r))
     mark = f"{model.sha256} prior weight {weights.tolist()!r}"
-    return replace(
-        model, omega=model.omega / np.outer(root, root), parameters=parameters, sha256=hashlib.sha256(mark.encode()).hexdigest()
-    )
+    return replace(model, omega=model.omega / np.outer(root, root), parameters=parameters, sha256=hashlib.sha256(mark.encode()).hexdigest())
 
 
 def _wider(parameter: Parameter, root: float) -> Parameter:

@@ -107,12 +107,17 @@ class Free:
             omega[np.ix_(block, block)] = root @ root.T
             n += size * (size + 1) // 2
         sds = {name: float(np.exp(value)) for name, value in zip(self.sigma, x[n:], strict=True)}
-        return Population(theta=theta, omega=omega, residual=replace(self.model.residual, **sds))
+        return Population(theta=theta, omega=omega, residual=with_sds(self.model.residual, sds))
 
     def natural(self, at: Population) -> Array:
         """The free numbers themselves, in the order of `names`: thetas in engine units, variances and covariances, SDs; (k,)."""
         omegas = [at.omega[i, j] for block in self.blocks for k, i in enumerate(block) for j in block[: k + 1]]
         return np.asarray([*at.theta, *omegas, *(getattr(at.residual, s) for s in self.sigma)])
+
+
+def with_sds(residual: Residual, sds: Mapping[str, float]) -> Residual:
+    """The residual error with those SDs (`proportional`, `additive`) replaced."""
+    return replace(residual, proportional=sds.get("proportional", residual.proportional), additive=sds.get("additive", residual.additive))
 
 
 def free_of(model: DrugModel, fixed: Iterable[str] = ()) -> Free:

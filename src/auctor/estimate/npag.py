@@ -38,7 +38,7 @@ NEAR = 1e-4  # share of the range within which a new point is the old one
 SLOPE_STEP = 1e-5  # share of the range over which predictions are differenced
 CLIMBS = 6  # Gauss-Newton steps from a probe
 DAMPING = (1e-6, 0.1, 10.0)  # of the Gauss-Newton step, in shares of the curvature
-STILL, SETTLED = 1e-4, 1e-2  # log likelihood: change that shortens the steps; change over a round of steps that ends the search
+SETTLED = 1e-3  # change of the log likelihood over a round of shrinking steps that ends the search
 GAMMA_STEP, GAMMA_LEAST = 0.1, 0.01
 
 
@@ -57,7 +57,8 @@ class NpagFit:
     """The estimated support points and how they were reached.
 
     `neg2ll` (cycles,) is -2 log likelihood (with its 2 pi) after each cycle and `support` belongs to `best` of them; `certificate` is the
-    largest Lindsay D found in the box: -2 log likelihood lies at most 2 * certificate above the least one (as far as D was probed).
+    largest Lindsay D met by probing the box: were it the true maximum, -2 log likelihood would lie at most 2 * certificate above the least
+    one. D has narrow peaks that probes can miss, so that it is evidence and no proof: compare seeds.
     """
 
     support: SupportPoints
@@ -91,8 +92,11 @@ class Population:
 @lru_cache(maxsize=64)
 def _compiled(model: DrugModel) -> Kept:
     """Concentrations (n, BLOCK, O) of some subjects, each at the same etas."""
-    one = jax.vmap(lambda timeline, eta: course(model, timeline, eta).concentration, in_axes=(None, 0))
-    return Kept(lambda *of: (jax.vmap(one, in_axes=(0, None))(*of),), f"points {model.sha256}")
+
+    def concentration(timeline: Mapping[str, jax.Array], eta: jax.Array) -> jax.Array:
+        return course(model, timeline, eta).concentration
+
+    return Kept(jax.vmap(jax.vmap(concentration, in_axes=(None, 0)), in_axes=(0, None)), f"points {model.sha256}")
 
 
 def _timeline(model: DrugModel, subject: Case | Records) -> Timeline:
@@ -294,7 +298,7 @@ def _moves(task: _Task, now: _State, u: Array, f: Array) -> Array:
     down = -np.einsum("kpno,kno,kn->kp", slope, z, share, optimize=True)
     ridge = np.einsum("kpp->kp", curvature) + 1e-3 * np.trace(curvature, axis1=1, axis2=2)[:, None] + 1e-12
     steps = [np.linalg.solve(curvature + d * ridge[:, None, :] * np.eye(p), down[..., None])[..., 0] for d in DAMPING]
-    return np.clip(u + np.stack(steps), 0.0, 1.0)
+    return np.asarray(np.clip(u + np.stack(steps), 0.0, 1.0))
 
 
 def _explored(task: _Task, now: _State, probes: Array) -> Array:

@@ -28,7 +28,7 @@ def variance(residual: Residual, f: Any, xp: ModuleType = np) -> Any:
     """Residual variance at prediction `f`, (mg/L)^2, or of log y for a log error; never below `VARIANCE_FLOOR`.
 
     combined: additive^2 + (proportional f)^2; combined1: (additive + proportional f)^2; power: (additive + proportional f^power)^2;
-    log: proportional^2. Where the model gives none at all (a proportional error at f = 0) it is 1, as NONMEM users write W = 1.
+    log: proportional^2. Where the model gives none at all (a proportional error at f = 0) it is proportional^2, NONMEM's W = 1.
 
     >>> float(variance(Residual(proportional=0.1, additive=0.5), 10.0))
     1.25
@@ -36,7 +36,7 @@ def variance(residual: Residual, f: Any, xp: ModuleType = np) -> Any:
     2.25
     """
     spread = _spread(residual, f, xp)
-    return xp.where(spread > 0, xp.maximum(spread, VARIANCE_FLOOR), 1.0)
+    return xp.maximum(xp.where(spread > 0, spread, residual.proportional**2), VARIANCE_FLOOR)
 
 
 def _spread(residual: Residual, f: Any, xp: ModuleType) -> Any:

@@ -35,7 +35,7 @@ class Blq(StrEnum):
 
 
 class Observations(NamedTuple):
-    """Aligned with the wanted times, (O,) or stacked (n, O): `value` mg/L, `weight` of its part of the objective (0 unused), `state`, `limit`.
+    """Aligned with the wanted times, (O,) or stacked (n, O): `value` mg/L, `weight` of its part of the OFV (0 unused), `state`, `limit`.
 
     `state` adds BELOW (only known to be under `limit`), ABOVE (only known to be over it) and POSITIVE (conditioned on a level above 0,
     M4); 0 is a plain measurement. A `state` of width 0 says that every sample is one: no censored term is then even compiled.
@@ -110,7 +110,7 @@ def above_limit(seen: Observations, which: NDArray[np.bool_], uloq: Array | floa
 
 
 def stack_observations(many: Sequence[Observations], width: int) -> Observations:
-    """Observations of several subjects padded to `width` with unused entries and stacked; `state` of width 0 when every sample is measured."""
+    """Observations of several subjects padded to `width` with unused entries and stacked; `state` of width 0 when all is measured."""
     value, weight, state, limit = (
         np.stack([np.pad(values, (0, width - len(values))) for values in column]) for column in zip(*many, strict=True)
     )

@@ -5,7 +5,7 @@ All four are one formula around a point eta of the conditional objective l(eta) 
     OFV_i = l + log|Omega| + log|A| - h' A^-1 h,    h = half the gradient of l,    A = half its curvature
 
 FO expands at eta = 0, the others at the mode (h = 0). FO and FOCE take the residual variance at eta = 0 and A from first derivatives;
-FOCEI takes the variance at the mode and A its expectation (Wang 2007, eq. 15); Laplace takes the exact Hessian.
+FOCEI takes the variance at the mode and for A the expected curvature (what nlmixr2 also calls `laplace`); Laplace the exact Hessian.
 Reference: Wang Y, J Pharmacokinet Pharmacodyn 2007;34:575-593.
 """
 

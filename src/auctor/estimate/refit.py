@@ -25,7 +25,7 @@ METHODS = ("fo", "foce", "focei", "laplace", "saem")
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
-    """One free number before and after, in engine units (h, L, mg/L; variances of eta; SDs of the residual error), and its standard error."""
+    """One free number before and after, and its standard error; h, L, mg/L, variances of eta, SDs of the residual error."""
 
     name: str
     before: float
@@ -124,7 +124,7 @@ def _summary(table: Table, objective: Objective, method: str, fits: tuple[float,
 
 
 def _covariance(objective: Objective, fitted: Fitted) -> tuple[Array, tuple[Notice, ...]]:
-    """Covariance of the unconstrained vector (k, k): twice the inverse of the OFV's Hessian; NaN, with a notice, when that is not positive."""
+    """Covariance of the unconstrained vector (k, k), twice the OFV's inverse Hessian; NaN, with a notice, when that is not positive."""
     objective.value(fitted.x)
     curvature = hessian(objective, fitted.x)
     if np.isfinite(curvature).all() and np.linalg.eigvalsh(curvature).min() > 1e-6:

@@ -51,9 +51,10 @@ def provenance(found: Refit, data: Path) -> list[str]:
     content = data.read_bytes()
     rows = sum(1 for line in content.splitlines() if line.strip()) - 1
     fixed = sorted({*_everything(found)} - {*found.free.names})
+    digest = hashlib.sha256(content).hexdigest()
     return [
         f"Refitted by auctor from {found.model.name} (SHA-256 {found.model.sha256}).",
-        f"Data: {data.name}, {rows} rows, SHA-256 {hashlib.sha256(content).hexdigest()}; {found.n_subjects} subjects, {found.n_observations} observations.",
+        f"Data: {data.name}, {rows} rows, SHA-256 {digest}; {found.n_subjects} subjects, {found.n_observations} observations.",
         f"Method {found.method}; objective {found.ofv:.4f}, {found.ofv_before:.4f} with the published numbers"
         + (" (both by FOCEI)." if found.method == "saem" else "."),
         f"Held at the published values: {', '.join(fixed) or 'nothing'}.",
@@ -76,7 +77,7 @@ def _parameters(raw: dict[str, Any], found: Refit, origin: str) -> None:
             row["value"] = old.printed * found[name].after / old.value
             row["source"] = _origin(origin, found, name, scale=old.printed / old.value)
         k = model.eta_names.index(name) if name in model.eta_names else None
-        if k in freed and k is not None and name not in in_block:
+        if k is not None and k in freed and name not in in_block:
             factor = 1.0 if old.distribution == "lognormal" or math.isnan(old.printed) else old.printed / old.value
             row["iiv"] = math.sqrt(found.population.omega[k, k]) * factor
             if old.iov is not None and "iov" in row:

@@ -1,7 +1,7 @@
 """Population estimation by SAEM: etas simulated by Metropolis steps, their sufficient statistics averaged, and closed-form updates.
 
 Each iteration (1) moves every subject's eta by three Metropolis kernels (draws from the prior, all etas at once, one eta at a time);
-(2) averages the statistics with step 1 while exploring, then 1/k; (3) updates: Omega and every theta with an eta of its own in closed
+(2) averages the statistics with step 1 while exploring, then k^-0.7; (3) updates: Omega and every theta with an eta of its own in closed
 form (phi = mu(theta) + eta), sigma from the residuals, and the other numbers by damped Gauss-Newton steps on the samples' likelihood.
 Reference: Kuhn E, Lavielle M, Comput Stat Data Anal 2005;49:1020-1038; Delyon B, Lavielle M, Moulines E, Ann Stat 1999;27:94-128.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.errors import EstimationError
-from auctor.estimate.free import Free, Population, Table, with_theta
+from auctor.estimate.free import Free, Population, Table, with_sds, with_theta
 from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import Observations
 from auctor.estimate.population_objective import expand
@@ -23,7 +23,8 @@ from auctor.estimate.population_objective import expand
 Array = NDArray[np.float64]
 Progress = Callable[[int, float], None]
 
-EXPLORE, SMOOTH = 300, 200
+EXPLORE, SMOOTH = 200, 400
+SLOW = 0.7  # the averaging step is k^-0.7
 ANNEAL = 0.95  # an SD or variance falls at most this fast while exploring, so that no eta freezes early
 WANTED_ACCEPTANCE = 0.4
 STEP = 1e-5
@@ -31,7 +32,7 @@ STEP = 1e-5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Simulated:
-    """Where SAEM ended: the population, the last etas (n, p), and the path of the natural numbers (iterations, k)."""
+    """Where SAEM ended: the population, the last etas (n, p), and the path of the unconstrained vector (iterations, k)."""
 
     population: Population
     eta: Array
@@ -56,7 +57,7 @@ class _Chain:
 
     def move(self, at: Population) -> None:
         """One pass of the three kernels at the present population."""
-        root, precision = np.linalg.cholesky(at.omega), np.linalg.inv(at.omega)
+        root, precision = np.linalg.cholesky(at.omega), np.asarray(np.linalg.inv(at.omega), dtype=np.float64)
         now = self.misfit(at, self.eta)
         n, p = self.eta.shape
         for _ in range(2):
@@ -93,15 +94,17 @@ def saem(table: Table, *, seed: int = 0, progress: Progress | None = None, explo
         raise EstimationError(where="method", what="SAEM cannot use samples outside the assay's range", remedy="use focei or laplace")
     chain = _Chain(table, np.random.default_rng(seed))
     step = _Maximise(table)
-    at, path = table.free.start, []
+    at, path = table.free.start, [table.free.vector(table.free.start)]
     report = progress or (lambda iteration, ofv: None)
     for i in range(explore + smooth):
         chain.move(at)
-        weight = 1.0 if i < explore else 1.0 / (i - explore + 1)
+        weight = 1.0 if i < explore else (i - explore + 1) ** -SLOW
         at, chain.eta = step(at, chain.eta, weight, annealing=i < explore)
-        path.append(table.free.natural(at))
+        path.append(table.free.vector(at))
         report(i + 1, float(chain.misfit(at, chain.eta).sum()))
-    return Simulated(population=at, eta=chain.eta, path=np.stack(path))
+    # steps that shrink slower than 1/k, averaged: little informed etas would else freeze on their way (Polyak & Juditsky 1992)
+    mean = np.mean(path[-max(3 * smooth // 4, 1) :], axis=0)
+    return Simulated(population=table.free.population(mean), eta=chain.eta, path=np.stack(path))
 
 
 class _Maximise:
@@ -200,10 +203,10 @@ class _Maximise:
         f = self.table.predictions(at.theta, eta)
         best = _best_sigma(at, self.free, self.table.seen, f)
         self.squares = best if self.squares is None else self.squares + weight * (best - self.squares)
-        sds = dict(zip(self.free.sigma, np.sqrt(self.squares), strict=True))
+        sds = dict(zip(self.free.sigma, np.sqrt(self.squares).tolist(), strict=True))
         if annealing:
             sds = {name: max(float(sd), ANNEAL * getattr(at.residual, name)) for name, sd in sds.items()}
-        return replace(at, residual=replace(at.residual, **{name: float(sd) for name, sd in sds.items()}))
+        return replace(at, residual=with_sds(at.residual, sds))
 
 
 def _referenced(table: Table) -> tuple[int, ...]:
@@ -241,14 +244,14 @@ def _best_sigma(at: Population, free: Free, seen: Observations, f: Array) -> Arr
         and free.model.residual.kind != "combined1"
         and not all(getattr(at.residual, s) for s in ("proportional", "additive"))
     ):
-        unit = replace(at.residual, **{free.sigma[0]: 1.0})
+        unit = with_sds(at.residual, {free.sigma[0]: 1.0})
         ratio = deviation(unit, f, seen.value) ** 2 / variance(unit, f)
         return np.asarray([np.sum(seen.weight * ratio) / np.sum(seen.weight)])
     from scipy.optimize import minimize
 
     def total(x: Array) -> float:
-        sds = dict(zip(free.sigma, np.exp(np.clip(x, -30.0, 30.0)), strict=True))
-        return float(sample_terms(replace(at.residual, **sds), f, seen).sum())
+        sds = dict(zip(free.sigma, np.exp(np.clip(x, -30.0, 30.0)).tolist(), strict=True))
+        return float(sample_terms(with_sds(at.residual, sds), f, seen).sum())
 
     start = np.log([getattr(at.residual, s) for s in free.sigma])
     return np.asarray(np.exp(2 * np.maximum(minimize(total, start, method="Nelder-Mead", options={"maxfev": 60}).x, -15.0)))
