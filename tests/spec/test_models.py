@@ -437,3 +437,13 @@ def test_the_documented_file_can_be_read(tmp_path: Path) -> None:
     model = read(tmp_path, example[1])
     assert model.eta_names == ("KTR", "CL", "V1", "Q", "V2")
     assert all(result.passed for result in run_checks(model))
+
+
+def test_a_power_error_is_converted_with_its_unit(tmp_path: Path) -> None:
+    """SD = 0.5 f^0.5 in ng/mL is 0.5 * 0.001^0.5 f^0.5 in mg/L."""
+    text = library_path("tacrolimus_woillard2011").read_text()
+    head, _, tail = text.partition("[residual]\n")
+    rest = tail[tail.index("\n[") :] if "\n[" in tail else ""
+    path = tmp_path / "power.toml"
+    path.write_text(head + '[residual]\nconcentration = { proportional = 0.5, kind = "power", power = 0.5, source = "test" }\n' + rest)
+    assert read_model(path).residual.proportional == pytest.approx(0.5 * 0.001**0.5)

@@ -7,9 +7,9 @@ Reference for the objective: Kang D et al., Clin Transl Sci 2012 (MAP in NONMEM)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from auctor.errors import EstimationError
 from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import Observations, select
 from auctor.estimate.outputs import residual_at
+from auctor.models.mechanism import mechanism
 from auctor.models.model import DrugModel, Residual
 from auctor.pk.course import course
 from auctor.pk.engine import jax, jnp
@@ -78,9 +79,29 @@ def _rows(batch: Batch, seen: Observations, part: NDArray[np.int64]) -> tuple[di
     return {name: values[part] for name, values in batch.arrays.items()}, select(seen, part)
 
 
+class _Numbers(NamedTuple):
+    """What models of one mechanism may differ in: the root of omega (p, p), and proportional, additive and power of the residual error."""
+
+    root: Array
+    error: Array
+
+
+def _numbers(model: DrugModel) -> _Numbers:
+    r = model.residual
+    return _Numbers(cholesky_of_omega(model), np.asarray([r.proportional, r.additive, r.power], dtype=np.float64))
+
+
 def _parts(model: DrugModel, timeline: dict[str, Traced], seen: Observations, u: Traced) -> tuple[Traced, Traced, Traced]:
+    return _parts_with(model, _numbers(model), timeline, seen, u)
+
+
+def _parts_with(
+    model: DrugModel, numbers: _Numbers, timeline: dict[str, Traced], seen: Observations, u: Traced
+) -> tuple[Traced, Traced, Traced]:
     """OFV, its exact gradient and its expected (Fisher) curvature in u, from first derivatives of f alone."""
-    root, residual = jnp.asarray(cholesky_of_omega(model)), residual_at(model, timeline, jnp)
+    root, residual = jnp.asarray(numbers.root), residual_at(model, timeline, jnp)
+    if len(model.residuals) < 2:
+        residual = replace(residual, **dict(zip(("proportional", "additive", "power"), numbers.error, strict=True)))
 
     def predicted(x: Traced) -> tuple[Traced, Traced]:
         f = course(model, timeline, root @ x).concentration
@@ -101,10 +122,16 @@ def _expected_curvature(residual: Residual, f: Traced) -> Traced:
     return curvature
 
 
+_KEPT: dict[str, Kept] = {}
+
+
 @lru_cache(maxsize=128)
 def _compiled(model: DrugModel) -> Kept:
-    over_points = jax.vmap(partial(_parts, model), in_axes=(None, None, 0))
-    return Kept(jax.vmap(over_points), f"map {model.sha256}")
+    key = f"map {mechanism(model)}"
+    if key not in _KEPT:
+        over_points = jax.vmap(partial(_parts_with, model), in_axes=(None, None, None, 0))
+        _KEPT[key] = Kept(jax.vmap(over_points, in_axes=(None, 0, 0, 0)), key)
+    return _KEPT[key]
 
 
 class _Evaluator:
@@ -113,13 +140,13 @@ class _Evaluator:
     def __init__(self, model: DrugModel, arrays: dict[str, NDArray[Any]], seen: Observations) -> None:
         self.n = len(seen.value)
         size = next(c for c in CHUNKS if c >= self.n)
-        self.run = _compiled(model)
+        self.run, self.numbers = _compiled(model), _numbers(model)
         self.arrays = {name: _pad_subjects(values, size) for name, values in arrays.items()}
         self.seen = Observations(*map(partial(_pad_subjects, size=size), seen))
         self.size = size
 
     def __call__(self, points: Array) -> tuple[Array, Array, Array]:
-        value, gradient, fisher = self.run(self.arrays, self.seen, _pad_subjects(points, self.size))
+        value, gradient, fisher = self.run(self.numbers, self.arrays, self.seen, _pad_subjects(points, self.size))
         usable = np.isfinite(value) & np.isfinite(gradient).all(axis=-1)
         return np.where(usable, value, np.inf)[: self.n], np.asarray(gradient)[: self.n], np.asarray(fisher)[: self.n]
 

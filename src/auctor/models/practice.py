@@ -17,19 +17,21 @@ RESIDUALS = ("combined", "combined1", "log", "power")
 def read_residuals(top: Table, molar_mass: float | None, outputs: tuple[int, ...]) -> dict[int, Residual]:
     """`[residual]`: `concentration` for every output, or one table by the output's CMT number; key 0 stands for all."""
     outer = top.table("residual", optional=("concentration", *(str(cmt) for cmt in outputs)))
+    shown = top.table("units", required=("time", "dose", "concentration"))
+    worth = factor(shown.text("concentration"), CONCENTRATION, where=shown.at("concentration"), molar_mass=molar_mass)
     if "concentration" in outer.data:
-        return {0: _residual(outer, "concentration", molar_mass)}
+        return {0: _residual(outer, "concentration", molar_mass, worth)}
     missing = [cmt for cmt in outputs if str(cmt) not in outer.data]
     if missing or not outputs:
         raise outer.fault("concentration", "missing", "give the residual error of the concentration, or of every output by its number")
-    found = {cmt: _residual(outer, str(cmt), molar_mass) for cmt in outputs}
+    found = {cmt: _residual(outer, str(cmt), molar_mass, worth) for cmt in outputs}
     if len({r.kind for r in found.values()}) > 1:
         raise top.fault("residual", "outputs with different kinds of residual error", "write them all as one kind")
     return found
 
 
-def _residual(outer: Table, name: str, molar_mass: float | None) -> Residual:
-    """SDs of the proportional (fraction) and additive (mg/L) parts."""
+def _residual(outer: Table, name: str, molar_mass: float | None, shown: float) -> Residual:
+    """SDs of the proportional (fraction) and additive (mg/L) parts; `shown` is the model's concentration unit in mg/L."""
     optional = ("proportional", "additive", "unit", "kind", "printed_as", "power")
     table = outer.table(name, required=("source",), optional=optional)
     sd = math.sqrt if table.choice("printed_as", ("sd", "cv", "variance"), "sd") == "variance" else float
@@ -41,7 +43,9 @@ def _residual(outer: Table, name: str, molar_mass: float | None) -> Residual:
         raise table.fault("power", "belongs to kind = power, and only to it", "give both or neither")
     worth = factor(table.text("unit"), CONCENTRATION, where=table.at("unit"), molar_mass=molar_mass) if additive > 0 else 1.0
     power = table.positive("power") if kind == "power" else 1.0
-    return Residual(proportional=proportional, additive=additive * worth, kind=kind, source=table.text("source"), power=power)
+    # a coefficient of f^power was printed for f in the model's own unit
+    scaled = proportional * shown ** (1.0 - power)
+    return Residual(proportional=scaled, additive=additive * worth, kind=kind, source=table.text("source"), power=power)
 
 
 def read_targets(top: Table, molar_mass: float | None) -> tuple[Target, ...]:

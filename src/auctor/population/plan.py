@@ -198,7 +198,7 @@ def _model(table: Table, name: str, folder: Path) -> DrugModel:
     except AuctorError as error:
         raise table.refuse("models", f"{name!r} cannot be loaded ({error.what})", error.remedy) from error
     if model.system is not None:
-        raise table.refuse("models", f"{name!r} is written as differential equations", "plans simulate models with a named structure so far")
+        raise table.refuse("models", f"{name!r} is written as differential equations", "a plan needs a named structure so far")
     return model
 
 
