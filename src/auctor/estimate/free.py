@@ -78,7 +78,7 @@ class Free:
     @property
     def logged(self) -> NDArray[np.bool_]:
         """Which thetas go by their logarithm, (n_theta,)."""
-        return self._scales == 0
+        return np.asarray(self._scales == 0)
 
     def vector(self, at: Population) -> Array:
         """The unconstrained vector of a population, (k,)."""

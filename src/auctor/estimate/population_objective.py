@@ -142,7 +142,7 @@ def objectives(what: Likelihood, curves: Curves, start: Array, hessian: Array | 
     if method not in METHODS:
         raise EstimationError(where="method", what=f"{method!r} is not a method", remedy=f"choose one of {', '.join(METHODS)}")
     fixed = curves(np.zeros_like(start))[0] if method in ("fo", "foce") else None
-    precision = np.linalg.inv(omega)
+    precision = np.asarray(np.linalg.inv(omega), dtype=np.float64)
 
     def expanded(eta: Array) -> Expansion:
         return expand(residual, seen, eta, curves(eta), fixed)
@@ -160,7 +160,7 @@ def objectives(what: Likelihood, curves: Curves, start: Array, hessian: Array | 
 
 def marginal(found: Found, omega: Array, *, exact: bool = False) -> Array:
     """OFV_i (n,) from an expansion, by the module's formula."""
-    precision = np.linalg.inv(omega)
+    precision = np.asarray(np.linalg.inv(omega), dtype=np.float64)
     information = found.at.information(precision)
     h = found.at.half_gradient(precision)
     gain = np.einsum("np,np->n", h, np.linalg.solve(information, h[..., None])[..., 0])
@@ -197,7 +197,7 @@ def _where_positive(hessian: Array, information: Array) -> Array:
     """The exact Hessian, or the expected one where the exact one is not safely positive definite."""
     usable = np.isfinite(hessian).all(axis=(1, 2))
     hessian = np.where(usable[:, None, None], hessian, information)
-    positive = np.linalg.eigvalsh(hessian).min(axis=1) > 1e-3 * np.linalg.eigvalsh(information).min(axis=1)
+    positive = np.asarray(np.linalg.eigvalsh(hessian).min(axis=1) > 1e-3 * np.linalg.eigvalsh(information).min(axis=1))
     return np.where(positive[:, None, None], hessian, information)
 
 

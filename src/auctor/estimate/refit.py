@@ -128,7 +128,7 @@ def _covariance(objective: Objective, fitted: Fitted) -> tuple[Array, tuple[Noti
     objective.value(fitted.x)
     curvature = hessian(objective, fitted.x)
     if np.isfinite(curvature).all() and np.linalg.eigvalsh(curvature).min() > 1e-6:
-        return 2 * np.linalg.inv(curvature), ()
+        return np.asarray(2 * np.linalg.inv(curvature), dtype=np.float64), ()
     notice = Notice(
         code="no-standard-errors",
         where="refit",

@@ -21,12 +21,11 @@ def mechanism(model: DrugModel) -> str:
     """
     blank: dict[str, Any] = dict.fromkeys(("name", "drug", "title", "status", "population", "matrix", "sha256"), "")
     blank |= dict.fromkeys(("targets", "checks", "notes", "questions", "warnings"), ())
+    blank["covariates"] = dict.fromkeys(model.covariates)
     blank |= {"reference": {}, "units": {}, "dosing": None, "molar_mass": None, "omega": None}
     if len(model.residuals) < 2:
         blank |= {"residual": Residual(proportional=0.0, additive=0.0, kind=model.residual.kind), "residuals": {}}
-    bare = replace(
-        model, parameters={name: _bare(p) for name, p in model.parameters.items()}, covariates=dict.fromkeys(model.covariates), **blank
-    )
+    bare = replace(model, parameters={name: _bare(p) for name, p in model.parameters.items()}, **blank)
     return hashlib.sha256(repr(bare).encode()).hexdigest()
 
 
