@@ -195,9 +195,9 @@ def half_hessian(expanded: Callable[[Array], Expansion], precision: Array, at: E
 
 def _where_positive(hessian: Array, information: Array) -> Array:
     """The exact Hessian, or the expected one where the exact one is not safely positive definite."""
-    usable = np.isfinite(hessian).all(axis=(1, 2))
+    usable = np.asarray(np.isfinite(hessian).all(axis=(1, 2)))
     hessian = np.where(usable[:, None, None], hessian, information)
-    positive = np.asarray(np.linalg.eigvalsh(hessian).min(axis=1) > 1e-3 * np.linalg.eigvalsh(information).min(axis=1))
+    positive: NDArray[np.bool_] = np.linalg.eigvalsh(hessian).min(axis=1) > 1e-3 * np.linalg.eigvalsh(information).min(axis=1)
     return np.where(positive[:, None, None], hessian, information)
 
 
