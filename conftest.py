@@ -7,4 +7,5 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as auctor.pk.engine sets it, for tests that import JAX first
 os.environ.setdefault("AUCTOR_CACHE", str(Path(__file__).parent / ".cache" / "auctor"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from auctor.case import Case
+from auctor.estimate.nuts import nuts_estimate
 from auctor.estimate.patient import a_priori, laplace_estimate, map_estimate, posterior_estimate
 from auctor.learn.store import learner_for
 from auctor.models.model import DrugModel
@@ -20,5 +21,6 @@ ALL: dict[str, Method] = {
     "MAP": map_estimate,
     "Laplace": laplace_estimate,
     "posterior": posterior_estimate,
+    "NUTS": nuts_estimate,
     "machine learning": lambda model, case: learner_for("tacrolimus_quick").predictor(case, model),
 }

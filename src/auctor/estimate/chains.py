@@ -92,5 +92,8 @@ def _geyer(correlation: Array) -> float:
     even = len(correlation) // 2 * 2
     pairs = correlation[:even].reshape(-1, 2).sum(axis=1)
     stop = int(np.argmax(pairs <= 0)) if (pairs <= 0).any() else len(pairs)
-    rest = correlation[2 * stop] if 2 * stop < even else 0.0  # one more even lag, when it is positive, lessens the bias
-    return float(-1 + 2 * np.minimum.accumulate(pairs[:stop]).sum() + max(rest, 0.0))
+    falling = np.minimum.accumulate(pairs[:stop])
+    # one more even lag, when it is positive, lessens the bias; it too may not rise above the pair before it
+    rest = max(correlation[2 * stop], 0.0) if 2 * stop < even else 0.0
+    rest = 1.5 * falling[-1] if stop and rest > falling[-1] else rest
+    return float(-1 + 2 * falling.sum() + rest)
