@@ -99,7 +99,8 @@ def test_ranks_of_the_truth_are_uniform(one_eta: DrugModel) -> None:
 def test_diagnostics_equal_the_librarys() -> None:
     """R-hat and bulk ESS of autocorrelated draws with ties, against those of blackjax (a second implementation)."""
     rng = np.random.default_rng(5)
-    draws = np.zeros((2, 4000, 3))  # long enough that no autocorrelation stays positive to its last lag, where the library reads past the end
+    # long enough that no autocorrelation stays positive to its last lag, where the library reads past the end
+    draws = np.zeros((2, 4000, 3))
     for t in range(1, 4000):
         draws[:, t] = np.asarray([0.0, 0.6, 0.85]) * draws[:, t - 1] + rng.standard_normal((2, 3))
     draws[:, 100:120] = draws[:, 100:101]
