@@ -23,7 +23,7 @@ from auctor.models.model import DrugModel, Residual
 from auctor.pk.course import course
 from auctor.pk.engine import jax, jnp
 from auctor.pk.kept import Kept
-from auctor.pk.timeline import Batch
+from auctor.pk.timeline import Batch, repeat_to
 
 Array = NDArray[np.float64]
 Traced = jax.Array
@@ -141,18 +141,14 @@ class _Evaluator:
         self.n = len(seen.value)
         size = next(c for c in CHUNKS if c >= self.n)
         self.run, self.numbers = _compiled(model), _numbers(model)
-        self.arrays = {name: _pad_subjects(values, size) for name, values in arrays.items()}
-        self.seen = Observations(*map(partial(_pad_subjects, size=size), seen))
+        self.arrays = {name: repeat_to(values, size) for name, values in arrays.items()}
+        self.seen = Observations(*map(partial(repeat_to, size=size), seen))
         self.size = size
 
     def __call__(self, points: Array) -> tuple[Array, Array, Array]:
-        value, gradient, fisher = self.run(self.numbers, self.arrays, self.seen, _pad_subjects(points, self.size))
+        value, gradient, fisher = self.run(self.numbers, self.arrays, self.seen, repeat_to(points, self.size))
         usable = np.isfinite(value) & np.isfinite(gradient).all(axis=-1)
         return np.where(usable, value, np.inf)[: self.n], np.asarray(gradient)[: self.n], np.asarray(fisher)[: self.n]
-
-
-def _pad_subjects(values: NDArray[Any], size: int) -> NDArray[Any]:
-    return np.concatenate([values, np.repeat(values[-1:], size - len(values), axis=0)]) if len(values) < size else values
 
 
 @dataclass(eq=False)

@@ -17,8 +17,8 @@ from auctor.pk.disposition import modes
 from auctor.pk.engine import bucket, jax, jnp
 from auctor.pk.kept import Kept
 from auctor.pk.propagate import Rates, State, advance, empty, steady_after_bolus, steady_before_bolus, steady_before_infusion
-from auctor.pk.system import require_named, system_course
-from auctor.pk.timeline import BOLUS, RATE, RESET, STEADY, Batch
+from auctor.pk.system import require_named, resorted, system_course
+from auctor.pk.timeline import BOLUS, RATE, RESET, STEADY, Batch, repeat_to
 
 Array = NDArray[np.float64]
 Traced = jax.Array
@@ -97,16 +97,7 @@ def _timed(model: DrugModel, timeline: Mapping[str, Traced], params: Mapping[str
     events["time"] = time + lag + events["span"] * share + jnp.where(events["modelled"] == 2, length, 0.0)
     if s.lag is None and s.duration is None and s.bioavailability is None:
         return events, jnp.arange(time.shape[0])
-    return _resorted(events, timeline["count"][0])
-
-
-def _resorted(events: dict[str, Traced], count: Traced) -> tuple[dict[str, Traced], Traced]:
-    real = jnp.arange(events["time"].shape[0]) < count
-    order = jnp.argsort(jnp.where(real, events["time"], jnp.inf), stable=True)
-    # padding does nothing, but its time must not run ahead: it stands still at the last real event
-    last = jnp.max(jnp.where(real, events["time"], -jnp.inf))
-    events["time"] = jnp.where(real, events["time"], last)
-    return {name: values[order] for name, values in events.items()}, jnp.argsort(order)
+    return resorted(events, timeline["count"][0])
 
 
 def _steady_states(stages: int, events: Mapping[str, Traced], rates: Rates, lag: Traced | None, at: Traced) -> State:
@@ -185,13 +176,9 @@ def concentrations(model: DrugModel, batch: Batch, eta: Array) -> Array:
     Columns past a subject's own number of times repeat its last one.
     """
     size = bucket(batch.n)
-    arrays = {name: _repeat_to(values, size) for name, values in batch.arrays.items()}
-    concentration, _ = compiled_batch(model)(arrays, _repeat_to(np.asarray(eta, dtype=np.float64), size))
+    arrays = {name: repeat_to(values, size) for name, values in batch.arrays.items()}
+    concentration, _ = compiled_batch(model)(arrays, repeat_to(np.asarray(eta, dtype=np.float64), size))
     return np.asarray(concentration)[: batch.n]
-
-
-def _repeat_to(values: NDArray[Any], size: int) -> NDArray[Any]:
-    return np.concatenate([values, np.repeat(values[-1:], size - len(values), axis=0)]) if len(values) < size else values
 
 
 def steady_profile(

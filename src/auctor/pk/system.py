@@ -147,7 +147,7 @@ def _timed(system: System, timeline: Mapping[str, Array], rows: Names) -> tuple[
     own_time = events["time"] + lag + jnp.where(events["end"], length, 0.0)
     earlier = events["time"] + jnp.where(events["end"], jnp.maximum(left, 0.0), 0.0)
     events["time"] = jnp.where(events["overlap"] > 0, earlier, own_time)
-    return _resorted(events, timeline["count"][0])
+    return resorted(events, timeline["count"][0])
 
 
 def _at(knots: Array, rows: Names, time: Array) -> Names:
@@ -167,9 +167,11 @@ def _infusion(system: System, events: Names, names: Names, share: Array) -> tupl
     return jnp.where(constant, amount, rate), jnp.where((mode == 0) | constant, 0.0, length)
 
 
-def _resorted(events: Names, count: Array) -> tuple[Names, Array]:
+def resorted(events: Names, count: Array) -> tuple[Names, Array]:
+    """Events (E,) in the order of their time, padding (all past `count`) last; and the new position of each old one."""
     real = jnp.arange(events["time"].shape[0]) < count
     order = jnp.argsort(jnp.where(real, events["time"], jnp.inf), stable=True)
+    # padding does nothing, but its time must not run ahead: it stands still at the last real event
     last = jnp.max(jnp.where(real, events["time"], -jnp.inf))
     events["time"] = jnp.where(real, events["time"], last)
     return {name: values[order] for name, values in events.items()}, jnp.argsort(order)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -326,3 +326,12 @@ def _pad(timeline: Timeline, sizes: tuple[int, int, int, int]) -> dict[str, NDAr
         else:
             out[f.name] = np.pad(values, width)
     return out
+
+
+def repeat_to(values: NDArray[Any], size: int) -> NDArray[Any]:
+    """Subjects (n, ...) padded to `size` by repeating the last one, so that a batch has one of a few fixed shapes.
+
+    >>> repeat_to(np.array([1, 2]), 4).tolist()
+    [1, 2, 2, 2]
+    """
+    return np.concatenate([values, np.repeat(values[-1:], size - len(values), axis=0)]) if len(values) < size else values
