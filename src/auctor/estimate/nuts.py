@@ -7,7 +7,7 @@ Reference: Hoffman MD, Gelman A, J Mach Learn Res 2014;15:1593-1623; Betancourt 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from auctor.case import Case
 from auctor.errors import EstimationError, Notice
 from auctor.estimate.chains import bulk_ess, rank_rhat
-from auctor.estimate.map import MapFit, Mode, _Evaluator, _parts, cholesky_of_omega
+from auctor.estimate.map import MapFit, Mode, cholesky_of_omega, ofv_and_slope
 from auctor.estimate.observations import Observations, of_case, select, stack_observations
 from auctor.estimate.patient import LOW_ESS, Estimate, _search_notices, fit
+from auctor.estimate.search import point_density
 from auctor.models.model import DrugModel
 from auctor.pk.engine import jax, jnp
 from auctor.pk.kept import Kept
@@ -147,10 +148,10 @@ class _Tuning(NamedTuple):
 
 def _log_density(model: DrugModel, lane: _Lane) -> Any:
     """-OFV/2 at z, whose gradient comes from the forward-mode derivatives of the search: it compiles in half the time of reverse mode."""
-    parts = jax.jit(partial(_parts, model))
+    parts = jax.jit(partial(point_density, model))
 
     def forward(z: Traced) -> tuple[Traced, Traced]:
-        value, gradient, _ = parts(lane.timeline, lane.seen, lane.root @ z)
+        value, gradient = parts(lane.timeline, lane.seen, lane.root @ z)
         return -0.5 * value, -0.5 * (lane.root.T @ gradient)
 
     density = jax.custom_vjp(lambda z: forward(z)[0])
@@ -201,8 +202,7 @@ class _Start(NamedTuple):
         seen = stack_observations([of_case(c) for c in cases], batch.arrays["wanted"].shape[1])
         placed = []
         for i, own in enumerate(modes):
-            part = np.asarray([i])
-            evaluate = _Evaluator(model, {name: values[part] for name, values in batch.arrays.items()}, select(seen, part))
+            evaluate = partial(ofv_and_slope, model, batch, seen, np.full(chains, i))
             placed.append(_first(evaluate, *_whitened(model, own), chains, rng))
         rows = np.repeat(np.arange(len(cases)), chains)
         roots = np.stack([_mixture_root(*_whitened(model, own), own) for own in modes])
@@ -225,23 +225,17 @@ def _mixture_root(centres: Array, covariances: Array, modes: Sequence[Mode]) -> 
     return np.asarray(np.linalg.cholesky(np.einsum("m,mpq->pq", share, covariances) + np.einsum("m,mp,mq->pq", share, apart, apart)))
 
 
-def _first(evaluate: _Evaluator, centres: Array, covariances: Array, chains: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+def _first(
+    evaluate: Callable[[Array], tuple[Array, Array]], centres: Array, covariances: Array, chains: int, rng: np.random.Generator
+) -> tuple[Array, Array, Array]:
     """First positions of one case's chains (chains, p) with log density and slope; the mode itself where the draw has no density."""
     which, normal = np.arange(chains) % len(centres), rng.standard_normal((chains, centres.shape[1]))
     drawn = centres[which] + np.einsum("cpq,cq->cp", np.linalg.cholesky(covariances)[which], normal)
     for points in (drawn, centres[which]):
-        value, gradient = _at(evaluate, points)
+        value, gradient = evaluate(points)
         if np.isfinite(value).all():
             return points, -0.5 * value, -0.5 * gradient
     raise EstimationError(where="NUTS", what="the density is not finite at the modes", remedy="check doses, samples and units")
-
-
-def _at(evaluate: _Evaluator, points: Array) -> tuple[Array, Array]:
-    """OFV and gradient at points (k, p), padded to the shape that the search has compiled (2p + 1 points)."""
-    size = -(-len(points) // (2 * points.shape[1] + 1)) * (2 * points.shape[1] + 1)
-    padded = np.concatenate([points, np.repeat(points[-1:], size - len(points), axis=0)])
-    value, gradient, _ = evaluate(padded[None])
-    return value[0, : len(points)], gradient[0, : len(points)]
 
 
 class _Chains:

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from auctor.case import Case, Covariates, Metric, Regimen
 from auctor.errors import Notice
-from auctor.estimate.map import MapFit, Mode, map_batch
+from auctor.estimate.direct_map import direct_map
+from auctor.estimate.modes import MapFit, Mode, require_etas
 from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import of_case, stack_observations
 from auctor.estimate.sir import importance_resample
 from auctor.models.model import DrugModel
+from auctor.pk.direct import is_direct
 from auctor.pk.exposure import curves, exposures
 from auctor.pk.timeline import build, stack
 from auctor.predictor import Draws, Prediction
@@ -98,10 +100,19 @@ def a_priori(model: DrugModel, case: Case, n_draws: int = 2000, seed: int = 0) -
     return Estimate(name="A priori", model=model, case=case, etas=etas, eta_point=np.zeros(p), sd=np.sqrt(np.diag(model.omega)))
 
 
-def fit(model: DrugModel, case: Case) -> MapFit:
-    """The MAP search for one case: every distinct mode with its curvature."""
-    times = np.asarray([s.time_h for s in case.samples], dtype=np.float64)
-    batch = stack([build(model, case.history, case.covariates, times)])
+def fit(model: DrugModel, case: Case, *, compiled: bool | None = None) -> MapFit:
+    """The MAP search for one case: every distinct mode with its curvature.
+
+    By default a model with a closed form is searched in NumPy, which needs no compiling, any other compiled; `compiled` True asks for the
+    compiled search, which is the faster one for many patients in a process.
+    """
+    timeline = build(model, case.history, case.covariates, np.asarray([s.time_h for s in case.samples], dtype=np.float64))
+    if not (compiled or not is_direct(model)):
+        require_etas(model)
+        return direct_map(model, timeline, of_case(case))
+    from auctor.estimate.map import map_batch
+
+    batch = stack([timeline])
     return map_batch(model, batch, stack_observations([of_case(case)], batch.arrays["wanted"].shape[1]))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.errors import EstimationError
-from auctor.estimate.map import Mode
+from auctor.estimate.modes import Mode
 
 Array = NDArray[np.float64]
 

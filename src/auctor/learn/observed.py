@@ -153,7 +153,7 @@ def _predicted(plan: Plan, histories: Sequence[Regimen], covariates: Sequence[Co
         found = concentrations(model, batch, eta)[:, : times.shape[1]]
         return np.where(np.isfinite(times), found, np.nan)
 
-    roles = {"CL": model.structure.clearance, "V": model.structure.central}
+    roles = {"CL": model.structure.linear_clearance, "V": model.structure.central}
     slopes = {role: np.log(run(name, STEP) / run(name, -STEP)) / (2 * STEP) for role, name in roles.items() if _shiftable(model, name)}
     return run(), slopes
 

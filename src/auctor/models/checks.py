@@ -70,4 +70,4 @@ def _auc(model: DrugModel, table: Table, params: dict[str, Any]) -> float:
     if not regimen.flag("steady_state"):
         raise regimen.fault("steady_state", "not true", "write steady_state = true: AUC_tau is F * dose / CL")
     fraction = params[model.structure.bioavailability] if model.structure.bioavailability else 1.0
-    return float(fraction * regimen.positive("dose") / params[model.structure.clearance] * model.scale)
+    return float(fraction * regimen.positive("dose") / params[model.structure.linear_clearance] * model.scale)

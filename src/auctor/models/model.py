@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.case import Target
+from auctor.errors import ModelError
 from auctor.models.expressions import Expression
 
 Array = NDArray[np.float64]
@@ -68,44 +69,90 @@ class Covariate:
 class Structure:
     """A named structure; every entry is the name of a parameter (or None).
 
-    `absorption`: none | first_order | erlang | zero_order. `rate` is ka or ktr; `stages` counts the first-order steps
-    before the central compartment (0 none, 1 first order, n Erlang). `duration` is the modelled length of a zero-order input.
-    `disposition`: one_compartment | two_compartment, with `clearance`, `central`, `distribution` (Q), `peripheral`.
-    `cmt` gives the NONMEM compartment number of `depot` and `central`.
+    `absorption`: none | first_order | erlang | zero_order | sequential | mixed | parallel | transit | weibull | double_gamma, with its
+    parameters in `parts`. `rate` is ka or ktr; `stages` counts the first-order steps of a path before the central compartment
+    (0 none, 1 first order, n Erlang). `duration` is the modelled length of a zero-order input.
+    `disposition`: one_, two_ or three_compartment, with `clearance`, `central`, `distribution` (Q), `peripheral`, and `distribution2` (Q3),
+    `peripheral2`. Saturable elimination, instead of or beside CL: `maximum` (Vmax, mg/h) and `half` (Km, mg/L).
+    `cmt` gives the NONMEM compartment number of `depot`, `depot2` and `central`.
     """
 
     absorption: str
     stages: int
     disposition: str
-    clearance: str
+    clearance: str | None
     central: str
     distribution: str | None = None
     peripheral: str | None = None
+    distribution2: str | None = None
+    peripheral2: str | None = None
+    maximum: str | None = None
+    half: str | None = None
     rate: str | None = None
     lag: str | None = None
     duration: str | None = None
     bioavailability: str | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
     cmt: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def linear_clearance(self) -> str:
+        """The parameter that AUC = F dose / CL needs; ModelError where elimination is saturable and there is no such clearance."""
+        if self.clearance is None or self.maximum is not None:
+            raise ModelError(where="structure", what="elimination is saturable: AUC is not F dose / CL", remedy="simulate the regimen")
+        return self.clearance
+
+    @property
+    def linear(self) -> bool:
+        """Whether the amounts follow linear equations with constant coefficients, so that a closed form exists."""
+        return self.maximum is None and self.absorption != "weibull"
+
+    @property
+    def peripherals(self) -> tuple[tuple[str, str], ...]:
+        """(distribution clearance, volume) of each peripheral compartment."""
+        pairs = ((self.distribution, self.peripheral), (self.distribution2, self.peripheral2))
+        return tuple((q, v) for q, v in pairs if q is not None and v is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Density:
+    """A dose that arrives by a gamma density: share * rate^shape t^(shape-1) e^(-rate t) / Gamma(shape), t hours after it is given.
+
+    `into` is the number (from 0) of the compartment that it enters. Savic's transit chain of n compartments has shape n + 1.
+    """
+
+    share: Expression
+    shape: Expression
+    rate: Expression
+    into: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """A model written as differential equations of the amounts A1 .. An (mg), compartment i being NONMEM's CMT i.
+    """Compartments A1 .. An (mg), compartment i being NONMEM's CMT i: the differential equations, what doses carry, and what is read.
 
-    `derivatives` dA/dt in mg/h, formulas of amounts, parameters, covariates and `t` (h since the first record). `outputs` CMT ->
-    concentration in the model's own unit. `inputs` holds NONMEM's F, lag, duration and rate formulas by compartment.
-    `linear`: the derivatives are linear in the amounts and free of `t`, so no ODE solver is needed.
+    `derivatives` dA/dt in mg/h, formulas of amounts, parameters, covariates, `t` (h since the first record) and `tad` (h since the last
+    dose). `outputs` CMT -> concentration in the model's own unit. `inputs` holds NONMEM's F, lag, duration and rate formulas by dose
+    number: 1 .. n are the compartments, larger numbers further doors (`doors`: the compartment from 0 each of them leads to).
+    `densities` are the doors whose doses arrive by gamma densities. `linear`: the derivatives are linear in the amounts and free of time.
     """
 
     derivatives: tuple[Expression, ...]
     outputs: Mapping[int, Expression]
     inputs: Mapping[str, Mapping[int, Expression]]
     linear: bool
+    doors: tuple[int, ...] = ()
+    densities: Mapping[int, tuple[Density, ...]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """Number of compartments."""
         return len(self.derivatives)
+
+    @property
+    def into(self) -> tuple[int, ...]:
+        """The compartment (from 0) that each dose number leads to."""
+        return (*range(self.size), *self.doors)
 
 
 @dataclass(frozen=True, kw_only=True)

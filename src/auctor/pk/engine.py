@@ -19,6 +19,7 @@ import jax.export
 import jax.numpy as jnp
 
 from auctor.cache import cache_dir
+from auctor.pk.sizes import bucket
 
 
 def _processor() -> str:
@@ -37,15 +38,3 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # type: ig
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)  # type: ignore[no-untyped-call]
 
 __all__ = ["bucket", "jax", "jnp"]
-
-
-def bucket(count: int, smallest: int = 4, *, factor: int = 2) -> int:
-    """The padded size for `count` items: a few fixed shapes (`smallest` times powers of `factor`), so that nothing recompiles per patient.
-
-    >>> bucket(3), bucket(9), bucket(33, 16, factor=4)
-    (4, 16, 64)
-    """
-    size = smallest
-    while size < count:
-        size *= factor
-    return size

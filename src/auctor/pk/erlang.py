@@ -7,22 +7,25 @@ adds to the mode after the step
 
 G is the scaled incomplete gamma function e^{-beta} Gamma(N) gamma*(N, alpha - beta) written so that nothing overflows,
 equal rates (alpha = beta) are an ordinary point, and dG_N/dalpha = -G_{N+1}, dG_N/dbeta = G_{N+1} - G_N.
+Arrays of any one shape; results are tuples of arrays, so that XLA fuses everything into one loop over patients.
 """
 
 from __future__ import annotations
 
 import math
 from functools import partial
+from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
-from auctor.pk.engine import jax, jnp
+import numpy as np
 
-Array = jax.Array
+Values = tuple[Any, ...]
 
 
 def _switch(stages: int) -> float:
-    """|alpha - beta| above which the upward recurrence is the more accurate: its error grows as prod(N / x)."""
-    return max(1.5, 0.8 * stages)
+    """|alpha - beta| above which the upward recurrence is used: its error grows as prod(N / x), some tens of roundings here."""
+    return max(0.5, 0.35 * stages)
 
 
 def _terms(stages: int) -> int:
@@ -34,66 +37,99 @@ def _terms(stages: int) -> int:
     return count + 1
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def mode_integrals(stages: int, alpha: Array, beta: Array) -> Array:
-    """G_1 .. G_stages stacked on the last axis; `alpha`, `beta` >= 0 of one shape.
+def mode_integrals(stages: int, alpha: Any, beta: Any, xp: ModuleType) -> Values:
+    """G_1 .. G_stages; `alpha`, `beta` >= 0 of one shape.
 
     Errors: none; 0 <= G_N <= 1/N for every finite input. Reference: DLMF 8.2.6 (gamma*), 8.8 (recurrences).
 
-    >>> import numpy as np
-    >>> g = mode_integrals(2, jnp.asarray(1.0), jnp.asarray(1.0))
+    >>> g = mode_integrals(2, np.asarray(1.0), np.asarray(1.0), np)
     >>> bool(np.allclose(g, [np.exp(-1.0), np.exp(-1.0) / 2], rtol=1e-14))
     True
     """
+    return _integrals(stages, alpha, beta, np) if xp is np else _traced()(stages, alpha, beta)
+
+
+def _integrals(stages: int, alpha: Any, beta: Any, xp: ModuleType) -> Values:
     x = alpha - beta
-    near = jnp.abs(x) <= _switch(stages)
-    small, large = jnp.where(near, x, 0.0), jnp.where(near, _switch(stages) + 1.0, x)
-    return jnp.where(near[..., None], _by_series(stages, small, alpha), _by_recurrence(stages, large, alpha, beta))
+    near = xp.abs(x) <= _switch(stages)
+    small, large = xp.where(near, x, 0.0), xp.where(near, _switch(stages) + 1.0, x)
+    decay = xp.exp(-alpha)
+    series = _by_series(stages, small, decay)
+    recurrence = _by_recurrence(stages, large, decay, xp.exp(-beta))
+    return tuple(xp.where(near, a, b) for a, b in zip(series, recurrence, strict=True))
 
 
-def _by_series(stages: int, x: Array, alpha: Array) -> Array:
-    decay = jnp.exp(-alpha)
-    total = jnp.ones_like(x)
-    for k in range(_terms(stages), 0, -1):
-        total = 1.0 + total * x / (stages + k)
-    values = [decay * total / stages]
+def _by_series(stages: int, x: Any, decay: Any) -> list[Any]:
+    total = 1.0 + x / (stages + _terms(stages))
+    for k in range(_terms(stages) - 1, 0, -1):
+        total = 1.0 + total * x * (1.0 / (stages + k))
+    values = [decay * total * (1.0 / stages)]
     for n in range(stages - 1, 0, -1):
-        values.append((x * values[-1] + decay) / n)
-    return jnp.stack(values[::-1], axis=-1)
+        values.append((x * values[-1] + decay) * (1.0 / n))
+    return values[::-1]
 
 
-def _by_recurrence(stages: int, x: Array, alpha: Array, beta: Array) -> Array:
-    decay = jnp.exp(-alpha)
-    values = [(jnp.exp(-beta) - decay) / x]
+def _by_recurrence(stages: int, x: Any, decay: Any, decay_of_mode: Any) -> list[Any]:
+    inverse = 1.0 / x
+    values = [(decay_of_mode - decay) * inverse]
     for n in range(1, stages):
-        values.append((n * values[-1] - decay) / x)
-    return jnp.stack(values, axis=-1)
+        values.append((n * values[-1] - decay) * inverse)
+    return values
 
 
-@mode_integrals.defjvp
-def _mode_integrals_jvp(stages: int, primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Array, Array]:
-    longer = mode_integrals(stages + 1, *primals)
-    value, following = longer[..., :-1], longer[..., 1:]
-    d_alpha, d_beta = tangents
-    return value, -following * d_alpha[..., None] + (following - value) * d_beta[..., None]
+def _traced() -> Any:
+    """The same under JAX with its own derivative: one more integral instead of the derivative of a series."""
+    if not _TRACED:
+        from auctor.pk.engine import jax, jnp
+
+        @partial(jax.custom_jvp, nondiff_argnums=(0,))
+        def integrals(stages: int, alpha: Any, beta: Any) -> Values:
+            return _integrals(stages, alpha, beta, jnp)
+
+        @integrals.defjvp
+        def _slope(stages: int, primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Values, Values]:
+            longer = integrals(stages + 1, *primals)
+            d_alpha, d_beta = tangents
+            slopes = (-after * d_alpha + (after - value) * d_beta for value, after in pairwise(longer))
+            return longer[:-1], tuple(slopes)
+
+        _TRACED.append(integrals)
+    return _TRACED[0]
 
 
-def chain_to_mode(stages: int, alpha: Array, beta: Array) -> Array:
-    """F_1 .. F_stages on the last axis: what an amount with N steps to go has added to the mode after the step.
+_TRACED: list[Any] = []
 
-    >>> float(chain_to_mode(1, jnp.asarray(2.0), jnp.asarray(0.0))[0])  # everything absorbed stays: 1 - exp(-2)
+
+def chain_to_mode(stages: int, alpha: Any, beta: Any, xp: ModuleType) -> Values:
+    """F_1 .. F_stages: what an amount with N steps to go has added to the mode after the step.
+
+    >>> float(chain_to_mode(1, np.asarray(2.0), np.asarray(0.0), np)[0])  # everything absorbed stays: 1 - exp(-2)
     0.8646647167633873
     """
-    powers = jnp.stack([alpha**n / math.factorial(n - 1) for n in range(1, stages + 1)], axis=-1)
-    return powers * mode_integrals(stages, alpha, beta)
+    integrals, power, found = mode_integrals(stages, alpha, beta, xp), alpha, []
+    for n, integral in enumerate(integrals, 1):
+        found.append(power * integral * (1.0 / math.factorial(n - 1)))
+        power = power * alpha
+    return tuple(found)
 
 
-def chain_decay(stages: int, alpha: Array) -> Array:
-    """alpha^i e^-alpha / i! for i = 0 .. stages-1 on the last axis: the share that has made exactly i steps."""
-    decay = jnp.exp(-alpha)
-    return jnp.stack([alpha**i / math.factorial(i) * decay for i in range(stages)], axis=-1)
+def chain_decay(stages: int, alpha: Any, xp: ModuleType) -> Values:
+    """alpha^i e^-alpha / i! for i = 0 .. stages-1: the share that has made exactly i steps."""
+    found = [xp.exp(-alpha)]
+    for i in range(1, stages):
+        found.append(found[-1] * alpha * (1.0 / i))
+    return tuple(found)
 
 
-def mean_decay(beta: Array) -> Array:
-    """(1 - exp(-beta)) / beta, the mean of exp(-beta u) over u in [0, 1]; 1 at 0."""
-    return mode_integrals(1, jnp.zeros_like(beta), beta)[..., 0]
+def mean_decay(beta: Any, decay: Any, xp: ModuleType) -> Any:
+    """(1 - exp(-beta)) / beta, the mean of exp(-beta u) over u in [0, 1], given `decay` = exp(-beta); 1 at 0.
+
+    >>> float(mean_decay(np.asarray(2.0), np.exp(-2.0), np))
+    0.43233235838169365
+    """
+    near = beta < 0.05
+    small, large = xp.where(near, beta, 0.0), xp.where(near, 1.0, beta)
+    total = 1.0 - small / 9
+    for k in range(8, 1, -1):
+        total = 1.0 - small * total * (1.0 / k)
+    return xp.where(near, total, (1.0 - decay) / large)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from auctor.case import Covariates, Metric, MetricKind, Regimen
 from auctor.models.model import DrugModel
-from auctor.pk.course import compiled_draws
-from auctor.pk.engine import bucket
+from auctor.pk.direct import is_direct, readings
+from auctor.pk.sizes import bucket
 from auctor.pk.timeline import build, stack
 
 Array = NDArray[np.float64]
@@ -21,7 +21,7 @@ GRID_POINTS = 240
 
 def curves(model: DrugModel, regimen: Regimen, times_h: Array, covariates: Covariates, eta_draws: Array) -> Array:
     """Concentrations (n_draws, n_times) mg/L without residual error, for eta_draws (n_draws, n_eta)."""
-    return np.asarray(_readings(model, regimen, times_h, covariates, eta_draws).concentration)
+    return _readings(model, regimen, times_h, covariates, eta_draws, compiled=not is_direct(model)).concentration
 
 
 def exposures(model: DrugModel, regimen: Regimen, metric: Metric, covariates: Covariates, eta_draws: Array) -> Array:
@@ -31,12 +31,15 @@ def exposures(model: DrugModel, regimen: Regimen, metric: Metric, covariates: Co
     """
     if not regimen.doses:
         return np.zeros(len(eta_draws))
+    direct = is_direct(model)
     if metric.kind in (MetricKind.AUC, MetricKind.CAVG):
         window = np.asarray([metric.start_h, metric.stop_h])
-        auc = np.asarray(_readings(model, regimen, window, covariates, eta_draws).auc)
+        auc = _readings(model, regimen, window, covariates, eta_draws, compiled=not direct).auc
         total = auc[:, 1] - auc[:, 0]
         return np.asarray(total if metric.kind is MetricKind.AUC else total / (metric.stop_h - metric.start_h))
-    values = curves(model, regimen, _reading_times(regimen, metric), covariates, eta_draws)
+    # a whole grid of many draws is the compiled engine's work
+    times = _reading_times(regimen, metric)
+    values = _readings(model, regimen, times, covariates, eta_draws, compiled=not direct or len(times) > 1).concentration
     return np.asarray(values.max(axis=1) if metric.kind is MetricKind.CMAX else values.min(axis=1))
 
 
@@ -53,11 +56,15 @@ class _Read(NamedTuple):
     auc: Array
 
 
-def _readings(model: DrugModel, regimen: Regimen, times_h: Array, covariates: Covariates, eta_draws: Array) -> _Read:
-    batch = stack([build(model, regimen, covariates, times_h)])
-    one = {name: values[0] for name, values in batch.arrays.items()}
+def _readings(model: DrugModel, regimen: Regimen, times_h: Array, covariates: Covariates, eta_draws: Array, *, compiled: bool) -> _Read:
     draws = np.asarray(eta_draws, dtype=np.float64).reshape(-1, len(model.eta_names))
-    size = bucket(len(draws), 16, factor=4)
+    timeline = build(model, regimen, covariates, times_h)
+    if not compiled:
+        return _Read(*readings(model, timeline, draws))
+    from auctor.pk.course import compiled_draws
+
+    one = {name: values[0] for name, values in stack([timeline]).arrays.items()}
+    size = bucket(len(draws), 16)
     padded = np.concatenate([draws, np.zeros((size - len(draws), draws.shape[1]))])
     reading = compiled_draws(model)(one, padded)
     return _Read(*(np.asarray(values)[: len(draws), : len(times_h)] for values in reading))
@@ -70,4 +77,4 @@ def steady_auc(model: DrugModel, params: Mapping[str, Any], dose_mg: Any) -> Arr
     """
     s = model.structure
     share = params[s.bioavailability] if s.bioavailability else 1.0
-    return np.asarray(share * np.asarray(dose_mg) / params[s.clearance], dtype=np.float64)
+    return np.asarray(share * np.asarray(dose_mg) / params[s.linear_clearance], dtype=np.float64)

@@ -46,11 +46,11 @@ class Kept:
     def __call__(self, *args: Any) -> tuple[Any, ...]:
         """Run on arrays (or pytrees of them) of any shape: the first call of a shape traces, or reads the kept trace."""
         leaves, tree = jax.tree.flatten(args)
-        leaves = [np.asarray(leaf) for leaf in leaves]
-        shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
-        call = self._calls.get((tree, shapes))
+        leaves = [leaf if isinstance(leaf, np.ndarray) else np.asarray(leaf) for leaf in leaves]
+        key = (tree, *((leaf.shape, leaf.dtype) for leaf in leaves))
+        call = self._calls.get(key)
         if call is None:
-            call = self._calls[tree, shapes] = self._compiled(leaves, tree, shapes)
+            call = self._calls[key] = self._compiled(leaves, tree, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves))
         return tuple(call(*leaves))
 
     def _compiled(self, leaves: list[Any], tree: Any, shapes: Any) -> Callable[..., Any]:

@@ -1,48 +1,58 @@
-"""From doses, covariates and times (or a table's records) to the padded event arrays that the engine scans.
+"""From doses, covariates and times (or a table's records) to the padded event arrays that the engine scans: NONMEM's semantics.
 
-Host side, NumPy. Order within one instant: a case's samples come before its doses (a sample at the dose time is a trough);
-a table's records keep their own order, as in NONMEM.
+Host side, NumPy, one timeline for every model. Order within one instant: a case's samples come before its doses (a sample at the dose time
+is a trough); a table's records keep their own order, as in NONMEM. An infusion is two rate changes. A steady-state dose whose infusion
+outlasts its interval leaves earlier ones running: each is a pair of rate changes of its own (`overlap` k-th dose before).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.case import Covariates, Dose, Regimen, Route
-from auctor.errors import CaseError, ModelError, TableError
-from auctor.models.model import DrugModel
-from auctor.pk.engine import bucket
+from auctor.case import Covariates, Regimen
+from auctor.errors import ModelError
+from auctor.models.model import DrugModel, System
+from auctor.models.spelled import spelled
+from auctor.pk.administered import GIVEN, Given, of_record, of_regimen
+from auctor.pk.sizes import bucket
 from auctor.records import Records
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-NONE, BOLUS, RATE, RESET, STEADY = range(5)
+NONE, BOLUS, RATE, RESET, STEADY, PULSE = range(6)
+MOST_OVERLAP = 40
+EARLIER = 30  # doses before a steady state that may still be arriving, where a dose arrives by a density
 
 
 class Event(NamedTuple):
-    """One row of the timeline before it becomes arrays; `order` settles ties in time.
+    """One row: `amount` mg (or mg/h for a constant infusion at steady state), `span` = amount/rate h where the rate is given.
 
-    `amount` is mg for a bolus, signed mg/h for a rate change (mg when `modelled`: the rate is then F*amount/D).
-    `absorbed`: bioavailability and lag apply. `span` delays the end of an infusion whose length is scaled by F.
+    `order` settles ties in time; `door` is the dose number of `auctor.models.spelled`, from 0; `end` ends an infusion.
     """
 
     time: float
     order: float
     kind: int = NONE
     amount: float = 0.0
-    to_chain: bool = False
-    absorbed: bool = False
+    door: int = 0
+    mode: int = 0
+    end: bool = False
+    overlap: int = 0
     span: float = 0.0
-    modelled: int = 0
     every: float = 0.0
-    duration: float = 0.0
+    adds: bool = False
     wanted: int = -1
+
+    def nominal(self) -> float:
+        """The time at which it happens where no formula of the model moves it."""
+        return self.time + max(self.span - self.overlap * self.every, 0.0) if self.end else self.time
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,29 +60,34 @@ class Timeline:
     """Event arrays (E,), the covariate rows with the times at which they change, and where each wanted time sits.
 
     Row i of `covariates` (rows, n_covariates; order of `model.covariates`) is in force up to and including `knots[i]`.
-    `steady` (S,) are the indices of steady-state events; `wanted` (O,) the event index of each wanted time.
+    `steady` (S,) are the indices of steady-state events, `pulses` (D,) those of doses that arrive by a density; `wanted` (O,) the event
+    index of each wanted time and `output` (O,) which output it reads. `infused` is empty: its width is a bit mask of infused compartments.
     """
 
     time: Array
     kind: Ints
     amount: Array
-    to_chain: NDArray[np.bool_]
-    absorbed: NDArray[np.bool_]
+    door: Ints
+    mode: Ints
+    end: NDArray[np.bool_]
+    overlap: Ints
     span: Array
-    modelled: Ints
     every: Array
-    duration: Array
+    adds: NDArray[np.bool_]
     steady: Ints
     steady_slot: Ints
+    pulses: Ints
     knots: Array
     covariates: Array
     wanted: Ints
+    output: Ints
     count: Ints
+    infused: Ints
 
     @property
-    def size(self) -> tuple[int, int, int, int]:
-        """Numbers of events, steady-state events, covariate rows and wanted times."""
-        return len(self.time), len(self.steady), len(self.covariates), len(self.wanted)
+    def size(self) -> tuple[int, ...]:
+        """Numbers of events, steady-state events, covariate rows, wanted times and doses that arrive by a density."""
+        return len(self.time), len(self.steady), len(self.covariates), len(self.wanted), len(self.pulses)
 
 
 class Batch(NamedTuple):
@@ -84,117 +99,39 @@ class Batch(NamedTuple):
 
 
 def build(model: DrugModel, regimen: Regimen, covariates: Covariates, times_h: Array | Sequence[float]) -> Timeline:
-    """The timeline of a regimen with concentrations wanted at `times_h` (any order); covariates carried forward (LOCF).
+    """The timeline of a regimen with concentrations (first output) wanted at `times_h` (any order); covariates carried forward (LOCF).
 
     Raises CaseError for a dose the model cannot take (a swallowed dose in an intravenous model, and the reverse).
     """
     times = np.asarray(times_h, dtype=np.float64)
-    if model.system is not None:
-        from auctor.pk.system_events import system_build
-
-        return system_build(model, model.system, regimen, covariates, times)
     last = float(times.max()) if times.size else 0.0
-    events = [Event(float(t), 0.0, wanted=i) for i, t in enumerate(times)]
-    for dose in regimen.doses:
-        events += _dose_events(model, dose, last)
+    events = [Event(t, 0.0, wanted=i) for i, t in enumerate(times.tolist())]
+    for given in of_regimen(model, regimen):
+        events += _of_epoch(events, _dose(spelled(model), given, last))
     changes = [t for t in covariates.change_times() if t < last]
     events += [Event(t, 0.0) for t in changes]
-    rows = [covariates.at(t) for t in [-np.inf, *changes]]
-    return _assemble(model, events, knots=changes, rows=rows, n_wanted=times.size)
-
-
-def _dose_events(model: DrugModel, dose: Dose, last: float) -> list[Event]:
-    _check_route(model, dose)
-    to_chain = dose.route is Route.ORAL and model.structure.stages > 0
-    modelled = dose.route is Route.ORAL and model.structure.absorption == "zero_order"
-    absorbed = dose.route is Route.ORAL or model.structure.absorption == "none"
-    events: list[Event] = []
-    if dose.steady_state:
-        events.append(
-            _steady_event(
-                model, Event(dose.time_h, -1.0, STEADY, dose.amount_mg, to_chain, absorbed, every=dose.every_h, duration=dose.duration_h)
-            )
-        )
-    for k in range(dose.additional + 1):
-        start = dose.time_h + k * dose.every_h
-        if start <= last:
-            events += _given(start, 2.0, dose.amount_mg, dose.duration_h, to_chain=to_chain, absorbed=absorbed, modelled=modelled)
-    return events
-
-
-def _check_route(model: DrugModel, dose: Dose) -> None:
-    oral = model.structure.absorption != "none"
-    if dose.route is Route.ORAL and not oral:
-        raise CaseError(
-            where="doses.route",
-            what=f"{model.name} has no absorption: it cannot take an oral dose",
-            remedy="use a model with absorption, or correct the route",
-        )
-    if dose.route is Route.IV and oral and model.structure.bioavailability is None:
-        raise CaseError(
-            where="doses.route",
-            what=f"{model.name} describes swallowed doses only (its clearance is CL/F)",
-            remedy="use a model fitted to intravenous doses, or correct the route",
-        )
-
-
-def _steady_event(model: DrugModel, event: Event) -> Event:
-    if event.every <= 0:
-        raise TableError(where="II", what="a steady-state dose needs its interval", remedy="give the dosing interval in hours")
-    if event.duration > event.every:
-        raise TableError(
-            where="II", what="a steady-state infusion longer than its interval is not supported", remedy="write the doses out one by one"
-        )
-    if event.duration > 0 and (model.structure.lag or model.structure.absorption == "zero_order"):
-        raise TableError(
-            where="SS",
-            what="a steady-state infusion with a lag or a modelled duration is not supported yet",
-            remedy="write the doses out one by one",
-        )
-    return event
-
-
-def _given(start: float, order: float, amount: float, duration: float, *, to_chain: bool, absorbed: bool, modelled: bool) -> list[Event]:
-    if modelled:
-        return [
-            Event(start, order, RATE, amount, False, True, modelled=1),
-            Event(start, order, RATE, -amount, False, True, modelled=2),
-        ]
-    if duration <= 0:
-        return [Event(start, order, BOLUS, amount, to_chain, absorbed)]
-    if to_chain:
-        raise TableError(
-            where="RATE",
-            what="an infusion into the absorption compartment is not supported",
-            remedy="give the dose as a bolus or into the central compartment",
-        )
-    rate = amount / duration
-    return [Event(start, order, RATE, rate, False, absorbed), Event(start, order, RATE, -rate, False, absorbed, span=duration)]
+    rows = [covariates.at(t) for t in [-math.inf, *changes]]
+    return _assemble(model, events, knots=changes, rows=rows, outputs=np.zeros(times.size, dtype=np.int64))
 
 
 def from_records(model: DrugModel, records: Records) -> Timeline:
     """The timeline of one subject of a NONMEM-style table, a concentration wanted at every record; covariates backwards (NOCB).
 
-    Raises TableError for event codes that this version does not handle.
+    Raises TableError for what the model does not define.
     """
-    if model.system is not None:
-        from auctor.pk.system_events import system_from_records
-
-        return system_from_records(model, model.system, records)
     clock = running_clock(records)
-    resets = [clock[i] for i in range(len(records)) if records.evid[i] in (3, 4)]
+    resets = [float(clock[i]) for i in range(len(records)) if records.evid[i] in (3, 4)]
     events: list[Event] = []
     for i in range(len(records)):
-        order = 10.0 * i
         if records.evid[i] in (3, 4):
-            events.append(Event(clock[i], order, RESET))
+            events.append(Event(float(clock[i]), 10.0 * i, RESET))
         if records.dosed[i]:
             until = min((t for t in resets if t > clock[i]), default=float(clock[-1]))
-            events += _record_dose(model, records, i, start=float(clock[i]), until=until)
-        events.append(Event(float(clock[i]), order + 5, wanted=i))
+            events += _of_epoch(events, _dose(spelled(model), of_record(model, records, i, float(clock[i])), until))
+        events.append(Event(float(clock[i]), 10.0 * i + 5, wanted=i))
     rows = [{name: float(values[i]) for name, values in records.covariates.items()} for i in range(len(records))]
     knots, rows = merge_equal(list(clock), rows)
-    return _assemble(model, events, knots=knots, rows=rows, n_wanted=len(records))
+    return _assemble(model, events, knots=knots, rows=rows, outputs=_output_positions(spelled(model), records.cmt))
 
 
 def running_clock(records: Records) -> Array:
@@ -219,74 +156,93 @@ def merge_equal(clock: list[float], rows: list[dict[str, float]]) -> tuple[list[
     return knots, kept
 
 
-def _record_dose(model: DrugModel, records: Records, i: int, *, start: float, until: float) -> list[Event]:
-    amount, rate, every = float(records.amt[i]), float(records.rate[i]), float(records.ii[i])
-    to_chain, absorbed = _compartment(model, records, i)
-    modelled = rate == -2
-    duration = amount / rate if rate > 0 else 0.0
-    _check_record(model, records, i, modelled=modelled)
-    events: list[Event] = []
-    if records.ss[i]:
-        events.append(_steady_event(model, Event(start, 10.0 * i + 1, STEADY, amount, to_chain, absorbed, every=every, duration=duration)))
-    for k in range(int(records.addl[i]) + 1):
-        # an additional dose is given before whatever record shares its time
-        order = 10.0 * i + 2 if k == 0 else -1.0
-        if start + k * every <= until:
-            events += _given(start + k * every, order, amount, duration, to_chain=to_chain, absorbed=absorbed, modelled=modelled)
-    return events
+def _output_positions(system: System, cmt: Ints) -> Ints:
+    """The output each record reads: that of its CMT, else the first."""
+    places = {number: k for k, number in enumerate(system.outputs)}
+    return np.asarray([places.get(int(c), 0) for c in cmt], dtype=np.int64)
 
 
-def _compartment(model: DrugModel, records: Records, i: int) -> tuple[bool, bool]:
-    """Whether the dose goes into the absorption chain, and whether F and lag apply to it."""
-    cmt, known = int(records.cmt[i]), model.structure.cmt
-    if cmt == 0:
-        cmt = known["depot"] if model.structure.stages else known["central"]
-    if cmt not in known.values():
-        raise TableError(
-            where=f"line {records.line[i]}, CMT",
-            what=f"compartment {cmt} is not one of {model.name}'s {dict(known)}",
-            remedy="correct CMT, or set structure.cmt in the model file",
-        )
-    to_chain = model.structure.stages > 0 and cmt == known.get("depot")
-    return to_chain, to_chain or model.structure.stages == 0
+def _dose(system: System, given: Given, until: float) -> Iterator[Event]:
+    kind = PULSE if given.door + 1 in system.densities else BOLUS
+    base = Event(given.time, given.order + 2, kind, given.amount, given.door, given.mode, every=given.every)
+    if given.mode == GIVEN:
+        base = base._replace(span=given.amount / given.rate if given.amount > 0 else math.inf)
+    if given.steady:
+        # a case's samples at the same instant come first (order 0) and must already see the steady state
+        yield from _steady(given, base._replace(order=given.order + 1 if given.of_table else -1.0))
+    if given.amount <= 0:
+        return
+    for k in range(given.additional + 1):
+        start = given.time + k * given.every
+        if start <= until:
+            # an additional dose is given before whatever record shares its time
+            yield from _one(base._replace(time=start, order=base.order if k == 0 else -1.0))
 
 
-def _check_record(model: DrugModel, records: Records, i: int, *, modelled: bool) -> None:
-    where = f"line {records.line[i]}"
-    if modelled and model.structure.duration is None:
-        raise TableError(
-            where=f"{where}, RATE",
-            what=f"RATE=-2 needs a modelled duration, which {model.name} does not have",
-            remedy="give the rate, or a model with zero-order absorption",
-        )
-    if records.ss[i] == 2 or (records.ss[i] and modelled):
-        raise TableError(
-            where=f"{where}, SS",
-            what="SS=2 and steady state of a modelled duration are not supported yet",
-            remedy="write the doses out one by one",
-        )
+def _of_epoch(before: list[Event], new: Iterable[Event]) -> list[Event]:
+    """The new events; a dose that arrives by a density keeps (in `overlap`) how many times the body has been emptied before it."""
+    found = list(new)
+    epoch = sum(e.kind == RESET or (e.kind == STEADY and not e.adds) for e in (*before, *found))
+    return [e._replace(overlap=epoch) if e.kind == PULSE else e for e in found]
 
 
-def _assemble(
-    model: DrugModel, events: list[Event], *, knots: Sequence[float], rows: Sequence[dict[str, float]], n_wanted: int
-) -> Timeline:
-    ordered = sorted(events, key=lambda e: (e.time + (e.span if not e.modelled else 0.0), e.order))
-    columns = {name: np.asarray([getattr(e, name) for e in ordered]) for name in Event._fields}
-    wanted = np.zeros(n_wanted, dtype=np.int64)
-    steady_slot = np.zeros(len(ordered), dtype=np.int64)
-    steady = [i for i, e in enumerate(ordered) if e.kind == STEADY]
-    for slot, i in enumerate(steady):
-        steady_slot[i] = slot
-    for i, e in enumerate(ordered):
-        if e.wanted >= 0:
-            wanted[e.wanted] = i
+def _one(base: Event) -> Iterator[Event]:
+    if base.mode == 0:
+        yield base
+        return
+    yield base._replace(kind=RATE)
+    yield base._replace(kind=RATE, end=True)
+
+
+def _steady(given: Given, base: Event) -> Iterator[Event]:
+    constant = given.amount <= 0 and given.rate > 0
+    amount = given.rate if constant else given.amount
+    yield base._replace(kind=STEADY, amount=amount, adds=given.steady == 2)
+    if base.kind == PULSE:
+        # what earlier doses still bring is theirs: they stand in the timeline, before the record
+        for k in range(1, EARLIER + 1):
+            yield base._replace(time=base.time - k * given.every, order=-2.0)
+    if base.mode == 0 or constant:
+        return
+    # F or a modelled length may stretch the infusion: room for more than the table's own numbers say
+    most = math.ceil(2 * base.span / given.every) + 1 if base.mode == GIVEN else 4
+    for k in range(1, min(most, MOST_OVERLAP) + 1):
+        for end in (False, True):
+            yield base._replace(kind=RATE, overlap=k, end=end, order=base.order + 0.5)
+
+
+def _assemble(model: DrugModel, events: list[Event], *, knots: Sequence[float], rows: list[dict[str, float]], outputs: Ints) -> Timeline:
+    # rate changes of a steady state whose infusion is over before its interval is are no events
+    real = [e for e in events if not (e.overlap and e.mode == GIVEN and e.span <= e.overlap * e.every and not _moved(model))]
+    ordered = sorted(real, key=lambda e: (e.nominal(), e.order))
+    column = dict(zip(Event._fields, np.asarray(ordered, dtype=np.float64).T.reshape(len(Event._fields), -1), strict=True))
+    kind, asked = column["kind"].astype(np.int64), column["wanted"].astype(np.int64)
+    steady, wanted = np.flatnonzero(kind == STEADY), np.zeros(len(outputs), dtype=np.int64)
+    wanted[asked[asked >= 0]] = np.flatnonzero(asked >= 0)
+    slot = np.zeros(len(ordered), dtype=np.int64)
+    slot[steady] = np.arange(len(steady))
+    own: dict[str, Any] = {name: column[name].astype(_KINDS.get(name, np.float64)) for name in _COLUMNS}
     return Timeline(
-        time=columns["time"].astype(float), kind=columns["kind"].astype(np.int64), amount=columns["amount"].astype(float),
-        to_chain=columns["to_chain"].astype(bool), absorbed=columns["absorbed"].astype(bool), span=columns["span"].astype(float),
-        modelled=columns["modelled"].astype(np.int64), every=columns["every"].astype(float), duration=columns["duration"].astype(float),
-        steady=np.asarray(steady, dtype=np.int64), steady_slot=steady_slot, knots=np.asarray(knots, dtype=np.float64),
-        covariates=covariate_rows(model, rows), wanted=wanted, count=np.asarray([len(ordered)]),
+        **{**own, "span": np.where(np.isfinite(own["span"]), own["span"], 0.0)},
+        steady=steady, steady_slot=slot, pulses=np.flatnonzero(kind == PULSE), knots=np.asarray(knots, dtype=np.float64),
+        covariates=covariate_rows(model, rows), wanted=wanted, count=np.asarray([len(ordered)]), output=outputs,
+        infused=np.zeros((0, _infused(spelled(model), ordered)), dtype=np.int64),
     )  # fmt: skip
+
+
+_COLUMNS = ("time", "kind", "amount", "door", "mode", "end", "overlap", "span", "every", "adds")
+_KINDS: dict[str, type] = {"kind": np.int64, "door": np.int64, "mode": np.int64, "overlap": np.int64, "end": np.bool_, "adds": np.bool_}
+
+
+def _moved(model: DrugModel) -> bool:
+    """Whether a formula of the model (F, lag, a modelled length) may move an event."""
+    return bool(spelled(model).inputs)
+
+
+def _infused(system: System, events: Iterable[Event]) -> int:
+    """A bit for each compartment that an infusion enters."""
+    places = {system.into[e.door] for e in events if e.kind in (RATE, STEADY) and e.mode > 0}
+    return sum(1 << place for place in places)
 
 
 def covariate_rows(model: DrugModel, rows: Sequence[dict[str, float]]) -> Array:
@@ -303,28 +259,40 @@ def covariate_rows(model: DrugModel, rows: Sequence[dict[str, float]]) -> Array:
 
 def stack(timelines: Sequence[Timeline]) -> Batch:
     """Pad timelines to common fixed sizes and stack them."""
-    events, steady, rows, wanted = (max(t.size[k] for t in timelines) for k in range(4))
-    sizes = (bucket(events, 32, factor=4), bucket(steady, 1) if steady else 0, bucket(rows, 1, factor=4), bucket(wanted, 16, factor=4))
+    events, steady, rows, wanted, pulses = (max(t.size[k] for t in timelines) for k in range(5))
+    # one patient at a time must find compiled code that fits; a batch pays for padding many times over
+    few = {"smallest": 16, "factor": 4} if len(timelines) < 32 else {"smallest": 4, "factor": 2}
+    sizes = {
+        "time": bucket(events, **few), "steady": bucket(steady, 1) if steady else 0, "covariates": bucket(rows, 1),
+        "wanted": bucket(wanted, **few), "pulses": bucket(pulses, 1) if pulses else 0,
+        "infused": int(np.bitwise_or.reduce([t.infused.shape[1] for t in timelines])),
+    }  # fmt: skip
     padded = [_pad(t, sizes) for t in timelines]
     arrays = {name: np.stack([p[name] for p in padded]) for name in padded[0]}
     return Batch(arrays, len(timelines), np.asarray([t.size[3] for t in timelines]))
 
 
-def _pad(timeline: Timeline, sizes: tuple[int, int, int, int]) -> dict[str, NDArray[np.generic]]:
-    events, steady, rows, wanted = sizes
-    out: dict[str, NDArray[np.generic]] = {}
-    lengths = {"steady": steady, "knots": rows - 1, "covariates": rows, "wanted": wanted, "output": wanted, "count": 1}
-    edge = {"time", "covariates", "wanted", "steady"}
-    for f in fields(timeline):
-        values = getattr(timeline, f.name)
-        more = lengths.get(f.name, events) - len(values)
-        width = [(0, more)] + [(0, 0)] * (values.ndim - 1)
-        if f.name == "knots":
-            out[f.name] = np.pad(values, width, constant_values=np.inf)
-        elif f.name in edge and len(values):
-            out[f.name] = np.pad(values, width, mode="edge")
-        else:
-            out[f.name] = np.pad(values, width)
+_NAMES = tuple(f.name for f in fields(Timeline))
+
+
+def _pad(timeline: Timeline, sizes: dict[str, int]) -> dict[str, NDArray[np.generic]]:
+    lengths = {**sizes, "knots": sizes["covariates"] - 1, "output": sizes["wanted"], "count": 1}
+    return {
+        name: np.zeros((0, sizes["infused"]), dtype=np.int64) if name == "infused" else _padded(name, getattr(timeline, name), lengths)
+        for name in _NAMES
+    }
+
+
+def _padded(name: str, values: NDArray[Any], lengths: dict[str, int]) -> NDArray[Any]:
+    size = lengths.get(name, lengths["time"])
+    if len(values) == size:
+        return values
+    out = np.zeros((size, *values.shape[1:]), dtype=values.dtype)
+    out[: len(values)] = values
+    if name == "knots":
+        out[len(values) :] = np.inf
+    elif name in ("time", "covariates", "wanted", "steady", "pulses") and len(values):
+        out[len(values) :] = values[-1]
     return out
 
 
@@ -335,3 +303,9 @@ def repeat_to(values: NDArray[Any], size: int) -> NDArray[Any]:
     [1, 2, 2, 2]
     """
     return np.concatenate([values, np.repeat(values[-1:], size - len(values), axis=0)]) if len(values) < size else values
+
+
+__all__ = [
+    *("BARE", "BOLUS", "Batch", "Event", "MODELLED_DURATION", "NONE", "PULSE", "RATE", "RESET", "STEADY", "Timeline"),
+    *("build", "covariate_rows", "from_records", "merge_equal", "repeat_to", "running_clock", "stack"),
+]

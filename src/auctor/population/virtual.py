@@ -141,11 +141,11 @@ def exposure_per_rate(model: DrugModel, params: Mapping[str, Array]) -> Array:
     """F/CL in h/L: steady-state AUC over an interval per mg, and average concentration per mg/h, of a linear model.
 
     >>> from types import SimpleNamespace as Bag
-    >>> exposure_per_rate(Bag(structure=Bag(clearance="CL", bioavailability=None)), {"CL": np.array([2.0])})
+    >>> exposure_per_rate(Bag(structure=Bag(linear_clearance="CL", bioavailability=None)), {"CL": np.array([2.0])})
     array([0.5])
     """
     share = params[model.structure.bioavailability] if model.structure.bioavailability else 1.0
-    return np.asarray(share / params[model.structure.clearance], dtype=np.float64)
+    return np.asarray(share / params[model.structure.linear_clearance], dtype=np.float64)
 
 
 def residual_of(plan: Plan, model: DrugModel) -> Residual:
@@ -273,7 +273,7 @@ def _irregular_times(plan: Plan, dosing: Mapping[str, Array]) -> Array:
 
 
 def _steady_courses(drawn: Profiles, model: DrugModel, rows: NDArray[np.int64], params: Mapping[str, Array]) -> Array:
-    from auctor.pk.course import steady_profile
+    from auctor.pk.steady import steady_profile
 
     found = steady_profile(
         model, dict(params), drawn.dose_mg[rows], drawn.every_h[rows], drawn.sample_h[rows], duration_h=drawn.infusion_h[rows]

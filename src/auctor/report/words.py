@@ -8,10 +8,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from auctor.analysis.result import Analysis, MethodResult
 from auctor.dosing.candidates import OptionKind
 from auctor.dosing.concordance import State
 from auctor.dosing.recommend import Action, Forecast
+from auctor.pk.disposition import modes
 from auctor.report.shown import Shown, exposure, frequency
 
 EXPECTED = (5.0, 95.0)  # percentiles of the a-priori prediction
@@ -47,18 +50,12 @@ def risk(forecast: Forecast) -> str:
 def terminal_half_life(method: MethodResult, analysis: Analysis) -> float | None:
     """Half-life of the slowest disposition phase, h: ln 2 / lambda_z; None without parameters.
 
-    One compartment: lambda_z = CL / V. Two: the smaller root of x^2 - (k10 + k12 + k21) x + k10 k21 = 0 (Gibaldi & Perrier 1982,
-    eq. 2.14-2.16).
+    lambda_z is the slowest mode of the linear disposition (Gibaldi & Perrier 1982, eq. 2.14-2.16); saturable elimination has none.
     """
     s, p = analysis.model.structure, method.params
-    if s.clearance not in p or s.central not in p:
+    if not s.linear or s.clearance not in p or s.central not in p:
         return None
-    k10 = p[s.clearance] / p[s.central]
-    if s.disposition == "one_compartment" or s.distribution is None or s.peripheral is None:
-        return math.log(2) / k10
-    k12, k21 = p[s.distribution] / p[s.central], p[s.distribution] / p[s.peripheral]
-    total = k10 + k12 + k21
-    return math.log(2) / (0.5 * (total - math.sqrt(total**2 - 4 * k10 * k21)))
+    return float(math.log(2) / modes(s, {name: np.asarray(value) for name, value in p.items()}, np).rate[-1])
 
 
 def _expected(analysis: Analysis) -> str:

@@ -1,0 +1,15 @@
+"""A few fixed sizes for padded arrays, so that compiled code serves every patient."""
+
+from __future__ import annotations
+
+
+def bucket(count: int, smallest: int = 4, *, factor: int = 2) -> int:
+    """The padded size for `count` items: a few fixed shapes (`smallest` times powers of `factor`), so that nothing recompiles per patient.
+
+    >>> bucket(3), bucket(9), bucket(33, 16, factor=4)
+    (4, 16, 64)
+    """
+    size = smallest
+    while size < count:
+        size *= factor
+    return size
