@@ -40,7 +40,7 @@ def run_checks(model: DrugModel) -> tuple[CheckResult, ...]:
     interval at steady state. ModelError when a check is malformed.
 
     >>> from auctor.models.reader import read_model
-    >>> all(result.passed for result in run_checks(read_model("vancomycin_goti2018")))
+    >>> all(result.passed for result in run_checks(read_model("vancomycin_goti_2018")))
     True
     """
     tables = [Table(row, f"{model.name}: checks[{k}]") for k, row in enumerate(model.checks)]
