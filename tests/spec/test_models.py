@@ -12,13 +12,13 @@ import pytest
 
 from auctor.case import Covariates
 from auctor.errors import CaseError, ModelError
-from auctor.models.checks import run_checks
 from auctor.models.domain import domain_notices, encode
 from auctor.models.equations import course_equations, parameter_equations
 from auctor.models.model import DrugModel
 from auctor.models.reader import library_path, list_models, read_model
 from auctor.models.show import as_dict, describe
 from auctor.models.variability import lognormal_cv
+from auctor.pk.checks import run_checks
 
 RECORDS = Path(__file__).parents[3] / "shared" / "models"
 PAGE = Path(__file__).parents[2] / "docs" / "model-file.md"
@@ -79,7 +79,7 @@ source = "T3"
 
 [[checks]]
 patient = { WT = 70, SEX = "female" }
-regimen = { dose = 60, every = 12, steady_state = true }
+regimen = { dose = 60, every = 12, route = "oral", steady_state = true }
 expect = { CL = 4.8, V1 = 35, AUC_tau = 10000 }
 """
 
@@ -291,9 +291,10 @@ def test_a_check_that_cannot_be_run_says_so(tmp_path: Path, old: str, new: str, 
 
 
 def test_a_wrong_expectation_fails(tmp_path: Path, small: DrugModel) -> None:
-    assert [(r.quantity, r.passed) for r in run_checks(small)] == [("CL", True), ("V1", True), ("AUC_tau", True)]
+    areas = [("AUC_tau as F * dose / CL", True), ("AUC_tau", True)]
+    assert [(r.quantity, r.passed) for r in run_checks(small)] == [("CL", True), ("V1", True), *areas]
     wrong = run_checks(read(tmp_path, SMALL.replace("CL = 4.8", "CL = 4.81")))
-    assert [(r.quantity, r.passed) for r in wrong] == [("CL", False), ("V1", True), ("AUC_tau", True)]
+    assert [(r.quantity, r.passed) for r in wrong] == [("CL", False), ("V1", True), *areas]
 
 
 def test_an_unknown_name_or_path_is_refused_with_a_suggestion(tmp_path: Path) -> None:

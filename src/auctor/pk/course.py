@@ -51,7 +51,7 @@ def course(model: DrugModel, timeline: Mapping[str, Traced], eta: Traced) -> Rea
     row = jnp.searchsorted(timeline["knots"], events["time"], side="left")
     rates = jax.tree.map(lambda values: values[row], _rates(model, params))
     s = model.structure
-    lag = params[s.lag][row] if s.lag else None
+    lag = jnp.where(events["absorbed"], params[s.lag][row], 0.0) if s.lag else None
     steady = _steady_states(s.stages, events, rates, lag, rank[timeline["steady"]])
     steps = _Step(
         events["time"],

@@ -145,7 +145,7 @@ def _steady_event(model: DrugModel, event: Event) -> Event:
         raise TableError(
             where="II", what="a steady-state infusion longer than its interval is not supported", remedy="write the doses out one by one"
         )
-    if event.duration > 0 and (model.structure.lag or model.structure.absorption == "zero_order"):
+    if event.duration > 0 and event.absorbed and (model.structure.lag or model.structure.absorption == "zero_order"):
         raise TableError(
             where="SS",
             what="a steady-state infusion with a lag or a modelled duration is not supported yet",
