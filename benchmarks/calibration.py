@@ -45,14 +45,14 @@ class Design:
 INFUSIONS = Regimen(doses=tuple(Dose(time_h=12.0 * k, amount_mg=1000, route=Route.IV, duration_h=1.0) for k in range(4)))
 DESIGNS = {
     "tacrolimus": Design(
-        model="tacrolimus_woillard2011",
+        model="tacrolimus_woillard_2011",
         regimen=Regimen.steady(3.0, every_h=12, route=Route.ORAL),
         times=(0.0, 1.0, 3.0),
         covariates={"HCT": 35.0, "CYP3A5": 0.0, "FORM": 1.0},
         metric="AUC0-12",
     ),
     "vancomycin": Design(
-        model="vancomycin_goti2018",
+        model="vancomycin_goti_2018",
         regimen=INFUSIONS,
         times=(38.0, 47.5),
         covariates={"CRCL": 70.0, "WT": 80.0, "DIAL": 0.0},

@@ -19,7 +19,7 @@ from scipy.linalg import expm
 from auctor.models.reader import read_model
 from auctor.pk.steady import compiled_steady
 
-MODEL = "tacrolimus_woillard2011"
+MODEL = "tacrolimus_woillard_2011"
 DOSE, EVERY, TIMES = 3.0, 12.0, np.linspace(0.0, 12.0, 25)
 
 

@@ -72,7 +72,7 @@ def test_the_normal_posterior(linear: DrugModel, weight: float) -> None:
 
 
 def test_weight_one_is_the_model_itself() -> None:
-    model = read_model("tacrolimus_woillard2011")
+    model = read_model("tacrolimus_woillard_2011")
     assert flattened(model, 1.0) is model and flattened(model, {"CL": 1.0}) is model
 
 

@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_bytes(one_eta: DrugModel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "case"), [("tacrolimus_woillard2011", tacrolimus((0.0068, 0.0185, 0.0142))), ("vancomycin_goti2018", vancomycin())]
+    ("name", "case"), [("tacrolimus_woillard_2011", tacrolimus((0.0068, 0.0185, 0.0142))), ("vancomycin_goti_2018", vancomycin())]
 )
 def test_nuts_equals_resampling(name: str, case: Case) -> None:
     """Every eta: means within 4 Monte Carlo standard errors, SDs within 10 %; likewise the logarithm of the 24 h exposure."""

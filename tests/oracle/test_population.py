@@ -213,7 +213,7 @@ def test_refitted_model_file(oracles: Path, tmp_path: Path, pheno: Table, fitted
     np.testing.assert_allclose(ends.natural(ends.start)[[0, 1, 3, 4, 5]], after[[0, 1, 3, 4, 5]], rtol=1e-9)
     assert again.status == "draft" and any("744 rows" in note and "SHA-256" in note for note in again.notes)
     with pytest.raises(ModelError, match="not the file"):
-        model_file(found, library_path("phenobarbital_grasela1985"), data)
+        model_file(found, library_path("phenobarbital_grasela_1985"), data)
 
 
 def test_what_is_fixed_stays(oracles: Path, pheno: Table) -> None:

@@ -91,7 +91,7 @@ def test_without_samples_the_posterior_is_the_prior(one_eta: DrugModel) -> None:
 
 def test_ranks_of_the_truth_are_uniform() -> None:
     """Simulation-based calibration (Talts 2018, arXiv 1804.06788) of AUC0-12 and every eta: tacrolimus, C0/C1/C3, 300 patients."""
-    model = read_model("tacrolimus_woillard2011")
+    model = read_model("tacrolimus_woillard_2011")
     rng = np.random.default_rng(2026)
     regimen = Regimen.steady(3, every_h=12, route=Route.ORAL)
     covariates = Covariates.constant({"HCT": 35.0, "CYP3A5": 0.0, "FORM": 1.0})

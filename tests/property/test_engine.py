@@ -23,8 +23,8 @@ from auctor.pk.timeline import Batch, build, stack
 from auctor.records import Records
 
 MODELS = {
-    "vancomycin_goti2018": Covariates.constant({"CRCL": 80.0, "WT": 75.0, "DIAL": 0.0}),
-    "tacrolimus_woillard2011": Covariates.constant({"HCT": 34.0, "CYP3A5": 0.0, "FORM": 1.0}),
+    "vancomycin_goti_2018": Covariates.constant({"CRCL": 80.0, "WT": 75.0, "DIAL": 0.0}),
+    "tacrolimus_woillard_2011": Covariates.constant({"HCT": 34.0, "CYP3A5": 0.0, "FORM": 1.0}),
 }
 NAMES = sorted(MODELS)
 # few sizes on purpose: every new one is compiled
@@ -168,7 +168,7 @@ def table(dv: list[float], lloq: float) -> Records:
 @given(dv=st.lists(st.floats(0.1, 100), min_size=1, max_size=5))
 def test_units_of_concentration(tmp_path_factory: pytest.TempPathFactory, dv: list[float]) -> None:
     """The same model and levels in ng/mL and in mg/L reach the engine as the same numbers."""
-    micro = model_of("tacrolimus_woillard2011")
+    micro = model_of("tacrolimus_woillard_2011")
     milli = read_model(in_milligrams(tmp_path_factory.getbasetemp() / "milligrams.toml"))
     assert milli.residual == micro.residual and milli.parameters == micro.parameters and (milli.omega == micro.omega).all()
     assert (milli.scale, micro.scale) == (1.0, 1000.0)
@@ -179,7 +179,7 @@ def test_units_of_concentration(tmp_path_factory: pytest.TempPathFactory, dv: li
 
 def in_milligrams(path: Path) -> Path:
     """Tacrolimus with its table in mg/L; the numbers quoted from the paper keep their unit."""
-    path.write_text(library_path("tacrolimus_woillard2011").read_text().replace('concentration = "ng/mL"', 'concentration = "mg/L"'))
+    path.write_text(library_path("tacrolimus_woillard_2011").read_text().replace('concentration = "ng/mL"', 'concentration = "mg/L"'))
     return path
 
 
@@ -189,9 +189,9 @@ PATIENTS = 64
 @cache
 def simulated(seed: int) -> tuple[Batch, Observations]:
     """Patients drawn from the model itself with levels at 1.5 and 10 h, (64, 2)."""
-    model, rng = model_of("vancomycin_goti2018"), np.random.default_rng(seed)
+    model, rng = model_of("vancomycin_goti_2018"), np.random.default_rng(seed)
     dose = Dose(time_h=0, amount_mg=1000, route=Route.IV, duration_h=1.0)
-    batch = stack([build(model, Regimen(doses=(dose,)), MODELS["vancomycin_goti2018"], [1.5, 10.0])] * PATIENTS)
+    batch = stack([build(model, Regimen(doses=(dose,)), MODELS["vancomycin_goti_2018"], [1.5, 10.0])] * PATIENTS)
     eta = rng.standard_normal((PATIENTS, len(model.eta_names))) @ np.linalg.cholesky(model.omega).T
     f = concentrations(model, batch, eta)
     y = np.maximum(f + np.sqrt(variance(model.residual, f)) * rng.standard_normal(f.shape), 0.01)
@@ -207,7 +207,7 @@ def test_a_sample_more_is_never_less_known_on_average(seed: int) -> None:
     No eta's mean variance grows either (law of total variance), but for the error of the curvature, which is the variance only
     approximately: 0.2 % on V2, of which a peak tells nothing.
     """
-    model = model_of("vancomycin_goti2018")
+    model = model_of("vancomycin_goti_2018")
     batch, seen = simulated(seed)
     volume, spread = [np.linalg.slogdet(model.omega)[1]], [np.diag(model.omega)]
     for columns in ([0], [0, 1]):
@@ -222,7 +222,7 @@ def test_a_sample_more_is_never_less_known_on_average(seed: int) -> None:
 
 def test_order_of_samples() -> None:
     """The estimate does not depend on the order in which samples are listed."""
-    model = model_of("vancomycin_goti2018")
+    model = model_of("vancomycin_goti_2018")
     batch, seen = simulated(1)
     swapped = Batch({**batch.arrays, "wanted": batch.arrays["wanted"][:, [1, 0, *range(2, 16)]]}, batch.n, batch.n_wanted)
     mirrored = seen._replace(value=seen.value[:, [1, 0, *range(2, 16)]])

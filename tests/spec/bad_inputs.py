@@ -19,7 +19,7 @@ ORAL = """
 schema = 1
 label = "kidney transplant"
 drug = "tacrolimus"
-model = "tacrolimus_woillard2011"
+model = "tacrolimus_woillard_2011"
 doses = [{ amount = "3 mg", route = "oral", time_h = 0, every = "12 h", additional = 2, steady_state = true }]
 samples = [
   { value = "6.8 ng/mL", time_h = 0, matrix = "whole blood", lloq = "1 ng/mL" },
@@ -36,7 +36,7 @@ IV = """
 schema = 1
 label = "two levels"
 drug = "vancomycin"
-model = "vancomycin_goti2018"
+model = "vancomycin_goti_2018"
 time_zone = "Europe/Paris"
 now_at = "2026-03-30T00:00"
 doses = [
@@ -58,9 +58,9 @@ TABLE = """ID,TIME,AMT,RATE,EVID,MDV,CMT,SS,II,ADDL,DV,BLQ,LLOQ,WT,APGR
 """
 
 GOOD = {
-    "oral": (ORAL, ".toml", "tacrolimus_woillard2011"),
-    "iv": (IV, ".toml", "vancomycin_goti2018"),
-    "table": (TABLE, ".csv", "phenobarbital_grasela1985"),
+    "oral": (ORAL, ".toml", "tacrolimus_woillard_2011"),
+    "iv": (IV, ".toml", "vancomycin_goti_2018"),
+    "table": (TABLE, ".csv", "phenobarbital_grasela_1985"),
 }
 
 
@@ -97,7 +97,7 @@ def _bad(base: str, name: str, change: tuple[str, str], expect: type[AuctorError
 
 
 def _whole(name: str, text: str, suffix: str, expect: type[AuctorError], where: str) -> Bad:
-    return Bad(name=name, text=text, suffix=suffix, model="tacrolimus_woillard2011", error=expect, where=where, code="")
+    return Bad(name=name, text=text, suffix=suffix, model="tacrolimus_woillard_2011", error=expect, where=where, code="")
 
 
 _UNITS = (

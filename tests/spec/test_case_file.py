@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.toml"))
 
 
-def _read(folder: Path, text: str, *changes: tuple[str, str], model: str | None = "tacrolimus_woillard2011") -> Case:
+def _read(folder: Path, text: str, *changes: tuple[str, str], model: str | None = "tacrolimus_woillard_2011") -> Case:
     for old, new in changes:
         assert old in text
         text = text.replace(old, new, 1)
@@ -56,30 +56,30 @@ def test_the_oral_case_in_engine_units(tmp_path: Path) -> None:
 
 
 def test_clock_times_become_hours_from_the_first_dose(tmp_path: Path) -> None:
-    case = _read(tmp_path, IV, model="vancomycin_goti2018")
+    case = _read(tmp_path, IV, model="vancomycin_goti_2018")
     assert [(d.time_h, d.duration_h, d.rate_mg_h) for d in case.history.doses] == [(0.0, 1.5, 1000.0), (12.0, 1.0, 1000.0)]
     assert case.samples[0].time_h == 11.5
     assert case.covariates.series["CRCL"] == ((-2.0, 65.0),)
 
 
 def test_an_hour_is_lost_when_the_clocks_go_forward(tmp_path: Path) -> None:
-    after = _read(tmp_path, IV, ("2026-03-28T19:30", "2026-03-29T19:30"), model="vancomycin_goti2018")
+    after = _read(tmp_path, IV, ("2026-03-28T19:30", "2026-03-29T19:30"), model="vancomycin_goti_2018")
     assert after.samples[0].time_h == 34.5  # 35.5 on the wall clock
 
 
 def test_an_offset_settles_the_hour_that_comes_twice(tmp_path: Path) -> None:
     text = IV.replace("2026-03-28T", "2026-10-24T").replace("2026-03-30", "2026-10-26")
-    early = _read(tmp_path, text, ("2026-10-24T19:30", "2026-10-25T02:30+02:00"), model="vancomycin_goti2018")
-    late = _read(tmp_path, text, ("2026-10-24T19:30", "2026-10-25T02:30+01:00"), model="vancomycin_goti2018")
+    early = _read(tmp_path, text, ("2026-10-24T19:30", "2026-10-25T02:30+02:00"), model="vancomycin_goti_2018")
+    late = _read(tmp_path, text, ("2026-10-24T19:30", "2026-10-25T02:30+01:00"), model="vancomycin_goti_2018")
     assert (early.samples[0].time_h, late.samples[0].time_h) == (18.5, 19.5)
 
 
 def test_toml_dates_without_quotes_are_read_alike(tmp_path: Path) -> None:
-    quoted = _read(tmp_path, IV, model="vancomycin_goti2018")
+    quoted = _read(tmp_path, IV, model="vancomycin_goti_2018")
     bare = IV
     for clock in ("2026-03-28T08:00", "2026-03-28T09:30", "2026-03-28T20:00", "2026-03-28T19:30", "2026-03-28T06:00", "2026-03-30T00:00"):
         bare = bare.replace(f'"{clock}"', f"{clock}:00")
-    assert _read(tmp_path, bare, model="vancomycin_goti2018") == quoted
+    assert _read(tmp_path, bare, model="vancomycin_goti_2018") == quoted
 
 
 @pytest.mark.parametrize(("text", "model"), [(text, model) for text, suffix, model in GOOD.values() if suffix == ".toml"])
@@ -157,7 +157,7 @@ def test_haematocrit_as_a_fraction_is_the_same(written: str, tmp_path: Path) -> 
 
 def test_covariates_change_when_the_file_says(tmp_path: Path) -> None:
     more = '"65 mL/min" }, { at = "2026-03-28T18:00", value = 2.4, unit = "L/h" }'
-    case = _read(tmp_path, IV, ('"65 mL/min" }', more), model="vancomycin_goti2018")
+    case = _read(tmp_path, IV, ('"65 mL/min" }', more), model="vancomycin_goti_2018")
     assert case.covariates.series["CRCL"] == ((-2.0, 65.0), (10.0, 40.0))
     assert case.covariates.at(9.9)["CRCL"] == 65.0
 
@@ -175,7 +175,7 @@ def test_doses_may_be_written_in_any_order(tmp_path: Path) -> None:
     lines = IV.splitlines()
     first = next(k for k, line in enumerate(lines) if "1500 mg" in line)
     lines[first], lines[first + 1] = lines[first + 1], lines[first]
-    assert _read(tmp_path, "\n".join(lines), model="vancomycin_goti2018") == _read(tmp_path, IV, model="vancomycin_goti2018")
+    assert _read(tmp_path, "\n".join(lines), model="vancomycin_goti_2018") == _read(tmp_path, IV, model="vancomycin_goti_2018")
 
 
 def test_a_misspelt_key_is_guessed_in_the_remedy(tmp_path: Path) -> None:

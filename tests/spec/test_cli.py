@@ -205,24 +205,24 @@ def test_models_list_names_every_model_of_the_library() -> None:
 
 
 def test_models_show_prints_parameters_and_sources() -> None:
-    shown, _ = document("models", "show", "tacrolimus_woillard2011")
+    shown, _ = document("models", "show", "tacrolimus_woillard_2011")
     assert shown["parameters"][1] | {"value": 21.2} == shown["parameters"][1]
-    text = run("models", "show", "tacrolimus_woillard2011").stdout
+    text = run("models", "show", "tacrolimus_woillard_2011").stdout
     assert "21.2" in text
     assert "Table 4" in text
-    assert "\\" in run("models", "show", "tacrolimus_woillard2011", "--latex").stdout
+    assert "\\" in run("models", "show", "tacrolimus_woillard_2011", "--latex").stdout
 
 
 def test_models_show_of_a_misspelt_name_suggests_one() -> None:
     refused, result = document("models", "show", "tacrolimus_woilard2011")
     assert result.exit_code == 2
     assert refused["error"]["kind"] == "ModelError"
-    assert "tacrolimus_woillard2011" in refused["error"]["remedy"]
+    assert "tacrolimus_woillard_2011" in refused["error"]["remedy"]
 
 
 # --- simulate -----------------------------------------------------------------------------------------------------------
 
-VANCOMYCIN = ("simulate", "vancomycin_goti2018", "--dose", "1000 mg", "--every", "12h", "--duration", "1h", "--steady-state", "--n", "20")
+VANCOMYCIN = ("simulate", "vancomycin_goti_2018", "--dose", "1000 mg", "--every", "12h", "--duration", "1h", "--steady-state", "--n", "20")
 
 
 def test_simulate_prints_percentiles_in_the_model_s_unit() -> None:
@@ -246,7 +246,7 @@ def test_simulate_writes_one_row_a_patient_and_time(tmp_path: Path) -> None:
 
 
 def test_simulate_by_weight_multiplies_the_dose() -> None:
-    one = ("simulate", "vancomycin_goti2018", "--n", "5", "--times", "1,2", "--covariate", "WT=70 kg")
+    one = ("simulate", "vancomycin_goti_2018", "--n", "5", "--times", "1,2", "--covariate", "WT=70 kg")
     by_weight, _ = document(*one, "--dose", "10 mg/kg")
     absolute, _ = document(*one, "--dose", "0.7 g")
     assert by_weight["percentiles"]["p50"] == pytest.approx(absolute["percentiles"]["p50"], rel=1e-12)
@@ -258,7 +258,7 @@ def test_simulate_outside_the_source_population_warns_on_stderr() -> None:
     assert "warning" in result.stderr
 
 
-SIMULATE = ("simulate", "vancomycin_goti2018")
+SIMULATE = ("simulate", "vancomycin_goti_2018")
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ SIMULATE = ("simulate", "vancomycin_goti2018")
         ((*SIMULATE, "--dose", "1 g", "--covariate", "HEIGHT=170cm"), "--covariate HEIGHT"),
         ((*SIMULATE, "--dose", "1 g", "--covariate", "DIAL=sometimes"), "covariates.DIAL"),
         ((*SIMULATE, "--dose", "1 g", "--route", "oral"), "doses.route"),
-        (("simulate", "tacrolimus_woillard2011", "--dose", "1 mg/kg"), "--dose"),
+        (("simulate", "tacrolimus_woillard_2011", "--dose", "1 mg/kg"), "--dose"),
         (("simulate", "tacrolimus_quick"), "--out"),
         (("simulate", "tacrolimus_quick", "--dose", "1 mg"), "--dose"),
         (("simulate", "nowhere.toml", "--dose", "1 mg"), "nowhere.toml"),
@@ -297,7 +297,7 @@ def test_simulate_a_plan_writes_its_profiles(tmp_path: Path) -> None:
 
 # --- estimate -----------------------------------------------------------------------------------------------------------
 
-ESTIMATE = ("estimate", "phenobarbital_grasela1985")
+ESTIMATE = ("estimate", "phenobarbital_grasela_1985")
 
 
 @pytest.mark.parametrize("method", ["map", "laplace", "sir"])
@@ -330,8 +330,8 @@ def test_estimate_is_the_same_twice_and_reads_back_to_the_same_double(tmp_path: 
 @pytest.mark.parametrize(
     ("model", "table", "kind"),
     [
-        ("phenobarbital_grasela1985", "ID,TIME\n", "TableError"),
-        ("phenobarbital_grasela1985", TABLE.replace("17.3", "-17.3"), "TableError"),
+        ("phenobarbital_grasela_1985", "ID,TIME\n", "TableError"),
+        ("phenobarbital_grasela_1985", TABLE.replace("17.3", "-17.3"), "TableError"),
         ("nobody2020", TABLE, "ModelError"),
     ],
 )
@@ -383,20 +383,20 @@ def test_analyse_prints_a_short_table_and_writes_what_is_asked(tmp_path: Path) -
     assert "AUC0-12" in result.stdout
     assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == ["report.html", "result.json"]
     assert (tmp_path / "own.html").read_text() == (tmp_path / "new" / "folder" / "report.html").read_text()
-    assert "tacrolimus_woillard2011" in result.stderr
+    assert "tacrolimus_woillard_2011" in result.stderr
 
 
 def test_analyse_json_is_result_json(tmp_path: Path) -> None:
     found, result = document("analyse", TACROLIMUS, "--no-ml", "--out", str(tmp_path))
     assert result.stdout == (tmp_path / "result.json").read_text()
-    assert found["model"]["name"] == "tacrolimus_woillard2011"
+    assert found["model"]["name"] == "tacrolimus_woillard_2011"
     assert set(found["methods"]) == {"a_priori", "map", "posterior", "ml"}
     assert "NaN" not in result.stdout
 
 
 def test_analyse_one_subject_of_a_table() -> None:
     table = str(EXAMPLES / "phenobarbital_neonate.csv")
-    found, result = document("analyse", table, "--id", "25", "--model", "phenobarbital_grasela1985", "--no-ml")
+    found, result = document("analyse", table, "--id", "25", "--model", "phenobarbital_grasela_1985", "--no-ml")
     assert result.exit_code == 0
     assert len(found["samples"]) == 6
 
@@ -408,17 +408,17 @@ def test_analyse_takes_a_target_with_its_unit() -> None:
 
 
 def test_analyse_takes_the_only_model_of_a_drug_and_says_so(tmp_path: Path) -> None:
-    path = case_file(tmp_path, ORAL.replace('model = "tacrolimus_woillard2011"\n', ""))
+    path = case_file(tmp_path, ORAL.replace('model = "tacrolimus_woillard_2011"\n', ""))
     result = run("analyse", path, "--no-ml")
     assert result.exit_code == 0
-    assert "tacrolimus_woillard2011: the only one for tacrolimus" in result.stderr
+    assert "tacrolimus_woillard_2011: the only one for tacrolimus" in result.stderr
 
 
 def test_analyse_asks_when_there_are_several_models_of_a_drug(tmp_path: Path) -> None:
     table = case_file(tmp_path, TABLE, "table.csv")
     refused, result = document("analyse", table, "--id", "1", "--drug", "phenobarbital")
     assert (result.exit_code, refused["error"]["where"]) == (2, "--model")
-    assert "phenobarbital_grasela1985" in refused["error"]["remedy"]
+    assert "phenobarbital_grasela_1985" in refused["error"]["remedy"]
 
 
 @pytest.mark.parametrize(
@@ -427,7 +427,7 @@ def test_analyse_asks_when_there_are_several_models_of_a_drug(tmp_path: Path) ->
         (("absent.toml",), "absent.toml"),
         (("case.yaml",), "case.yaml"),
         ((TACROLIMUS, "--drug", "vancomycin"), "--drug"),
-        ((TACROLIMUS, "--model", "vancomycin_goti2018"), "--drug"),
+        ((TACROLIMUS, "--model", "vancomycin_goti_2018"), "--drug"),
         ((TACROLIMUS, "--model", "nothing"), "model"),
         ((TACROLIMUS, "--id", "1"), "--id"),
         ((TACROLIMUS, "--target", "AUC0-12"), "--target"),
@@ -436,8 +436,8 @@ def test_analyse_asks_when_there_are_several_models_of_a_drug(tmp_path: Path) ->
         ((TACROLIMUS, "--target", "AUC0-12:100-150 mg"), "--target"),
         ((TACROLIMUS, "--target", "dose:1-2 mg"), "metric"),
         ((str(EXAMPLES / "phenobarbital_neonate.csv"),), "--drug"),
-        ((str(EXAMPLES / "phenobarbital_neonate.csv"), "--model", "phenobarbital_grasela1985"), "--id"),
-        ((str(EXAMPLES / "phenobarbital_neonate.csv"), "--model", "phenobarbital_grasela1985", "--id", "99"), "--id"),
+        ((str(EXAMPLES / "phenobarbital_neonate.csv"), "--model", "phenobarbital_grasela_1985"), "--id"),
+        ((str(EXAMPLES / "phenobarbital_neonate.csv"), "--model", "phenobarbital_grasela_1985", "--id", "99"), "--id"),
         ((str(EXAMPLES / "phenobarbital_neonate.csv"), "--drug", "aspirin", "--id", "25"), "drug"),
     ],
 )

@@ -52,7 +52,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_the_second_patient_compiles_nothing(compiled: list[str]) -> None:
     """Five patients of one model with different doses, samples and covariates: only the first one may compile."""
-    model = read_model("vancomycin_goti2018")
+    model = read_model("vancomycin_goti_2018")
     first = analysed(model, case_of(0))
     at_first = len(compiled)
     rest = [analysed(model, case_of(k)) for k in range(1, 5)]
@@ -66,7 +66,7 @@ from test_compilations import case_of
 from auctor.estimate import patient
 from auctor.models.reader import read_model
 
-model = read_model("vancomycin_goti2018")
+model = read_model("vancomycin_goti_2018")
 found = np.asarray([patient.fit(model, case_of(k % 5)).eta[0] for k in range(1000)])
 assert np.isfinite(found).all() and (found[:5] == found[-5:]).all()
 print("done")

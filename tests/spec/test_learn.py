@@ -242,10 +242,10 @@ def test_a_plan_is_trained_once_and_again_when_its_files_are_damaged(monkeypatch
 
 
 def test_plans_for_a_model_and_metric() -> None:
-    assert plans_for("tacrolimus_woillard2011", AUC12) == ("tacrolimus_auc12",)
-    assert plans_for("vancomycin_goti2018", Metric.parse("AUC0-24")) == ("vancomycin_auc24",)
-    assert plans_for("phenobarbital_grasela1985", Metric.parse("Cavg0-24")) == ("phenobarbital_cavg",)
-    assert plans_for("tacrolimus_woillard2011", Metric.parse("C0")) == ()
+    assert plans_for("tacrolimus_woillard_2011", AUC12) == ("tacrolimus_auc12",)
+    assert plans_for("vancomycin_goti_2018", Metric.parse("AUC0-24")) == ("vancomycin_auc24",)
+    assert plans_for("phenobarbital_grasela_1985", Metric.parse("Cavg0-24")) == ("phenobarbital_cavg",)
+    assert plans_for("tacrolimus_woillard_2011", Metric.parse("C0")) == ()
 
 
 # one patient

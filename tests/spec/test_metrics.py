@@ -146,6 +146,6 @@ def test_without_noise_the_residual_has_a_floor() -> None:
 
 def test_a_plan_of_several_models_has_no_single_limit() -> None:
     text = (PLANS / "phenobarbital_cavg.toml").read_text()
-    two = text.replace('["phenobarbital_grasela1985"]', '["phenobarbital_grasela1985", "phenobarbital_pheno_nonmem"]')
+    two = text.replace('["phenobarbital_grasela_1985"]', '["phenobarbital_grasela_1985", "phenobarbital_pheno_nonmem"]')
     with pytest.raises(PlanError, match="one generating model"):
         exposure_study(read_plan("two.toml", text=two))

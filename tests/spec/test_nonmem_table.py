@@ -24,12 +24,12 @@ TACROLIMUS = "ID TIME AMT DV HCT CYP3A5 FORM\n"
 
 @pytest.fixture(scope="module")
 def pheno() -> DrugModel:
-    return read_model("phenobarbital_grasela1985")
+    return read_model("phenobarbital_grasela_1985")
 
 
 @pytest.fixture(scope="module")
 def tacrolimus() -> DrugModel:
-    return read_model("tacrolimus_woillard2011")
+    return read_model("tacrolimus_woillard_2011")
 
 
 def _read(folder: Path, text: str, model: DrugModel) -> tuple[Records, ...]:
@@ -144,7 +144,7 @@ def test_a_subject_in_engine_units_from_its_first_dose(tacrolimus: DrugModel, tm
 
 
 def test_an_infusion_by_its_rate(tmp_path: Path) -> None:
-    model = read_model("vancomycin_goti2018")
+    model = read_model("vancomycin_goti_2018")
     text = "ID,TIME,AMT,RATE,DV,CRCL,WT,DIAL\n1,0,1000,500,.,60,80,no\n1,8,0,0,14,60,80,no\n"
     dose = subject_case(_read(tmp_path, text, model)[0], model).history.doses[0]
     assert (dose.route, dose.duration_h, dose.rate_mg_h) == (Route.IV, 2.0, 500.0)

@@ -20,7 +20,7 @@ TWICE = Regimen.steady(6.0, every_h=12, route=Route.ORAL)
 @pytest.fixture(scope="module")
 def model() -> DrugModel:
     """Woillard 2011."""
-    return read_model("tacrolimus_woillard2011")
+    return read_model("tacrolimus_woillard_2011")
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,7 @@ def neonate(**changes: Any) -> Case:
 
 @pytest.fixture(scope="module")
 def model() -> DrugModel:
-    return read_model("phenobarbital_grasela1985")
+    return read_model("phenobarbital_grasela_1985")
 
 
 @pytest.fixture(scope="module")

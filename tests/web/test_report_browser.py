@@ -37,7 +37,7 @@ def analysis() -> Analysis:
     samples = (Sample(time_h=0.0, value=0.0062), Sample(time_h=1.0, value=0.0189), Sample(time_h=3.0, value=0.0142, used=False))
     covariates = Covariates.constant({"HCT": 34.0, "CYP3A5": 0.0})
     case = Case(label="Kidney 07", drug="tacrolimus", history=Regimen(doses=(dose,)), samples=samples, covariates=covariates)
-    return analyse(case, read_model("tacrolimus_woillard2011"), n_draws=400)
+    return analyse(case, read_model("tacrolimus_woillard_2011"), n_draws=400)
 
 
 @pytest.fixture(scope="module")

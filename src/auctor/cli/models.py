@@ -23,7 +23,7 @@ def list_models(*, as_json: AsJson = False) -> None:
         _print_rows(rows)
 
 
-def _row(model: Any) -> dict[str, str]:
+def _row(model: Any) -> dict[str, Any]:
     return {
         "name": model.name,
         "drug": model.drug,
@@ -33,10 +33,11 @@ def _row(model: Any) -> dict[str, str]:
         "source": model.reference["cite"],
         "doi": model.reference.get("doi", ""),
         "sha256": model.sha256,
+        "variants": list(model.variants),
     }
 
 
-def _print_rows(rows: list[dict[str, str]]) -> None:
+def _print_rows(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table(*_COLUMNS, box=None, pad_edge=False)
@@ -48,7 +49,7 @@ def _print_rows(rows: list[dict[str, str]]) -> None:
 
 
 def show_model(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A library name or a TOML file.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A library name or a TOML file, or NAME@VARIANT.", show_default=False)],
     *,
     latex: Annotated[bool, typer.Option("--latex", help="Equations as LaTeX.")] = False,
     as_json: AsJson = False,

@@ -80,7 +80,7 @@ def covariate(text: str, model: DrugModel) -> tuple[str, float]:
     """`WT=70kg` or `CYP3A5=expresser` as name and value in the unit of the model.
 
     >>> from auctor.models.reader import read_model
-    >>> covariate("WT=70000 g", read_model("vancomycin_goti2018"))
+    >>> covariate("WT=70000 g", read_model("vancomycin_goti_2018"))
     ('WT', 70.0)
     """
     from auctor.models.domain import encode

@@ -62,14 +62,14 @@ def choose_model(question: Question) -> tuple[DrugModel, str]:
 
     With several for a drug the only validated one is taken; where that does not settle it, CaseError asks.
     """
-    from auctor.models.reader import read_model
+    from auctor.models.reader import model_path, read_model
 
     named, drug = ("", question.drug) if question.is_table else _header(question)
     if question.model:
         model, why = read_model(question.model), "asked for"
     elif named:
-        near = question.case.parent / named
-        model, why = read_model(near if named.endswith(".toml") and near.exists() else named), "named in the case"
+        file, _ = model_path(near := question.case.parent / named)
+        model, why = read_model(near if file.suffix == ".toml" and file.exists() else named), "named in the case"
     else:
         model, why = _of_drug(drug)
     if drug and drug.casefold() != model.drug.casefold():

@@ -45,7 +45,7 @@ def refit(
     Writes MODEL_refit.toml and summary.json. Leaves with 3, after writing, when the search did not converge.
     """
     from auctor.data.nonmem import read_table
-    from auctor.models.reader import library_path, list_models, read_model
+    from auctor.models.reader import model_path, read_model
 
     read = read_model(model)
     records = read_table(data, read)
@@ -56,8 +56,7 @@ def refit(
         found = fit(
             read, records, method=method.value, fixed=fixed, seed=seed, progress=lambda i, ofv: steps(f"objective {ofv:.3f}", i / (i + 20))
         )
-    source = library_path(model) if model in list_models() else Path(model)
-    files = _write(found, folder, (source, data))
+    files = _write(found, folder, (model_path(model)[0], data))
     warn(found.notices)
     if as_json:
         put_json(_summary(found) | {"files": [str(path) for path in files]})

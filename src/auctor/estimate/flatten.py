@@ -27,7 +27,7 @@ def flattened(model: DrugModel, weight: float | Mapping[str, float]) -> DrugMode
     Raises ModelError for a weight that is not above 0 or a name that is no eta.
 
     >>> from auctor.models.reader import read_model
-    >>> model = read_model("vancomycin_goti2018")
+    >>> model = read_model("vancomycin_goti_2018")
     >>> float(np.round(flattened(model, 0.25).omega[0, 0] / model.omega[0, 0], 12))
     4.0
     >>> flattened(model, {"CL": 0.25}).eta_names == model.eta_names

@@ -6,7 +6,6 @@ status goes back to draft. No date is written: the same table and model give the
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import math
@@ -20,6 +19,8 @@ import numpy as np
 
 from auctor.errors import ModelError
 from auctor.estimate.refit import Refit
+from auctor.models.table import Table
+from auctor.models.variants import identity, varied
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -30,9 +31,9 @@ def model_file(found: Refit, source: Path, data: Path) -> str:
     Raises ModelError when `source` is not that file.
     """
     content = source.read_bytes()
-    if hashlib.sha256(content).hexdigest() != found.model.sha256:
+    if identity(content, found.model.variant) != found.model.sha256:
         raise ModelError(where=str(source), what="not the file this model was read from", remedy="read the model again and refit")
-    raw = copy.deepcopy(tomllib.loads(content.decode("utf-8")))
+    raw = varied(Table.free(tomllib.loads(content.decode("utf-8")), source.name), found.model.variant)
     origin = f"refit ({found.method})"
     _parameters(raw, found, origin)
     _effects(raw, found, origin)

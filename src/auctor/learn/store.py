@@ -47,7 +47,7 @@ def open_plan(name_or_path: str | Path) -> Plan:
 def plans_for(model_name: str, metric: Metric) -> tuple[str, ...]:
     """Shipped plans for clinical use that answer this metric under this model; none for a metric that is not AUC or Cavg.
 
-    >>> plans_for("tacrolimus_woillard2011", Metric.parse("AUC0-12"))
+    >>> plans_for("tacrolimus_woillard_2011", Metric.parse("AUC0-12"))
     ('tacrolimus_auc12',)
     """
     if metric.kind not in (MetricKind.AUC, MetricKind.CAVG):

@@ -1,27 +1,74 @@
-"""The hand-checkable `[[checks]]` of a model file: typical parameters and steady-state AUC, redone in closed form."""
+"""The `[[checks]]` of a model file, read into typed data; what is redone by hand here, what needs the engine in `auctor.pk.checks`."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+import numpy as np
+
+from auctor.case import Dose, Regimen, Route
 from auctor.models.domain import encode
 from auctor.models.model import DrugModel
-from auctor.models.table import Table
+from auctor.models.table import Table, suggestion
 
-CHECK_KEYS = ("patient", "expect", "regimen", "how")
+CHECK_KEYS = ("patient", "expect", "regimen", "how", "invariant", "output", "compartments")
+INVARIANTS = ("auc", "css", "mass")
+INTERVAL_FIGURES = ("C_trough", "AUC_tau")
+FIGURES = (*INTERVAL_FIGURES, "C_peak")
+_AT = re.compile(r"C(\d+(?:\.\d+)?)")
+RTOL = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One `[[checks]]` table: a patient (codes and numbers), a dose where something is simulated, and what is expected.
+
+    `expect` maps parameters, `[individual]` names and figures (`C_trough`, `C_peak`, `AUC_tau`, `C6`) to numbers. `dose` is at time 0,
+    at steady state when it repeats. `output` is the CMT number of the output to read and `compartments` those whose amounts are drug.
+    """
+
+    where: str
+    patient: Mapping[str, float]
+    expect: Mapping[str, float]
+    rtol: float = RTOL
+    dose: Dose | None = None
+    invariant: str = ""
+    output: int | None = None
+    compartments: tuple[int, ...] = ()
+    how: str = ""
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The expectations that are read off a simulated course."""
+        return tuple(name for name in self.expect if is_figure(name))
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The expectations that are parameters or individual formulas."""
+        return tuple(name for name in self.expect if not is_figure(name))
+
+    def regimen(self, horizon_h: float = 0.0) -> Regimen:
+        """The dose alone, or at steady state and repeated until `horizon_h`."""
+        assert self.dose is not None
+        if not self.dose.steady_state:
+            return Regimen(doses=(self.dose,))
+        d = self.dose
+        return Regimen.steady(d.amount_mg, every_h=d.every_h, route=d.route, duration_h=d.duration_h, horizon_h=max(horizon_h, d.every_h))
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """One expected number beside the one computed, in engine units (AUC in the model's concentration unit times h)."""
+    """One expected number beside the one computed: parameters in engine units, figures in the model's concentration unit (times h)."""
 
     where: str
     quantity: str
     expected: float
     found: float
     rtol: float
+    kind: str = field(default="parameter")
 
     @property
     def passed(self) -> bool:
@@ -33,41 +80,165 @@ class CheckResult:
         return math.isclose(self.expected, self.found, rel_tol=self.rtol)
 
 
-def run_checks(model: DrugModel) -> tuple[CheckResult, ...]:
-    """Every expectation of every `[[checks]]` of a model, in file order.
+def is_figure(name: str) -> bool:
+    """Whether a name in `expect` is read off a course: `C_trough`, `C_peak`, `AUC_tau`, or `C` and hours after the dose.
 
-    `expect` names parameters (typical value for `patient`, engine units) and `AUC_tau` = F * dose / CL over one
-    interval at steady state. ModelError when a check is malformed.
+    >>> [is_figure(name) for name in ("C_peak", "C6", "C0.5", "CL", "C_peek")]
+    [True, True, True, False, False]
+    """
+    return name in FIGURES or _AT.fullmatch(name) is not None
+
+
+def hours(figure: str) -> float | None:
+    """The hours of `C<hours>`, None for the other figures.
+
+    >>> hours("C6"), hours("C_peak")
+    (6.0, None)
+    """
+    found = _AT.fullmatch(figure)
+    return float(found[1]) if found else None
+
+
+def read_checks(model: DrugModel) -> tuple[Check, ...]:
+    """Every `[[checks]]` of a model, in file order. ModelError (CaseError for a covariate's value) when one is malformed.
 
     >>> from auctor.models.reader import read_model
-    >>> all(result.passed for result in run_checks(read_model("vancomycin_goti2018")))
-    True
+    >>> read_checks(read_model("vancomycin_goti_2018"))[0].patient
+    {'CRCL': 90.0, 'WT': 79.0, 'DIAL': 0.0}
     """
-    tables = [Table(row, f"{model.name}: checks[{k}]") for k, row in enumerate(model.checks)]
-    return tuple(result for table in tables for result in _results(model, table))
+    return tuple(_check(model, Table(row, f"{model.name}: checks[{k}]")) for k, row in enumerate(model.checks))
 
 
-def _results(model: DrugModel, table: Table) -> list[CheckResult]:
-    quantities = (*model.parameters, "AUC_tau")
-    expect = table.table("expect", optional=(*quantities, "rtol"))
-    rtol = expect.number("rtol", 1e-3)
-    found: dict[str, Any] = model.typical(_patient(model, table), math)
-    if "AUC_tau" in expect.data:
-        found["AUC_tau"] = _auc(model, table, found)
-    wanted = [name for name in quantities if name in expect.data]
-    return [
-        CheckResult(where=table.where, quantity=name, expected=expect.number(name), found=float(found[name]), rtol=rtol) for name in wanted
-    ]
-
-
-def _patient(model: DrugModel, table: Table) -> dict[str, float]:
+def _check(model: DrugModel, table: Table) -> Check:
     patient = table.table("patient", required=model.covariates)
-    return {name: encode(model.covariates[name], value) for name, value in patient.data.items()}
+    expect = _expect(model, table)
+    check = Check(
+        where=table.where,
+        patient={name: encode(model.covariates[name], value) for name, value in patient.data.items()},
+        expect={name: expect.number(name) for name in expect.data if name != "rtol"},
+        rtol=expect.positive("rtol", RTOL),
+        dose=_dose(model, table) if "regimen" in table.data else None,
+        invariant=table.choice("invariant", INVARIANTS) if "invariant" in table.data else "",
+        output=_output(model, table),
+        compartments=_compartments(model, table),
+        how=table.text("how", ""),
+    )
+    _settled(check, table)
+    return check
 
 
-def _auc(model: DrugModel, table: Table, params: dict[str, Any]) -> float:
-    regimen = table.table("regimen", required=("dose", "every"), optional=("steady_state",))
-    if not regimen.flag("steady_state"):
-        raise regimen.fault("steady_state", "not true", "write steady_state = true: AUC_tau is F * dose / CL")
-    fraction = params[model.structure.bioavailability] if model.structure.bioavailability else 1.0
-    return float(fraction * regimen.positive("dose") / params[model.structure.linear_clearance] * model.scale)
+def _expect(model: DrugModel, table: Table) -> Table:
+    expect = Table.free(table.get("expect"), table.at("expect"))
+    names = {*model.parameters, *model.formulas}
+    for name in expect.data:
+        if name != "rtol" and name not in names and not is_figure(name):
+            raise expect.fault(name, "unknown key", suggestion(name, {*names, *FIGURES, "rtol"}) + "; C6 is the level 6 h after the dose")
+    return expect
+
+
+def _settled(check: Check, table: Table) -> None:
+    """Refuse a check that expects nothing, or asks for what its regimen does not say."""
+    if not check.expect and not check.invariant:
+        raise table.fault("expect", "expects nothing", "name a parameter, a figure (C_trough, C_peak, AUC_tau, C6) or an invariant")
+    if (check.figures or check.invariant) and check.dose is None:
+        raise table.fault("regimen", "missing", "a figure or an invariant needs regimen = { dose, every, route, steady_state }")
+    repeated = check.dose is not None and check.dose.steady_state
+    needing = [name for name in (*check.figures, check.invariant) if name in (*INTERVAL_FIGURES, "auc", "css")]
+    if needing and not repeated:
+        raise table.fault("regimen.every", f"missing for {needing[0]}", "write every = 12 (hours) and steady_state = true")
+
+
+def _dose(model: DrugModel, table: Table) -> Dose:
+    row = table.table("regimen", required=("dose",), optional=("every", "route", "infusion_h", "steady_state"))
+    every = row.positive("every", 0.0) if "every" in row.data else 0.0
+    if row.flag("steady_state") != (every > 0):
+        raise row.fault("steady_state", "not true where the dose repeats", "write every and steady_state = true, or neither for one dose")
+    route = Route(row.choice("route", [r.value for r in Route])) if "route" in row.data else _only_route(model, row)
+    infusion = row.positive("infusion_h") if "infusion_h" in row.data else 0.0
+    if infusion > 0 and route is Route.ORAL:
+        raise row.fault("infusion_h", "given for an oral dose", "leave it out, or write route = 'iv'")
+    return Dose(
+        time_h=0.0, amount_mg=row.positive("dose"), route=route, duration_h=infusion, every_h=every, steady_state=row.flag("steady_state")
+    )
+
+
+def _only_route(model: DrugModel, row: Table) -> Route:
+    """The one way a dose can enter; ModelError where there are two."""
+    if model.system is not None:
+        routes = [route for route, place in ((Route.ORAL, "depot"), (Route.IV, "central")) if place in model.structure.cmt]
+    elif model.structure.absorption == "none":
+        routes = [Route.IV]
+    else:
+        routes = [Route.ORAL] if model.structure.bioavailability is None else [Route.ORAL, Route.IV]
+    if len(routes) != 1:
+        raise row.fault("route", "missing, and the model takes more than one", "write route = 'oral' or route = 'iv'")
+    return routes[0]
+
+
+def _output(model: DrugModel, table: Table) -> int | None:
+    if "output" not in table.data:
+        return None
+    number, known = int(table.number("output")), () if model.system is None else tuple(model.system.outputs)
+    if number not in known:
+        raise table.fault("output", f"{number} is not a number under [outputs]", suggestion(str(number), map(str, known)))
+    return number
+
+
+def _compartments(model: DrugModel, table: Table) -> tuple[int, ...]:
+    if "compartments" not in table.data:
+        return ()
+    numbers, size = tuple(int(k) for k in table.numbers("compartments")), 0 if model.system is None else model.system.size
+    if not all(1 <= k <= size for k in numbers):
+        raise table.fault("compartments", "not numbers of compartments under [odes]", f"use 1 to {size}")
+    return numbers
+
+
+def at_eta_zero(model: DrugModel, patient: Mapping[str, float]) -> dict[str, float]:
+    """Every parameter and individual formula of the typical patient with these covariates, in engine units.
+
+    >>> from auctor.models.reader import read_model
+    >>> round(at_eta_zero(read_model("vancomycin_goti_2018"), {"CRCL": 90.0, "WT": 79.0, "DIAL": 0.0})["CL"], 4)
+    3.5749
+    """
+    values = model.individual(dict(patient), np.zeros(len(model.eta_names)), np)
+    return {name: float(value) for name, value in values.items()}
+
+
+def entering(model: DrugModel, dose: Dose, values: Mapping[str, float], patient: Mapping[str, float]) -> float:
+    """The amount (mg) of a dose that enters the system: F times the dose, where F applies to its route."""
+    if model.system is not None:
+        place = "depot" if dose.route is Route.ORAL else "central"
+        formula = model.system.inputs.get("F", {}).get(model.structure.cmt[place])
+        return dose.amount_mg * (1.0 if formula is None else float(formula.evaluate({**patient, **values}, np)))
+    absorbed = dose.route is Route.ORAL or model.structure.absorption == "none"
+    name = model.structure.bioavailability
+    return dose.amount_mg * (values[name] if name is not None and absorbed else 1.0)
+
+
+def linear_clearance(model: DrugModel) -> str | None:
+    """The parameter that is the whole clearance, so that AUC_tau = F * dose / CL; None for saturable and written-out models."""
+    return None if model.system is not None or saturable(model) is not None else model.structure.clearance or None
+
+
+def saturable(model: DrugModel) -> tuple[str, str] | None:
+    """The parameters (Vmax, Km) of a named structure with saturable elimination."""
+    names = getattr(model.structure, "maximum", None), getattr(model.structure, "half", None)
+    return None if None in names else (str(names[0]), str(names[1]))
+
+
+def hand_results(model: DrugModel, check: Check) -> tuple[CheckResult, ...]:
+    """What arithmetic alone decides: parameters at the patient's covariates, and AUC_tau = F * dose / CL of a linear model.
+
+    Reference: Gibaldi & Perrier, Pharmacokinetics, 2nd ed., 1982, eq. 3.18.
+    """
+    values = at_eta_zero(model, check.patient)
+    named = [_result(check, name, values[name]) for name in check.parameters]
+    clearance = linear_clearance(model)
+    if "AUC_tau" in check.expect and clearance is not None and check.dose is not None:
+        auc = entering(model, check.dose, values, check.patient) / values[clearance] * model.scale
+        named.append(_result(check, "AUC_tau", auc, shown=f"AUC_tau as F * dose / {clearance}"))
+    return tuple(named)
+
+
+def _result(check: Check, name: str, found: float, *, shown: str = "") -> CheckResult:
+    return CheckResult(where=check.where, quantity=shown or name, expected=check.expect[name], found=found, rtol=check.rtol)

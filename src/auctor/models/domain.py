@@ -13,7 +13,7 @@ def encode(covariate: Covariate, value: str | float) -> float:
     """The number the model computes with: a word of a categorical covariate becomes its code. CaseError otherwise.
 
     >>> from auctor.models.reader import read_model
-    >>> encode(read_model("tacrolimus_woillard2011").covariates["CYP3A5"], "expresser")
+    >>> encode(read_model("tacrolimus_woillard_2011").covariates["CYP3A5"], "expresser")
     1.0
     """
     where, levels = f"covariates.{covariate.name}", covariate.levels
@@ -32,7 +32,7 @@ def domain_notices(model: DrugModel, covariates_at_time: Mapping[str, float]) ->
     does not know are passed over. The notices carry the domain, never the patient's value.
 
     >>> from auctor.models.reader import read_model
-    >>> [n.where for n in domain_notices(read_model("vancomycin_goti2018"), {"WT": 12.0, "CRCL": 60.0, "DIAL": 0.0})]
+    >>> [n.where for n in domain_notices(read_model("vancomycin_goti_2018"), {"WT": 12.0, "CRCL": 60.0, "DIAL": 0.0})]
     ['covariates.WT']
     """
     known = [c for name, c in model.covariates.items() if name in covariates_at_time]

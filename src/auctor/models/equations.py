@@ -25,7 +25,7 @@ def parameter_equations(model: DrugModel) -> dict[str, Equation]:
     """Every parameter with its printed value, covariate effects and eta, the effects' constants put in as numbers.
 
     >>> from auctor.models.reader import read_model
-    >>> parameter_equations(read_model("tacrolimus_woillard2011"))["CL"].text
+    >>> parameter_equations(read_model("tacrolimus_woillard_2011"))["CL"].text
     'CL = 21.2 × (HCT / 35)^(-1.14) × 2^CYP3A5 × exp(eta_CL)'
     """
     return {name: _parameter(model, parameter) for name, parameter in model.parameters.items()}
@@ -35,7 +35,7 @@ def course_equations(model: DrugModel) -> tuple[Equation, ...]:
     """The amounts (mg) in each compartment and the concentration, as differential equations in engine units.
 
     >>> from auctor.models.reader import read_model
-    >>> [e.text for e in course_equations(read_model("phenobarbital_grasela1985"))]
+    >>> [e.text for e in course_equations(read_model("phenobarbital_grasela_1985"))]
     ['d(central)/dt = input - CL / V × central', 'C = central / V']
     """
     if model.system is not None:
@@ -60,7 +60,7 @@ def residual_text(model: DrugModel) -> str:
     """The residual error in the model's concentration unit.
 
     >>> from auctor.models.reader import read_model
-    >>> residual_text(read_model("tacrolimus_woillard2011"))
+    >>> residual_text(read_model("tacrolimus_woillard_2011"))
     'SD = sqrt((0.113 × C)^2 + 0.71^2) ng/mL'
     """
     if len(model.residuals) > 1:

@@ -15,14 +15,14 @@ def mechanism(model: DrugModel) -> str:
     Everything else counts, whatever is added to `DrugModel` later, so that a shared trace is never the wrong one.
 
     >>> from auctor.models.reader import read_model
-    >>> model = read_model("vancomycin_goti2018")
+    >>> model = read_model("vancomycin_goti_2018")
     >>> mechanism(replace(model, omega=4 * model.omega)) == mechanism(model)
     True
     """
-    blank: dict[str, Any] = dict.fromkeys(("name", "drug", "title", "status", "population", "matrix", "sha256"), "")
+    blank: dict[str, Any] = dict.fromkeys(("name", "drug", "title", "status", "population", "matrix", "sha256", "variant"), "")
     blank |= dict.fromkeys(("targets", "checks", "notes", "questions", "warnings"), ())
     blank["covariates"] = dict.fromkeys(model.covariates)
-    blank |= {"reference": {}, "units": {}, "dosing": None, "molar_mass": None, "omega": None}
+    blank |= {"reference": {}, "units": {}, "dosing": None, "molar_mass": None, "omega": None, "variants": {}}
     if len(model.residuals) < 2:
         blank |= {"residual": Residual(proportional=0.0, additive=0.0, kind=model.residual.kind), "residuals": {}}
     bare = replace(model, parameters={name: _bare(p) for name, p in model.parameters.items()}, **blank)

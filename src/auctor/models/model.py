@@ -186,11 +186,20 @@ class Dosing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A named alternative of a model file: `about` says what differs and who says so, `changes` is dotted path -> new value."""
+
+    about: str
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class DrugModel:
-    """One published model. Equality and hash are those of the file's SHA-256, so compiled code is kept per content.
+    """One published model. Equality and hash are those of `sha256` (file and variant), so compiled code is kept per content.
 
     `formulas` are individual parameters built from the others after their etas (shared etas, occasions, logit scales), in order.
     `system` replaces the named structure where the model is written as differential equations; `residuals` then may differ by output.
+    `variants` are those the file offers; `variant` is the one this model is, "" for the file as it stands.
     """
 
     name: str
@@ -220,6 +229,8 @@ class DrugModel:
     matrix: str = ""
     molar_mass: float | None = None
     sha256: str = ""
+    variant: str = ""
+    variants: Mapping[str, Variant] = field(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, DrugModel) and self.sha256 != "" and other.sha256 == self.sha256)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from auctor.models.structures import read_structure
 from auctor.models.systems import read_formulas, read_system, system_structure
 from auctor.models.table import Table, suggestion
 from auctor.models.variability import read_omega, read_parameters
+from auctor.models.variants import identity, read_variants, split_name, varied
 
 SCHEMA = 1
 STATUSES = ("draft", "reviewed", "validated")
@@ -27,7 +29,7 @@ LIBRARY = Path(__file__).parent / "library"
 _REQUIRED = ("schema", "drug", "reference", "status", "population", "units", "structure", "parameters", "residual")
 _OPTIONAL = (
     *("title", "matrix", "molar_mass", "variability", "covariates", "effects", "correlations", "omega"),
-    *("targets", "dosing", "checks", "notes", "questions", "individual", "odes", "outputs", "doses"),
+    *("targets", "dosing", "checks", "notes", "questions", "individual", "odes", "outputs", "doses", "variants"),
 )
 _REFERENCE = ("doi", "cite", "pmid", "url", "verified_by", "confidence")
 
@@ -40,35 +42,58 @@ def list_models() -> tuple[str, ...]:
 def library_path(name: str) -> Path:
     """The file of a library model; ModelError with a did-you-mean when there is none.
 
+    The spelling of the literature records, `author2018` for `author_2018`, is accepted.
+
     >>> library_path("vancomycin_goti2018").name
-    'vancomycin_goti2018.toml'
+    'vancomycin_goti_2018.toml'
     """
-    path = LIBRARY / f"{name}.toml"
-    if name not in list_models():
-        remedy = f"{suggestion(name, list_models())}; or give the path of a .toml file"
+    stem = re.sub(r"(?<=[A-Za-z])(?=\d{4}(?:_|$))", "_", name)
+    if stem not in list_models():
+        remedy = f"{suggestion(stem, list_models())}; or give the path of a .toml file"
         raise ModelError(where="model", what=f"no library model {name!r}", remedy=remedy)
-    return path
+    return LIBRARY / f"{stem}.toml"
+
+
+def model_path(name_or_path: str | Path) -> tuple[Path, str]:
+    """The file of what `read_model` is given, and the variant asked for ("" for none)."""
+    text, variant = split_name(str(name_or_path))
+    path = Path(text)
+    named_file = isinstance(name_or_path, Path) or path.suffix == ".toml" or len(path.parts) > 1
+    return path if named_file else library_path(text), variant
 
 
 def read_model(name_or_path: str | Path) -> DrugModel:
     """Read a library model by name, or any model file by its path (a `.toml` suffix or a folder in it).
 
-    The result is in engine units (h, mg, L, mg/L) and carries the SHA-256 of the file's bytes. ModelError names the
-    file and the key of whatever is missing, misspelt, unknown or impossible.
+    `name@variant` and `path.toml@variant` read a variant that the file offers. The result is in engine units (h, mg, L, mg/L) and
+    carries the SHA-256 of the file's bytes and the variant. ModelError names the file and the key of whatever is missing, misspelt,
+    unknown or impossible.
 
-    >>> model = read_model("tacrolimus_woillard2011")
+    >>> model = read_model("tacrolimus_woillard_2011")
     >>> round(model.typical({"HCT": 32.3, "CYP3A5": 0.0, "FORM": 1.0})["CL"], 2)
     23.23
     """
-    path = Path(name_or_path)
-    named_file = isinstance(name_or_path, Path) or path.suffix == ".toml" or len(path.parts) > 1
-    path = path if named_file else library_path(str(name_or_path))
+    path, variant = model_path(name_or_path)
     try:
         content = path.read_bytes()
     except OSError as error:
         remedy = "check the path; `auctor models list` names the library"
         raise ModelError(where=str(name_or_path), what="this file cannot be read", remedy=remedy) from error
-    return _model(_top(content, path.name), name=path.stem, sha256=hashlib.sha256(content).hexdigest())
+    top, asked = _top(content, path.name), f"@{variant}" if variant else ""
+    offered = read_variants(top)
+    model = _model(Table(varied(top, variant), path.name + asked), name=path.stem + asked, sha256=identity(content, variant))
+    return replace(model, variant=variant, variants=offered)
+
+
+def read_every_variant(name_or_path: str | Path) -> tuple[DrugModel, ...]:
+    """The file as it stands and each variant it offers, in file order.
+
+    >>> [model.name for model in read_every_variant("vancomycin_goti_2018")]
+    ['vancomycin_goti_2018'...]
+    """
+    model = read_model(name_or_path)
+    path, _ = model_path(name_or_path)
+    return model, *(read_model(Path(f"{path}@{name}")) for name in model.variants)
 
 
 def _top(content: bytes, name: str) -> Table:

@@ -9,7 +9,7 @@ from typing import Any
 from auctor.case import MetricKind, Target
 from auctor.models.domain import domain_text
 from auctor.models.equations import course_equations, parameter_equations, residual_text
-from auctor.models.model import Covariate, Dosing, DrugModel, Parameter, Structure
+from auctor.models.model import Covariate, Dosing, DrugModel, Parameter, Structure, Variant
 from auctor.models.quantities import read_unit
 from auctor.models.variability import lognormal_cv
 
@@ -21,7 +21,7 @@ def as_dict(model: DrugModel) -> dict[str, Any]:
     """The model as plain JSON-able data: printed and engine values, equations as text and LaTeX, sources, status.
 
     >>> from auctor.models.reader import read_model
-    >>> as_dict(read_model("vancomycin_goti2018"))["parameters"][0]["iiv_cv_percent"]
+    >>> as_dict(read_model("vancomycin_goti_2018"))["parameters"][0]["iiv_cv_percent"]
     39.8
     """
     words = ("name", "drug", "title", "status", "population", "matrix", "molar_mass", "sha256")
@@ -40,6 +40,8 @@ def as_dict(model: DrugModel) -> dict[str, Any]:
         "dosing": None if model.dosing is None else dict(vars(model.dosing)),
         **{key: list(getattr(model, key)) for key in ("notes", "questions", "warnings")},
         "checks": [dict(check) for check in model.checks],
+        "variant": model.variant,
+        "variants": {name: {"about": v.about, "set": dict(v.changes)} for name, v in model.variants.items()},
     }
 
 
@@ -47,8 +49,8 @@ def describe(model: DrugModel, *, latex: bool = False) -> str:
     """The same as readable text: header, parameter table, equations, population and domain, residual, targets, dosing.
 
     >>> from auctor.models.reader import read_model
-    >>> print(describe(read_model("vancomycin_goti2018")).splitlines()[0])
-    vancomycin_goti2018: Vancomycin, hospitalised adults with and without haemodialysis
+    >>> print(describe(read_model("vancomycin_goti_2018")).splitlines()[0])
+    vancomycin_goti_2018: Vancomycin, hospitalised adults with and without haemodialysis
     """
     sections = (
         ("", _header(model)),
@@ -59,17 +61,24 @@ def describe(model: DrugModel, *, latex: bool = False) -> str:
         ("Targets", [target_text(model, t) for t in model.targets]),
         ("Dosing", _dosing_rows(model.dosing)),
         ("Checks by hand", [str(check["how"]) for check in model.checks if "how" in check]),
+        ("Variants of this file", [_variant_text(model, name, v) for name, v in model.variants.items()]),
         ("Notes", list(model.notes)),
         ("Open questions", [*model.questions, *model.warnings]),
     )
     return "\n".join(line for title, rows in sections if rows for line in _section(title, rows))
 
 
+def _variant_text(model: DrugModel, name: str, variant: Variant) -> str:
+    shown = " (shown here)" if name == model.variant else ""
+    changes = ", ".join(f"{path} = {value}" for path, value in variant.changes.items())
+    return f"{model.name.removesuffix('@' + model.variant)}@{name}{shown}: {variant.about} [{changes}]"
+
+
 def structure_text(s: Structure) -> str:
     """The structure in one sentence.
 
     >>> from auctor.models.reader import read_model
-    >>> structure_text(read_model("phenobarbital_grasela1985").structure)
+    >>> structure_text(read_model("phenobarbital_grasela_1985").structure)
     'one compartment (CL, V), linear elimination; intravenous input'
     """
     if s.absorption == "system":
@@ -89,7 +98,7 @@ def target_text(model: DrugModel, target: Target) -> str:
     """A target in the model's own unit with its source.
 
     >>> from auctor.models.reader import read_model
-    >>> model = read_model("tacrolimus_woillard2011")
+    >>> model = read_model("tacrolimus_woillard_2011")
     >>> target_text(model, model.targets[1]).split("  ")[0]
     'C0 5 to 10 ng/mL'
     """

@@ -66,7 +66,7 @@ def simulate_cohort(model: DrugModel, question: Question, progress: Callable[[st
     >>> from auctor.models.reader import read_model
     >>> regimen = Regimen.steady(1000, every_h=12, route=Route.IV, duration_h=1)
     >>> asked = Question(regimen=regimen, times_h=np.array([0.0, 1.0]), n=3, fixed={"WT": 70.0})
-    >>> simulate_cohort(read_model("vancomycin_goti2018"), asked).concentration.shape
+    >>> simulate_cohort(read_model("vancomycin_goti_2018"), asked).concentration.shape
     (3, 2)
     """
     held = {name: Distribution(kind="constant", values=(value,), low=value, high=value) for name, value in question.fixed.items()}

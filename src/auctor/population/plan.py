@@ -17,6 +17,7 @@ from auctor.case import Metric, MetricKind
 from auctor.errors import AuctorError, PlanError
 from auctor.models.model import DrugModel
 from auctor.models.reader import read_model
+from auctor.models.variants import split_name
 from auctor.population.distributions import Distribution
 from auctor.population.reading import Table
 
@@ -194,7 +195,7 @@ def _digest(content: Mapping[str, Any], models: tuple[DrugModel, ...]) -> str:
 
 def _model(table: Table, name: str, folder: Path) -> DrugModel:
     try:
-        model = read_model(folder / name if name.endswith(".toml") else name)
+        model = read_model(folder / name if split_name(name)[0].endswith(".toml") else name)
     except AuctorError as error:
         raise table.refuse("models", f"{name!r} cannot be loaded ({error.what})", error.remedy) from error
     if model.system is not None:
