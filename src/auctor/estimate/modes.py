@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,10 +78,9 @@ def starting_points(model: DrugModel, count: int | None = None) -> Array:
     count = 2 * p + 1 if count is None else count
     if count == 1:
         return np.zeros((1, p))
-    from scipy.special import ndtri  # not scipy.stats, whose import takes longer than the whole search
-
-    spread = ndtri(0.07 + 0.86 * np.stack([_van_der_corput(count - 1, PRIMES[k % len(PRIMES)]) for k in range(p)], axis=1))
-    return np.vstack([np.zeros((1, p)), spread])
+    inverse = NormalDist().inv_cdf  # importing SciPy for it would take longer than the whole search
+    shares = 0.07 + 0.86 * np.stack([_van_der_corput(count - 1, PRIMES[k % len(PRIMES)]) for k in range(p)], axis=1)
+    return np.vstack([np.zeros((1, p)), [[inverse(share) for share in row] for row in shares.tolist()]])
 
 
 def _van_der_corput(count: int, base: int) -> Array:

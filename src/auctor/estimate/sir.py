@@ -72,10 +72,8 @@ def _propose(modes: Sequence[Mode], n: int, rng: np.random.Generator) -> Array:
 
 
 def _log_density(modes: Sequence[Mode], eta: Array) -> Array:
-    from scipy.special import logsumexp
-
     parts = np.stack([_log_student(eta, m.eta, m.covariance * WIDEN**2) for m in modes])
-    return np.asarray(logsumexp(parts, axis=0, b=_mixture(modes)[:, None]))
+    return np.asarray(np.logaddexp.reduce(parts + np.log(_mixture(modes))[:, None], axis=0))
 
 
 def _log_student(eta: Array, centre: Array, scale: Array) -> Array:

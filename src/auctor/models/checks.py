@@ -222,8 +222,8 @@ def linear_clearance(model: DrugModel) -> str | None:
 
 def saturable(model: DrugModel) -> tuple[str, str] | None:
     """The parameters (Vmax, Km) of a named structure with saturable elimination."""
-    names = getattr(model.structure, "maximum", None), getattr(model.structure, "half", None)
-    return None if None in names else (str(names[0]), str(names[1]))
+    s = model.structure
+    return None if s.maximum is None or s.half is None else (s.maximum, s.half)
 
 
 def hand_results(model: DrugModel, check: Check) -> tuple[CheckResult, ...]:

@@ -10,6 +10,7 @@ from auctor.models.expressions import Expression, parse
 from auctor.models.latex import render, symbol
 from auctor.models.model import DrugModel, Parameter, Residual, Structure, System
 from auctor.models.quantities import Unit, read_unit
+from auctor.models.spelled import Door, amounts, doors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,13 +139,29 @@ def _tidy(value: float) -> float | int:
 
 
 def _amounts(s: Structure) -> dict[str, str]:
-    """Amount -> right-hand side in the formula language. `input` is the infusion or bolus, `dose` what is swallowed."""
-    chain = ["depot", *(f"transit{k}" for k in range(1, s.stages))] if s.stages else []
-    dose = f"{s.bioavailability} * dose" if s.bioavailability else "dose"
-    rows = {name: f"{dose} - {s.rate} * {name}" if k == 0 else f"{s.rate} * ({chain[k - 1]} - {name})" for k, name in enumerate(chain)}
-    source = f"{s.rate} * {chain[-1]}" if chain else f"{dose} / {s.duration}" if s.duration else "input"
-    exchange = f" - {s.distribution} / {s.central} * central + {s.distribution} / {s.peripheral} * peripheral" if s.peripheral else ""
-    rows["central"] = f"{source} - {s.clearance} / {s.central} * central{exchange}"
-    if s.peripheral:
-        rows["peripheral"] = f"{s.distribution} / {s.central} * central - {s.distribution} / {s.peripheral} * peripheral"
+    """Amount -> right-hand side in the formula language. `input` is an infusion or bolus, `dose` what is swallowed."""
+    rows = amounts(s)
+    for door in doors(s):
+        if door.role == "bare" or (door.role == "central" and s.absorption not in ("none", "zero_order")):
+            continue
+        rows[door.into] = f"{_given(s, door)} {_signed(rows[door.into])}"
     return rows
+
+
+def _given(s: Structure, door: Door) -> str:
+    """What a dose brings per hour through a door, in words of the formula language."""
+    share = f"{_bracketed(door.carries['F'])} * " if "F" in door.carries else ""
+    if s.absorption == "none":
+        return f"{share}input"
+    if door.densities:
+        parts = [f"{_bracketed(part)} * gamma_{k}" if part != "1" else f"gamma_{k}" for k, (part, _, _) in enumerate(door.densities, 1)]
+        return f"{share}dose * ({' + '.join(parts)})"
+    return f"{share}dose / {door.carries['duration']}" if "duration" in door.carries else door.carries.get("rate", f"{share}dose")
+
+
+def _bracketed(formula: str) -> str:
+    return f"({formula})" if " " in formula else formula
+
+
+def _signed(formula: str) -> str:
+    return formula if formula.startswith("-") else f"+ {formula}"

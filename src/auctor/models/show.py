@@ -14,7 +14,7 @@ from auctor.models.quantities import read_unit
 from auctor.models.variability import lognormal_cv
 
 WIDTH = 110
-_BODIES = {"one_compartment": "one compartment", "two_compartment": "two compartments"}
+_BODIES = {"one_compartment": "one compartment", "two_compartment": "two compartments", "three_compartment": "three compartments"}
 
 
 def as_dict(model: DrugModel) -> dict[str, Any]:
@@ -83,15 +83,30 @@ def structure_text(s: Structure) -> str:
     """
     if s.absorption == "system":
         return "written out as differential equations"
-    body = ", ".join(n for n in (s.clearance, s.central, s.distribution, s.peripheral) if n)
-    entry = {
+    body = ", ".join(n for n in (s.clearance, s.central, *(name for pair in s.peripherals for name in pair)) if n)
+    saturable = f"Michaelis-Menten elimination ({s.maximum}, {s.half})"
+    elimination = "linear elimination" if s.maximum is None else f"linear and {saturable}" if s.clearance else saturable
+    extras = [f"{word} {name}" for word, name in (("lag", s.lag), ("bioavailability", s.bioavailability)) if name]
+    return f"{_BODIES[s.disposition]} ({body}), {elimination}; {', '.join([_entry(s), *extras])}"
+
+
+def _entry(s: Structure) -> str:
+    part = s.parts.get
+    over = f"over {s.duration} h" if s.duration else f"at the rate {part('input_rate')}"
+    return {
         "none": "intravenous input",
         "first_order": f"first-order absorption ({s.rate})",
         "erlang": f"absorption through {s.stages} first-order steps of rate {s.rate} before the central compartment (Erlang)",
-        "zero_order": f"zero-order absorption over {s.duration} h",
+        "zero_order": f"zero-order absorption {over}",
+        "sequential": f"zero-order input {over} into a depot, then first-order absorption ({s.rate})",
+        "mixed": f"the fraction {part('fraction')} by first-order absorption ({s.rate}), the rest by zero-order input {over}",
+        "parallel": f"the fraction {part('fraction')} by first-order absorption ({s.rate}), the rest by another ({part('rate2')})",
+        "transit": f"absorption through {part('stages')} transit compartments in {part('mtt')} h on average (Savic)"
+        + (f", then first order ({s.rate})" if s.rate else ""),
+        "weibull": f"absorption of rate {s.rate} (1 - exp(-({part('scale')} tad)^{part('shape')}))",
+        "double_gamma": f"absorption by two gamma densities: the fraction {part('fraction')} by ({part('shape1')}, {part('rate1')}), "
+        f"the rest by ({part('shape2')}, {part('rate2')})",
     }[s.absorption]
-    extras = [f"{word} {name}" for word, name in (("lag", s.lag), ("bioavailability", s.bioavailability)) if name]
-    return f"{_BODIES[s.disposition]} ({body}), linear elimination; {', '.join([entry, *extras])}"
 
 
 def target_text(model: DrugModel, target: Target) -> str:

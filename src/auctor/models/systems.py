@@ -11,7 +11,7 @@ from auctor.models.model import Covariate, Parameter, Structure, System
 from auctor.models.table import Table, suggestion
 
 INPUTS = ("F", "lag", "duration", "rate")
-TIME = "t"
+TIMES = ("t", "tad")
 
 
 def read_formulas(top: Table, parameters: Mapping[str, Parameter], covariates: Mapping[str, Covariate]) -> dict[str, Expression]:
@@ -19,7 +19,7 @@ def read_formulas(top: Table, parameters: Mapping[str, Parameter], covariates: M
     table = Table.free(top.get("individual", {}), top.at("individual"))
     found: dict[str, Expression] = {}
     for name in table.data:
-        if not name.isidentifier() or name in covariates or name == TIME:
+        if not name.isidentifier() or name in covariates or name in TIMES:
             raise table.fault(name, "not a usable name", "choose a name that no covariate has")
         found[name] = _formula(table, name, {*parameters, *covariates, *found})
     return found
@@ -41,7 +41,7 @@ def read_system(top: Table, known: Collection[str]) -> System | None:
         return None
     odes = Table.free(top.get("odes"), top.at("odes"))
     states = _states(odes)
-    derivatives = tuple(_formula(odes, name, {*known, *states, TIME}) for name in states)
+    derivatives = tuple(_formula(odes, name, {*known, *states, *TIMES}) for name in states)
     outputs = _numbered(top, "outputs", {*known, *states}, len(states))
     if not outputs:
         raise top.fault("outputs", "missing", 'give the concentration by compartment number, as 2 = "A2/V"')
@@ -74,7 +74,7 @@ def _inputs(top: Table, known: Collection[str], count: int) -> dict[str, dict[in
 def system_structure(top: Table, system: System) -> Structure:
     """The `[structure]` table of a written-out model: only `cmt`, where a case's oral (`depot`) and intravenous (`central`) doses go."""
     table = top.table("structure", optional=("cmt",))
-    row = table.table("cmt", optional=("depot", "central")) if "cmt" in table.data else Table({}, table.at("cmt"))
+    row = table.table("cmt", optional=("depot", "depot2", "central")) if "cmt" in table.data else Table({}, table.at("cmt"))
     cmt = {key: int(row.number(key, low=1)) for key in row.data}
     if any(number > system.size for number in cmt.values()):
         raise table.fault("cmt", "not a compartment of [odes]", f"use 1 to {system.size}")
@@ -85,7 +85,7 @@ def _degree(tree: ast.expr, states: Collection[str]) -> int:
     """Degree of a formula in the amounts: 0, 1, or 2 for anything that is not linear, time included."""
     match tree:
         case ast.Name(id=name):
-            return 2 if name == TIME else int(name in states)
+            return 2 if name in TIMES else int(name in states)
         case ast.Constant():
             return 0
         case ast.UnaryOp(operand=inner):

@@ -89,13 +89,14 @@ def of_record(model: DrugModel, records: Records, i: int, time: float) -> Given:
     """Dose record `i` of a table at `time`; TableError for a compartment, RATE or SS the model does not define."""
     where = f"line {records.line[i]}"
     given = Given(
-        time=time, order=10.0 * i, amount=float(records.amt[i]), rate=float(records.rate[i]), door=_door(model, int(records.cmt[i]), where),
+        time=time, order=10.0 * i, amount=float(records.amt[i]), rate=float(records.rate[i]), door=_door(model, records, i, where),
         every=float(records.ii[i]), additional=int(records.addl[i]), steady=int(records.ss[i]), mode=0, of_table=True,
     )  # fmt: skip
     return _checked(spelled(model), given, where)
 
 
-def _door(model: DrugModel, cmt: int, where: str) -> int:
+def _door(model: DrugModel, records: Records, i: int, where: str) -> int:
+    cmt = int(records.cmt[i])
     if model.system is not None:
         if not 0 <= cmt <= model.system.size:
             remedy = f"use 1 to {model.system.size}"
@@ -111,6 +112,8 @@ def _door(model: DrugModel, cmt: int, where: str) -> int:
             what=f"compartment {cmt} is not one of {model.name}'s {dict(s.cmt)}",
             remedy="correct CMT, or set structure.cmt in the model file",
         )
+    if s.absorption == "mixed" and roles[cmt] == "central" and records.rate[i] == -2:
+        return place(s, "depot2")  # NONMEM's second record: the part of a swallowed dose that enters by zero order
     return place(s, roles[cmt])
 
 

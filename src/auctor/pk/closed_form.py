@@ -92,6 +92,12 @@ class ClosedForm:
         area = state[-1] + (given + _total(state[:-1]) - left) / rates.clearance
         return (*chained, *body, area)
 
+    def through(self, state: State, phases: Sequence[tuple[Sequence[Any], Span]], rates: Rates, pulses: Pulses | None = None) -> State:
+        """One step after another."""
+        for inflow, span in phases:
+            state = self.advance(state, inflow, span, rates, pulses)
+        return state
+
     def _is_infused(self, place: int) -> bool:
         return bool(self.infused >> place & 1)
 

@@ -48,6 +48,10 @@ class Tier(Protocol):
         """The state after a step."""
         ...
 
+    def through(self, state: State, phases: Sequence[tuple[Sequence[Any], Span]], rates: Any, pulses: Pulses | None = None) -> State:
+        """The state after one step after another, each with its inflow and span."""
+        ...
+
     def fixed_point(self, cycle: Callable[[State], State], span: Span, rates: Any) -> State:
         """The state that one dosing interval (`cycle`) gives back; area 0."""
         ...
@@ -222,5 +226,8 @@ def _cycle(tier: Tier, given: tuple[Dose, Pulses | None], rates: Any, state: Sta
     running = xp.floor(dose.length / dose.every)
     first = xp.minimum(dose.length - running * dose.every, until)
     base = [xp.where((dose.place == k) & infused, dose.rate, 0.0) for k in range(tier.size)]
-    state = tier.advance(state, [b * (running + 1) for b in base], (start, first, start), rates, pulses)
-    return tier.advance(state, [b * running for b in base], (start + first, until - first, start), rates, pulses)
+    phases = [
+        ([b * (running + 1) for b in base], (start, first, start)),
+        ([b * running for b in base], (start + first, until - first, start)),
+    ]
+    return tier.through(state, phases, rates, pulses)

@@ -68,6 +68,17 @@ class Written:
         into = jnp.stack([jnp.asarray(r, dtype=jnp.float64) + 0.0 * state[0] for r in inflow])
         return _parts(self._stepper()(jnp.stack(state), into, start, length, known))
 
+    def through(self, state: State, phases: Sequence[tuple[Sequence[Any], Span]], rates: Names, pulses: Pulses | None = None) -> State:
+        """One step after another: a scan, so that a solver is compiled once."""
+        inflows = jnp.stack([jnp.stack([jnp.asarray(r, dtype=jnp.float64) + 0.0 * state[0] for r in inflow]) for inflow, _ in phases])
+        spans = jnp.stack([jnp.stack([jnp.asarray(s, dtype=jnp.float64) for s in span]) for _, span in phases])
+
+        def once(now: Array, phase: tuple[Array, Array]) -> tuple[Array, None]:
+            inflow, span = phase
+            return jnp.stack(self.advance(_parts(now), _parts(inflow), (span[0], span[1], span[2]), rates, pulses)), None
+
+        return _parts(jax.lax.scan(once, jnp.stack(state), (inflows, spans))[0])
+
     def fixed_point(self, cycle: Callable[[State], State], span: Span, rates: Names) -> State:
         """The state that one dosing interval gives back; area 0."""
         del rates
