@@ -179,6 +179,13 @@ def test_an_unused_covariate_is_a_carried_warning(tmp_path: Path) -> None:
     assert model.warnings[0] in describe(model)
 
 
+def test_a_plain_eta_is_shown_without_a_cv(tmp_path: Path) -> None:
+    eta = 'ETA_CL = { value = 0, unit = "1", iiv = 0.3, distribution = "normal", printed_as = "sd", source = "T1" }'
+    model = read(tmp_path, SMALL.replace("[effects]", f"{eta}\n[effects]"))
+    assert [p["iiv_cv_percent"] for p in as_dict(model)["parameters"] if p["name"] == "ETA_CL"] == [None]
+    assert "ETA_CL" in describe(model)
+
+
 def test_a_zero_order_model_without_any_eta_is_read(tmp_path: Path) -> None:
     text = re.sub(r"iiv = [\d.]+, ", "", SMALL).replace('[correlations]\n"CL,V1" = 0.5', "")
     text = text.replace('kind = "first_order", rate = "KA", lag = "TLAG"', 'kind = "zero_order", duration = "TLAG"')

@@ -137,8 +137,8 @@ def _parameter(p: Parameter) -> dict[str, Any]:
 
 
 def _cv_percent(p: Parameter, sd: float | None) -> float | None:
-    """Of a lognormal: 100 sqrt(exp(sd^2) - 1); of a normal: 100 sd / value."""
-    if sd is None:
+    """Of a lognormal: 100 sqrt(exp(sd^2) - 1); of a normal: 100 sd / value, and none of a plain eta, whose value is 0."""
+    if sd is None or (p.distribution == "normal" and p.value == 0):
         return None
     return round(100 * (lognormal_cv(sd) if p.distribution == "lognormal" else sd / abs(p.value)), 6)
 
