@@ -42,7 +42,7 @@ def covariate_grid(model: DrugModel) -> dict[str, Array]:
     if math.prod(map(len, choices)) > MOST_POINTS:
         rng = np.random.default_rng(1)
         return {name: rng.choice(np.asarray(points), MOST_POINTS) for name, points in zip(names, choices, strict=True)}
-    rows = np.asarray(list(itertools.product(*choices)), dtype=np.float64).reshape(-1, len(names))
+    rows = np.asarray(list(itertools.product(*choices)), dtype=np.float64)
     return {name: rows[:, k] for k, name in enumerate(names)}
 
 

@@ -50,16 +50,17 @@ class Balance:
         return self.integral(rate, self.window())
 
     def window(self) -> float:
-        """The interval at steady state; of one dose the hours until less than 1e-10 of the peak is left, 1e5 h or so at most."""
+        """The interval at steady state; of one dose the hours until less than 1e-10 of the peak is left, or no more leaves."""
         assert self.check.dose is not None
         if self.check.dose.steady_state:
             return self.check.dose.every_h
-        until = SHORTEST
+        until, before = SHORTEST, np.inf
         while until < LONGEST:
             levels = self._levels(np.geomspace(1e-2, until, TIMES))
-            if levels[-1] <= GONE * levels.max():
-                break
-            until *= 4.0  # an adaptive solver takes no more steps than the drug needs to leave
+            least = GONE * levels.max()
+            if not abs(before - levels[-1]) > least or levels[-1] <= least:
+                break  # gone, or what is left stays
+            until, before = until * 4.0, float(levels[-1])  # an adaptive solver takes no more steps than the drug needs to leave
         return until
 
     def _levels(self, times: Array) -> Array:
