@@ -80,7 +80,7 @@ WRONG = [
     (effect("exp(CL)"), "error", "dimension", "L/h as the argument of exp"),
     (effect("log(KM)"), "error", "dimension", "mg/L as the argument of log"),
     (effect("WT"), "error", "dimension", "kg where a plain number is needed"),
-    (effect("1 + b * SEX", name="VKG", constants="b = 0.1"), "warning", "number-with-unit", "1 is taken to be in kg"),
+    (effect("1 + b * SEX", name="VKG", constants="b = 0.1"), "error", "dimension", "where kg is needed"),
     (effect("0.6 * CRCL", kind="typical"), "error", "scale", "0.6 stands where the change of scale L*min/mL/h is needed, which is 0.06"),
     (effect("CRCL", kind="typical"), "error", "dimension", "mL/min where L/h is needed"),
     (effect("WT ** 0.75"), "warning", "dimension", "kg^0.75 where a plain number is needed"),

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from auctor.errors import ModelError
+from auctor.models.checks import read_checks
 from auctor.models.mechanism import mechanism
 from auctor.models.reader import library_path, list_models, read_every_variant, read_model
 from auctor.models.show import as_dict, describe
+from auctor.pk.checks import run_checks
 
 FILE = """
 schema = 1
@@ -117,6 +119,28 @@ def test_what_cannot_be_a_variant_is_refused(path: Path, asked: str, old: str, n
     with pytest.raises(ModelError, match=re.escape(word)) as refusal:
         read_model(f"{path}{asked}")
     assert refusal.value.where.startswith("examplin_x_2020.toml") and refusal.value.remedy
+
+
+def test_a_variant_is_checked_by_its_own_checks_or_else_by_the_files(path: Path) -> None:
+    checks = """
+[[checks]]
+patient = { WT = 70 }
+expect = { CL = 5 }
+[[checks]]
+variant = "second"
+patient = { WT = 140 }
+expect = { CL = 8 }
+"""
+    path.write_text(FILE.replace("[variants.variance]", checks + "[variants.variance]"), encoding="utf-8")
+    assert [[(c.where[-9:], c.expect) for c in read_checks(m)] for m in read_every_variant(path)] == [
+        [("checks[0]", {"CL": 5.0})],
+        [("checks[0]", {"CL": 5.0})],
+        [("checks[1]", {"CL": 8.0})],
+    ]
+    assert all(result.passed for m in read_every_variant(path) for result in run_checks(m))
+    path.write_text(path.read_text().replace('variant = "second"', 'variant = "sceond"'), encoding="utf-8")
+    with pytest.raises(ModelError, match="did you mean 'second'"):
+        read_checks(read_model(path))
 
 
 def test_an_error_of_a_variant_names_the_variant(path: Path) -> None:

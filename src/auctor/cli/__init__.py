@@ -12,6 +12,7 @@ import typer
 
 from auctor import __version__
 from auctor.cli.analyse import analyse
+from auctor.cli.check import check_models
 from auctor.cli.command import Command, Group
 from auctor.cli.demo import demo
 from auctor.cli.estimate import estimate
@@ -25,7 +26,7 @@ from auctor.cli.train import train
 _PLAIN = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "no_args_is_help": True}
 
 app = typer.Typer(name="auctor", cls=Group, add_completion=False, **_PLAIN)  # type: ignore[arg-type]
-models = typer.Typer(cls=Group, help="The library of published models: list them, show one.", **_PLAIN)  # type: ignore[arg-type]
+models = typer.Typer(cls=Group, help="The library of published models: list, show, check.", **_PLAIN)  # type: ignore[arg-type]
 
 
 def _print_version(asked: bool) -> None:
@@ -45,6 +46,7 @@ for _command in (analyse, estimate, refit, simulate, train, reproduce, demo):
     app.command(cls=Command)(_command)
 models.command("list", cls=Command)(list_models)
 models.command("show", cls=Command)(show_model)
+models.command("check", cls=Command)(check_models)
 app.add_typer(models, name="models")
 
 

@@ -14,7 +14,7 @@ from auctor.models.domain import encode
 from auctor.models.model import DrugModel
 from auctor.models.table import Table, suggestion
 
-CHECK_KEYS = ("patient", "expect", "regimen", "how", "invariant", "output", "compartments")
+CHECK_KEYS = ("patient", "expect", "regimen", "how", "invariant", "output", "compartments", "variant")
 INVARIANTS = ("auc", "css", "mass")
 INTERVAL_FIGURES = ("C_trough", "AUC_tau")
 FIGURES = (*INTERVAL_FIGURES, "C_peak")
@@ -100,13 +100,18 @@ def hours(figure: str) -> float | None:
 
 
 def read_checks(model: DrugModel) -> tuple[Check, ...]:
-    """Every `[[checks]]` of a model, in file order. ModelError (CaseError for a covariate's value) when one is malformed.
+    """Every `[[checks]]` of a model, in file order; of a variant those that name it, where there are any, else the file's.
+
+    ModelError (CaseError for a covariate's value) when one is malformed.
 
     >>> from auctor.models.reader import read_model
     >>> read_checks(read_model("vancomycin_goti_2018"))[0].patient
     {'CRCL': 90.0, 'WT': 79.0, 'DIAL': 0.0}
     """
-    return tuple(_check(model, Table(row, f"{model.name}: checks[{k}]")) for k, row in enumerate(model.checks))
+    tables = [Table(row, f"{model.name}: checks[{k}]") for k, row in enumerate(model.checks)]
+    meant = {table.where: table.choice("variant", model.variants) if "variant" in table.data else "" for table in tables}
+    own = model.variant if model.variant in meant.values() else ""
+    return tuple(_check(model, table) for table in tables if meant[table.where] == own)
 
 
 def _check(model: DrugModel, table: Table) -> Check:

@@ -146,7 +146,10 @@ class Walk:
             one, two = self.unifier.reduced(first), self.unifier.reduced(other)
             self._clash(whole, f"{shown(one)} beside {shown(two)}", mild=not one or not two)
             first = one or two
-        return self.unifier.reduced(first)
+        common = self.unifier.reduced(first)
+        if any(base.startswith("?") for base in common) and any(_number(node) and not _zero(node) for node in nodes):
+            self.unifier.equal(common, NUMBER)  # 1 + b * SEX: nothing here has a unit
+        return self.unifier.reduced(common)
 
     def _call(self, name: str, args: list[ast.expr], node: ast.expr) -> Units:
         if name in ("exp", "log"):
@@ -168,6 +171,10 @@ class Walk:
         names = Expression("", node).names
         printed = all(name in self.covariates or name in self.values for name in names)
         self.clashes.append(Clash(text=ast.unparse(node), what=what, mild=mild or printed))
+
+
+def _zero(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value == 0
 
 
 def _number(node: ast.expr) -> bool:

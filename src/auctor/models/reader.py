@@ -14,7 +14,7 @@ from auctor.errors import ModelError
 from auctor.models.checks import CHECK_KEYS
 from auctor.models.effects import check_units, fill_typical, read_covariates, read_effects
 from auctor.models.expressions import Expression
-from auctor.models.model import Covariate, DrugModel
+from auctor.models.model import Covariate, DrugModel, System
 from auctor.models.practice import read_dosing, read_residuals, read_targets
 from auctor.models.quantities import CONCENTRATION, MASS, TIME, factor
 from auctor.models.structures import read_structure
@@ -135,7 +135,7 @@ def _model(top: Table, *, name: str, sha256: str) -> DrugModel:
         targets=read_targets(top, molar_mass),
         dosing=read_dosing(top),
         checks=tuple(row.only(required=CHECK_KEYS[:2], optional=CHECK_KEYS).data for row in top.rows("checks")),
-        warnings=_unused(covariates, [*(e.expr for e in effects), *formulas.values(), *(system.derivatives if system else ())]),
+        warnings=_unused(covariates, [*(e.expr for e in effects), *formulas.values(), *(_everything(system) if system else ())]),
         **_words(top),
         **_units(top, molar_mass),
     )
@@ -174,6 +174,11 @@ def _units(top: Table, molar_mass: float | None) -> dict[str, Any]:
         factor(table.text(key), dimension, where=table.at(key), molar_mass=molar_mass)
     shown = factor(table.text("concentration"), CONCENTRATION, where=table.at("concentration"), molar_mass=molar_mass)
     return {"units": {key: table.text(key) for key in table.data}, "scale": float(f"{1.0 / shown:.15g}")}
+
+
+def _everything(system: System) -> tuple[Expression, ...]:
+    carried = (formula for table in system.inputs.values() for formula in table.values())
+    return (*system.derivatives, *system.outputs.values(), *carried)
 
 
 def _unused(covariates: Mapping[str, Covariate], formulas: Sequence[Expression]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from auctor.pk.probe import TIMES, Probe, amounts
 Array = NDArray[np.float64]
 
 NODES = 24
-LONGEST = 1e5  # h, how far a single dose is followed
+SHORTEST, LONGEST = 50.0, 1e5  # h, how far a single dose is followed
 GONE = 1e-10  # of the highest level
 _INPUT = tuple(sorted({**dict(MASS), "time": -1}.items()))
 
@@ -50,14 +50,18 @@ class Balance:
         return self.integral(rate, self.window())
 
     def window(self) -> float:
-        """The interval at steady state; of one dose the hours until less than 1e-10 of the peak is left, 1e5 h at most."""
+        """The interval at steady state; of one dose the hours until less than 1e-10 of the peak is left, or no more leaves."""
         assert self.check.dose is not None
         if self.check.dose.steady_state:
             return self.check.dose.every_h
-        times = np.geomspace(1e-2, LONGEST, TIMES)
-        levels = self._levels(times)
-        low = np.flatnonzero(levels > GONE * levels.max())
-        return float(times[min(low[-1] + 1, TIMES - 1)])
+        until, before = SHORTEST, np.inf
+        while until < LONGEST:
+            levels = self._levels(np.geomspace(1e-2, until, TIMES))
+            least = GONE * levels.max()
+            if not abs(before - levels[-1]) > least or levels[-1] <= least:
+                break  # gone, or what is left stays
+            until, before = until * 4.0, float(levels[-1])  # an adaptive solver takes no more steps than the drug needs to leave
+        return until
 
     def _levels(self, times: Array) -> Array:
         """What is left to leave: total drug of a written-out model, else the central concentration (mg/L)."""

@@ -17,7 +17,6 @@ from auctor.pk.probe import TIMES, Probe
 Array = NDArray[np.float64]
 
 ZOOMS = 4
-LATEST = 1e4  # h after one dose
 
 
 def run_checks(model: DrugModel) -> tuple[CheckResult, ...]:
@@ -58,7 +57,7 @@ def _figures(model: DrugModel, check: Check) -> dict[str, float]:
     if "C_trough" in check.expect:
         found["C_trough"] = float(probe.read([every]).concentration[0])
     if "C_peak" in check.expect:
-        found["C_peak"] = _peak(probe, Balance(model, check).breaks(every or LATEST), every)
+        found["C_peak"] = _peak(probe, Balance(model, check))
     if "AUC_tau" in check.expect:
         found["AUC_tau"] = _area(model, check)
     return {name: found[name] for name in check.figures}
@@ -74,11 +73,14 @@ def _area(model: DrugModel, check: Check) -> float:
     return float(end - start)
 
 
-def _peak(probe: Probe, kinks: tuple[float, ...], every: float) -> float:
-    """The largest concentration over the interval, or after one dose over 0.001 to 10,000 h: a grid with the kinks, zoomed into."""
+def _peak(probe: Probe, balance: Balance) -> float:
+    """The largest concentration over the interval, or until one dose is gone: a grid with the times of kinks, zoomed into."""
+    until = balance.window()
+    kinks = balance.breaks(until)
+    repeated = balance.check.dose is not None and balance.check.dose.steady_state
     room = TIMES - len(kinks) - 1
-    grid = np.linspace(0.0, every, room) if every else np.geomspace(1e-3, LATEST, room)
-    times = np.unique([*grid, *kinks, 1e-9 * (every or 1.0)])  # the last one is just after a bolus
+    grid = np.linspace(0.0, until, room) if repeated else np.geomspace(1e-3, until, room)
+    times = np.unique([*grid, *kinks, 1e-9 * until])  # the last one is just after a bolus
     best = 0.0
     for _ in range(ZOOMS):
         values = probe.read(times).concentration
