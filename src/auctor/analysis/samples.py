@@ -7,8 +7,7 @@ import math
 import numpy as np
 
 from auctor.analysis.result import SampleRow
-from auctor.case import Case, Sample
-from auctor.dosing.current import given_times
+from auctor.case import Case, Sample, given_times
 from auctor.errors import Notice
 from auctor.estimate.objective import variance
 from auctor.models.model import DrugModel, Residual

@@ -24,7 +24,8 @@ Array = NDArray[np.float64]
 def flattened(model: DrugModel, weight: float | Mapping[str, float]) -> DrugModel:
     """The model under a prior weight: one number, or eta name -> number (1 for those not named). Every estimator takes the result.
 
-    One number weighs the inter-occasion variability too, whether its occasions are written out already or not. Weight 1 everywhere is the model itself. The content hash changes with the weights, so that no compiled code is mixed up.
+    One number weighs the inter-occasion variability too, whether its occasions are written out already or not. Weight 1 everywhere is the
+    model itself. The content hash changes with the weights, so that no compiled code is mixed up.
     Raises ModelError for a weight that is not above 0 or a name that is no eta.
 
     >>> from auctor.models.reader import read_model

@@ -134,7 +134,7 @@ class _Maximise:
         return self._sigma(moved, phi - after, weight, annealing=annealing), phi - after
 
     def _mu(self, theta: Array) -> Array:
-        """Typical values of the parameters with an eta, at each subject's first record, on eta's scale, (n, p); 0 where eta adds to none."""
+        """Typical values of the parameters with an eta, at each subject's first record, on eta's scale, (n, p); 0 where none adds."""
         model = with_theta(self.free.model, self.free.theta, theta)
         first = {name: np.asarray([r.covariates[name][0] for r in self.table.records]) for name in model.covariates}
         typical = model.typical(first)

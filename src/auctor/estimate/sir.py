@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,30 @@ def importance_resample(modes: Sequence[Mode], ofv: Callable[[Array], Array], *,
     p = proposals.shape[1]
     log_marginal = float(top + np.log(weight.mean()) - 0.5 * p * np.log(2 * np.pi))
     return Resampled(etas=proposals[chosen], ess=float(1.0 / np.sum(share**2)), log_marginal=log_marginal)
+
+
+def resample_beside_idle(
+    modes: Sequence[Mode], ofv: Callable[[Array], Array], omega: Array, idle: NDArray[np.bool_], *, n_draws: int, seed: int
+) -> Resampled:
+    """The same where `idle` etas (p,) move no sample and covary with no other eta: those are drawn from their prior, `omega` (p, p).
+
+    Importance weights in the other dimensions alone are exact, and far more even than in all of them.
+    """
+    if not idle.any():
+        return importance_resample(modes, ofv, n_draws=n_draws, seed=seed)
+    free = np.flatnonzero(~idle)
+
+    def widened(etas: Array) -> Array:
+        full = np.zeros((len(etas), len(idle)))
+        full[:, free] = etas
+        return full
+
+    own = [replace(m, eta=m.eta[free], covariance=m.covariance[np.ix_(free, free)]) for m in modes]
+    drawn = importance_resample(own, lambda etas: ofv(widened(etas)), n_draws=n_draws, seed=seed)
+    root = np.linalg.cholesky(omega[np.ix_(idle, idle)])
+    etas = widened(drawn.etas)
+    etas[:, idle] = np.random.default_rng([seed, len(idle)]).standard_normal((n_draws, len(root))) @ root.T
+    return replace(drawn, etas=etas, log_marginal=drawn.log_marginal + float(np.log(np.diag(root)).sum()))
 
 
 def _mixture(modes: Sequence[Mode]) -> Array:

@@ -43,7 +43,7 @@ def varied(parameter: Parameter, typical: Any, shift: Any, xp: ModuleType = np) 
 
 
 def _boxcox(shift: Any, shape: float, xp: ModuleType) -> Any:
-    """(exp(s)^shape - 1) / shape within +-100; the argument is held, not the result, so that derivatives vanish there instead of failing."""
+    """(exp(s)^shape - 1) / shape within +-100; the argument is held too, so that derivatives vanish there."""
     most = float(np.log1p(abs(shape) * FURTHEST))
     return xp.clip(xp.expm1(xp.clip(shape * shift, -FURTHEST, most)) / shape, -FURTHEST, FURTHEST)
 
@@ -69,16 +69,15 @@ def location(parameter: Parameter, value: Any) -> NDArray[np.float64]:
 
     A Box-Cox eta adds to nothing; its values are given as logarithms, on which `varied` transforms the shift.
     """
-    value = np.asarray(value, dtype=np.float64)
     if parameter.distribution == "normal":
-        return value
+        return np.asarray(value, dtype=np.float64)
     if parameter.distribution == "logitnormal":
         return np.asarray(np.log((value - parameter.low) / (parameter.high - value)))
     return np.asarray(np.log(value))
 
 
-def refuse_out_of_range(model: DrugModel, moments: Iterable[Mapping[str, float]]) -> None:
-    """ModelError where covariates push the typical value of a logit-normal parameter out of its range: `varied` could only hold it there."""
+def refuse_out_of_range(model: DrugModel, moments: Iterable[Mapping[str, Any]]) -> None:
+    """ModelError where covariates push a logit-normal parameter's typical value out of its range, where `varied` would hold it."""
     bounded = [p for p in model.parameters.values() if p.distribution == "logitnormal"]
     for covariates in moments if bounded else ():
         typical = model.typical(covariates)

@@ -111,7 +111,7 @@ def _shift(parameter: Parameter) -> ast.expr | None:
 
 
 def _varied(parameter: Parameter, typical: ast.expr, shift: ast.expr) -> ast.expr:
-    """The typical value with its shift, in the terms of `auctor.models.distributions.varied`; the logit as odds, for the hand calculation."""
+    """The typical value with its shift, as in `auctor.models.distributions.varied`; the logit as odds, for the hand calculation."""
     grown = ast.Call(ast.Name("exp"), [shift], [])
     if parameter.distribution == "normal":
         return ast.BinOp(typical, ast.Add(), shift)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auctor.errors import ModelError
+from auctor.models.expressions import Expression
 from auctor.models.model import OCCASION, Covariate, DrugModel
 
 Array = NDArray[np.float64]
@@ -94,23 +96,29 @@ def kappas_of(model: DrugModel, occasion: int) -> NDArray[np.bool_]:
     return np.asarray([occasion > 0 and occasion_of(name) == occasion for name in model.eta_names], dtype=bool)
 
 
-def idle(model: DrugModel, moments: Iterable[Mapping[str, float]]) -> NDArray[np.bool_]:
+def idle(model: DrugModel, moments: Iterable[Mapping[str, Any]]) -> NDArray[np.bool_]:
     """Kappas that move nothing under these covariates (n_eta,): of an occasion that none of them is in, or whose `iov_when` never holds.
 
-    Given every covariate row of a patient, what is known of an idle kappa is its prior.
+    Given every covariate row up to the last sample (numbers or columns), what is known of an idle kappa is its prior.
     """
     rows = list(moments) if model.occasions else []
     return np.asarray([_is_idle(model, name, rows) for name in model.eta_names], dtype=bool)
 
 
-def _is_idle(model: DrugModel, eta_name: str, rows: list[Mapping[str, float]]) -> bool:
+def _is_idle(model: DrugModel, eta_name: str, rows: list[Mapping[str, Any]]) -> bool:
     occasion = occasion_of(eta_name)
-    when = model.parameters[eta_name.partition("@")[0]].iov_when if occasion else None
-    return occasion > 0 and not any(row[OCCASION] == occasion and (when is None or when.evaluate(row) != 0) for row in rows)
+    if not occasion:
+        return False
+    when = model.parameters[eta_name.partition("@")[0]].iov_when
+    return not any(np.any((np.asarray(row[OCCASION]) == occasion) & _holds(when, row)) for row in rows)
 
 
-def iov_applies(model: DrugModel, moments: Iterable[Mapping[str, float]]) -> bool:
-    """Whether any IOV of the model applies under any of these covariates."""
+def _holds(when: Expression | None, row: Mapping[str, Any]) -> Any:
+    return True if when is None else np.asarray(when.evaluate(row)) != 0
+
+
+def iov_applies(model: DrugModel, moments: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether any IOV of the model applies under any of these covariates (numbers or columns)."""
     conditions = [p.iov_when for p in model.parameters.values() if p.iov is not None]
     rows = list(moments)
-    return any(when is None or any(when.evaluate(row) != 0 for row in rows) for when in conditions)
+    return any(np.any(_holds(when, row)) for when in conditions for row in rows)
