@@ -214,7 +214,7 @@ def test_mode_and_draws_agree_on_two_profiles() -> None:
     assert drawn.ofv is not None and drawn.ess is not None and drawn.ess > 200
     spare = [k for k, name in enumerate(found.model.eta_names) if name.endswith(("@3", "@4"))]
     np.testing.assert_allclose(drawn.etas[:, spare].std(axis=0), [0.33, 0.31, 0.75] * 2, rtol=0.1)
-    kappa = {name: value for name, value in zip(found.model.eta_names, modes.eta[0], strict=True)}
+    kappa = dict(zip(found.model.eta_names, modes.eta[0], strict=True))
     assert kappa["CL@1"] < 0 < kappa["CL@2"]  # lower levels under the same dose at the second visit
     assert all(kappa[f"{name}@3"] == pytest.approx(0.0, abs=1e-9) for name in ("KTR", "CL", "V1"))
 

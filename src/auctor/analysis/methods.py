@@ -12,6 +12,7 @@ from auctor.dosing.candidates import Option, OptionKind
 from auctor.dosing.concordance import View
 from auctor.dosing.recommend import Forecast, Recommendation, recommend
 from auctor.errors import AuctorError, EstimationError, OutOfDomain
+from auctor.estimate.occasions import Prepared
 from auctor.models.model import DrugModel
 from auctor.predictor import Predictor
 
@@ -40,10 +41,11 @@ class SupportsPredictor(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What every method is asked: the patient, the model, the target, the candidates, and how many draws."""
+    """What every method is asked: the patient, the model (and both with occasions), the target, the candidates, and how many draws."""
 
     case: Case
     model: DrugModel
+    ready: Prepared
     target: Target
     options: tuple[Option, ...]
     n_draws: int
@@ -62,7 +64,7 @@ def predictors(question: Question, learner: SupportsPredictor | None) -> dict[st
     """Each method's predictor, or the reason why it abstains; keys and order as in `TITLES`."""
     from auctor.estimate import patient
 
-    case, model = question.case, question.model
+    case, model = question.ready.case, question.ready.model
     drawn: dict[str, int] = {"n_draws": question.n_draws, "seed": question.seed}
     before, learned = patient.a_priori(model, case, **drawn), _learned(question, learner)
     if not question.sampled:

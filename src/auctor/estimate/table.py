@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from auctor.case import Occasions
 from auctor.errors import EstimationError, TableError
 from auctor.estimate.map import MapFit, Mode, map_batch
 from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import Observations, of_records, select, stack_observations
+from auctor.estimate.occasions import prepared_records
 from auctor.estimate.outputs import residual_at
 from auctor.estimate.patient import penalty
 from auctor.estimate.sir import resample_beside_idle
@@ -64,11 +66,26 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TableEstimate:
-    """What `auctor estimate` writes: the subjects in the table's order."""
+    """What `auctor estimate` writes: the subjects in the table's order.
+
+    `model` has the kappas of the table's occasions, `source` is the model as it was read; `occasions` are the codes of occasion 1, 2, ..
+    """
 
     model: DrugModel
+    source: DrugModel
     method: str
     subjects: tuple[Subject, ...]
+    occasions: tuple[float, ...]
+
+    @property
+    def named_etas(self) -> dict[int, str]:
+        """Position and column name of every eta, `ETA_CL`, and of every kappa of an occasion that the table has, `KAPPA_CL_1`."""
+        named = {}
+        for k, eta_name in enumerate(self.model.eta_names):
+            name, _, occasion = eta_name.partition("@")
+            if int(occasion or 0) <= len(self.occasions):
+                named[k] = f"KAPPA_{name}_{occasion}" if occasion else f"ETA_{name}"
+        return named
 
     @property
     def objective(self) -> float:
@@ -83,9 +100,13 @@ def estimate_table(
     method: str = "map",
     n_draws: int = 2000,
     seed: int = 0,
+    occasions: Occasions | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TableEstimate:
     """Estimate every subject by `map` (mode, SD from the Hessian), `laplace` (the same) or `sir` (posterior mean and SD).
+
+    `occasions` lays out the table for inter-occasion variability (`auctor.estimate.occasions.prepared_records`); without it the etas that
+    the model has are estimated.
 
     Raises TableError for a table the model cannot read, EstimationError for an unknown method.
     """
@@ -93,6 +114,9 @@ def estimate_table(
         raise EstimationError(where="method", what=f"{method!r} is not a method", remedy=f"choose one of {', '.join(METHODS)}")
     if not records:
         raise TableError(where="table", what="no subject", remedy="give at least one ID with records")
+    source, codes = model, tuple(float(k) for k in range(1, model.occasions + 1))
+    if occasions is not None:
+        model, records, codes = prepared_records(model, records, occasions)
     for r in records:
         refuse_out_of_range(model, [r.covariates])
     batch = stack([from_records(model, r) for r in records])
@@ -107,7 +131,11 @@ def estimate_table(
     etas = np.stack([s[0] for s in summaries])
     rows = _rows(model, records, batch, seen, etas)
     return TableEstimate(
-        model=model, method=method, subjects=tuple(_subject(model, r, found, i, summaries[i], rows[i]) for i, r in enumerate(records))
+        model=model,
+        method=method,
+        source=source,
+        occasions=codes,
+        subjects=tuple(_subject(model, r, found, i, summaries[i], rows[i]) for i, r in enumerate(records)),
     )
 
 

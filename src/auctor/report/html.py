@@ -16,7 +16,7 @@ from auctor.dosing.concordance import State
 from auctor.dosing.recommend import Forecast
 from auctor.report.curve_svg import curve_svg, table_times
 from auctor.report.shown import Shown, concentration, covariate_value, exposure, frequency, percent, significant
-from auctor.report.words import interpretations, next_dose, preselected, risk
+from auctor.report.words import interpretations, next_dose, occasions, preselected, risk
 
 ICONS = {State.AGREE: "✔", State.CAUTION: "▲", State.DISAGREE: "✖", State.ALONE: "–"}
 MEANING = {
@@ -77,6 +77,7 @@ def view(analysis: Analysis) -> dict[str, Any]:
         "more_candidates": rest,
         "others": [m.title for m in _others(analysis)],
         "samples": [_sample(k, row, level) for k, row in enumerate(analysis.samples, start=1)],
+        "occasions": occasions(analysis),
         "texts": interpretations(analysis),
         "carried": [n for n in analysis.notices if not n.blocks_signing],
     }
@@ -239,6 +240,7 @@ def _sample(number: int, row: SampleRow, level: Shown) -> dict[str, str]:
         "percentile": "–" if row.percentile is None else f"{row.percentile:.0f}",
         "iwres": "–" if row.iwres is None else f"{row.iwres:+.2f}",
         "used": "yes" if row.used else "no",
+        "occasion": "–" if row.occasion is None else str(row.occasion),
     }
 
 

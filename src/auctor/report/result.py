@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def as_dict(analysis: Analysis) -> dict[str, Any]:
         "current": None if analysis.current is None else _option(analysis.current),
         "methods": {m.key: _method(m, metric) for m in analysis.methods},
         "concordance": _concordance(analysis),
+        "occasions": _occasions(analysis),
         "samples": [_sample(row, level) for row in analysis.samples],
         "curve": _curve(analysis, level),
         "notices": [_notice(n) for n in analysis.notices],
@@ -186,7 +188,24 @@ def _sample(row: SampleRow, level: Shown) -> dict[str, Any]:
         "ipred": shown(row.ipred),
         "a_priori_percentile": _measured(row.percentile, "%"),
         "iwres": _measured(row.iwres, "1"),
+        "occasion": row.occasion,
     }
+
+
+def _occasions(analysis: Analysis) -> dict[str, Any] | None:
+    """The occasions of the history; an end that is open is None."""
+    if analysis.future_iov is None:
+        return None
+    spans = [
+        {
+            "number": s.number,
+            "start": _measured(s.start_h if s.start_h > -math.inf else None, "h"),
+            "end": _measured(s.end_h if s.end_h < math.inf else None, "h"),
+            "samples": s.n_samples,
+        }
+        for s in analysis.occasions
+    ]
+    return {"found": spans, "forecast": analysis.future_iov.value}
 
 
 def _curve(analysis: Analysis, level: Shown) -> dict[str, Any]:
