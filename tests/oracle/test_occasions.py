@@ -25,7 +25,7 @@ from auctor.pk.exposure import curves
 from auctor.pk.timeline import from_records, stack
 from auctor.records import Records
 from oracle.test_systems import etas_of, rows_of
-from oracle.written_out import mapbayr_file
+from oracle.written_out import HEAD, WORDS, inline, mapbayr_file, residual_lines
 
 METHOTREXATE = """
 schema = 1
@@ -255,3 +255,59 @@ def test_forecast_draws_the_next_occasion() -> None:
     still = 3.0 / (21.2 * np.exp(found.etas[:, at["CL"]]))
     np.testing.assert_allclose(answer.values, still / np.exp(found.etas[:, at["CL@3"]]), rtol=1e-9)
     assert answer.point == pytest.approx(float(still.mean()), rel=1e-9)
+
+
+def written(spec: dict[str, Any], path: Path, parameters: list[str], omega: list[str], formulas: list[str]) -> DrugModel:
+    """A run with its structure as restated, and parameters with `iov` instead of an eta an occasion."""
+    lines = [HEAD.format(doi="none", cite="mapbayr"), "[covariates]"]
+    lines += [f'{name} = {{ unit = "1", reference = 1 }}' for name in spec["covariates"] if name != "CYCLE"]
+    lines += ["[parameters]", *parameters]
+    known = " ".join(parameters)
+    lines += [f'{n} = {{ value = {v!r}, unit = "1", source = "x" }}' for n, v in spec["theta"].items() if f"{n} = " not in known]
+    lines += [*omega, "[individual]", *formulas]
+    lines += ["[odes]", *(f'A{k + 1} = "{text}"' for k, text in enumerate(spec["odes"])), "[outputs]"]
+    lines += [f'{cmt} = "{text}"' for cmt, text in spec["outputs"].items()]
+    lines += ["[doses]", *(f"{word} = {{ {inline(spec[key])} }}" for key, word in WORDS.items() if spec.get(key))]
+    lines += ["[residual]", *residual_lines(spec["residual"], spec["outputs"])]
+    path.write_text("\n".join(lines))
+    return read_model(path)
+
+
+def ipred_as_nonmem(model: DrugModel, small: Path, run: str, order: list[str], *, n: int) -> None:
+    """IPRED of the first `n` subjects at NONMEM's etas, whose columns are our etas in that order."""
+    records = read_table(small / f"run{run}_data.csv", model, occasion="CYCLE")[:n]
+    found, subjects, codes = prepared_records(model, records)
+    theirs = rows_of(small / f"run{run}_nonmem_eta.csv")[:n]
+    eta = np.zeros((n, len(found.eta_names)))
+    for column, name in enumerate(order, 1):
+        if name in found.eta_names:
+            eta[:, found.eta_names.index(name)] = [float(r[f"ETA{column}"]) for r in theirs]
+    assert set(found.eta_names) <= set(order) and len(codes) >= 1
+    ours = concentrations(found, stack([from_records(found, r) for r in subjects]), eta)
+    printed = [float(r["IPRED"]) for r in rows_of(small / f"run{run}_nonmem_pred.csv") if r["ID"] in {s.id for s in subjects}]
+    np.testing.assert_allclose(np.concatenate([c[: len(r)][r.observed] for c, r in zip(ours, subjects, strict=True)]), printed, rtol=1e-6)
+
+
+def test_share_absorbed_varies_by_cycle(small: Path, runs: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    """Run 921: the occasions of a bioavailability that two parallel absorptions share, one of them lagged, over two cycles."""
+    spec = runs["921"]
+    own = [f'{n} = {{ value = {spec["theta"][t]!r}, unit = "1", iiv = {v!r}, printed_as = "variance", source = "x" }}'
+           for n, t, v in (("CL", "TVCL", 0.095481), ("KAF", "TVKAF", 1.96), ("V4", "TVV4", 0.964324))]  # fmt: skip
+    own.append('TVF = { value = 1, unit = "1", iiv = 0.126736, iov = 0.555025, printed_as = "variance", source = "x" }')
+    formulas = [f'{n} = "{t}"' for n, t in (p.split("=", 1) for p in spec["params"][4:6])]
+    formulas += ['F1 = "TVFD * TVFT * TVF * FR"', 'F3 = "TVFD * TVFT * TVF * (1 - FR)"']
+    model = written(spec, tmp_path / "run921.toml", own, [], formulas)
+    ipred_as_nonmem(model, small, "921", ["CL", "KAF", "V4", "TVF", "TVF@1", "TVF@2"], n=12)
+
+
+def test_two_clearances_vary_by_cycle(small: Path, runs: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    """Run 911: parent and metabolite, steady state with a lag and a modelled duration, one cycle of the two in the data."""
+    spec = runs["911"]
+    names = {"V3": "TV3", "V2": "TV2", "CLD": "TCLD", "CLI": "TCLI", "K14": "TK14", "CLMET": "TCLMET", "ALAG1": "TALAG1", "D1": "TD1"}
+    iov = {"CLI": "iov = 0.197216, ", "CLD": "iov = 0.0637684, "}
+    own = [f'{n} = {{ value = {spec["theta"][t]!r}, unit = "1", {iov.get(n, "")}printed_as = "variance", source = "x" }}'
+           for n, t in names.items()]  # fmt: skip
+    block = [row[:8] for row in spec["omega"][:8]]
+    omega = ["[omega]", f"names = {json.dumps(list(names))}", f"block = {json.dumps(block)}"]
+    model = written(spec, tmp_path / "run911.toml", own, omega, ['V4 = "V2"', 'V5 = "V3"'])
+    ipred_as_nonmem(model, small, "911", [*names, "CLI@1", "CLI@2", "CLD@1", "CLD@2"], n=8)
