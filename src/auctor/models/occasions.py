@@ -21,7 +21,7 @@ from auctor.models.model import OCCASION, Covariate, DrugModel
 
 Array = NDArray[np.float64]
 
-SIZES = (1, 2, 4, 8, 16)  # numbers of occasions that code is compiled for
+SIZES = (1, 2, 3, 5, 8, 16)  # numbers of occasions that code is compiled for
 MOST = SIZES[-1]
 
 
@@ -33,8 +33,8 @@ def has_iov(model: DrugModel) -> bool:
 def padded(count: int, *, where: str) -> int:
     """The number of occasions to compile for: an occasion without data costs only its prior. ModelError beyond 16.
 
-    >>> padded(3, where="samples")
-    4
+    >>> padded(4, where="samples")
+    5
     """
     if count > MOST:
         remedy = "take longer occasions (hours at which one starts), or none"
