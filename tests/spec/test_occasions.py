@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from auctor.estimate.patient import a_priori
 from auctor.models.mechanism import mechanism
 from auctor.models.model import OCCASION, DrugModel
 from auctor.models.occasions import idle, kappas_of, padded, with_occasions
-from auctor.models.reader import read_model
+from auctor.models.reader import library_path, read_model
 from auctor.population.cohort import Question, simulate_cohort
 from auctor.report import as_dict, to_html
 from spec.bad_inputs import ORAL
@@ -220,9 +221,24 @@ def test_a_column_that_numbers_no_occasions(tmp_path: Path, model: DrugModel, ol
 # --- the answer --------------------------------------------------------------------------------------------------------
 
 
-def test_the_report_says_which_occasions_and_what_becomes_of_the_next(model: DrugModel) -> None:
-    one = case(0.0, 168.0)
-    found = analyse(one, model, n_draws=200)
+@pytest.fixture(scope="module")
+def neonatal(tmp_path_factory: pytest.TempPathFactory) -> DrugModel:
+    """A one-compartment model of the library with an IOV of clearance that nobody published: fast."""
+    path = tmp_path_factory.mktemp("iov") / "neonatal.toml"
+    text = library_path("phenobarbital_grasela1985").read_text()
+    path.write_text(re.sub(r"(?m)^(CL = \{ value = [\d.]+,)", r"\1 iov = 0.3,", text))
+    return read_model(path)
+
+
+def neonate(*times: float) -> Case:
+    doses = Regimen(doses=(Dose(time_h=0.0, amount_mg=4.0, route=Route.IV, every_h=12.0, additional=29),))
+    samples = tuple(Sample(time_h=t, value=v) for t, v in zip(times, (18.0, 26.0), strict=False))
+    return Case(label="N", drug="phenobarbital", history=doses, samples=samples, covariates=Covariates.constant({"WT": 1.4, "APGR": 7.0}))
+
+
+def test_the_report_says_which_occasions_and_what_becomes_of_the_next(neonatal: DrugModel) -> None:
+    one = neonate(100.0, 300.0)
+    found = analyse(one, neonatal, n_draws=200)
     assert [row.occasion for row in found.samples] == [1, 2]
     assert "iov-unused" not in {n.code for n in found.notices}
     shown = as_dict(found)["occasions"]
@@ -230,15 +246,15 @@ def test_the_report_says_which_occasions_and_what_becomes_of_the_next(model: Dru
     assert shown["found"][0]["start"] is None and shown["found"][0]["end"]["unit"] == "h"
     page = to_html(found)
     assert "2 occasion(s) in the history" in page and ">Occasion</th>" in page
-    without = analyse(one, model, n_draws=200, occasions=Occasions.read("none"))
+    without = analyse(one, neonatal, n_draws=200, occasions=Occasions.read("none"))
     assert "iov-unused" in {n.code for n in without.notices} and as_dict(without)["occasions"] is None
     assert ">Occasion</th>" not in to_html(without)
 
 
-def test_a_forecast_without_iov_is_narrower(model: DrugModel) -> None:
+def test_a_forecast_without_iov_is_narrower(neonatal: DrugModel) -> None:
     widths = []
     for future in FutureIov:
-        now = analyse(case(0.0), model, n_draws=400, future_iov=future).method("posterior").reference
+        now = analyse(neonate(100.0), neonatal, n_draws=400, future_iov=future).method("posterior").reference
         assert now is not None and now.interval90 is not None
         widths.append(np.log(now.interval90[1] / now.interval90[0]))
     assert widths[1] < 0.85 * widths[0]
