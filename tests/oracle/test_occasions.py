@@ -311,3 +311,14 @@ def test_two_clearances_vary_by_cycle(small: Path, runs: dict[str, dict[str, Any
     omega = ["[omega]", f"names = {json.dumps(list(names))}", f"block = {json.dumps(block)}"]
     model = written(spec, tmp_path / "run911.toml", own, omega, ['V4 = "V2"', 'V5 = "V3"'])
     ipred_as_nonmem(model, small, "911", [*names, "CLI@1", "CLI@2", "CLD@1", "CLD@2"], n=8)
+
+
+def test_exposure_at_a_sampled_occasion() -> None:
+    """AUC = dose / (CL exp(eta + kappa)) for the draws and their mean: the fitted kappas stay in the point."""
+    model = read_model("tacrolimus_woillard2011")
+    ready = prepared(model, TWO_PROFILES)
+    found = posterior_estimate(ready.model, ready.case, n_draws=1000, seed=1).during(2)
+    answer = found.exposure(Regimen.steady(3.0, every_h=12, route=Route.ORAL), Metric.parse("AUC0-12"))
+    at = {name: k for k, name in enumerate(found.model.eta_names)}
+    np.testing.assert_allclose(answer.values, 3.0 / (21.2 * np.exp(found.etas[:, at["CL"]] + found.etas[:, at["CL@2"]])), rtol=1e-9)
+    assert answer.point == pytest.approx(float(answer.values.mean()), rel=1e-9)

@@ -244,7 +244,13 @@ def test_the_report_says_which_occasions_and_what_becomes_of_the_next(neonatal: 
     shown = as_dict(found)["occasions"]
     assert shown["forecast"] == "draw" and [s["number"] for s in shown["found"]] == [1, 2]
     assert shown["found"][0]["start"] is None and shown["found"][0]["end"]["unit"] == "h"
+    last = found.method("posterior").sampled
+    now = found.method("posterior").reference
+    assert last is not None and now is not None and now.interval90 is not None
+    assert np.diff(np.log(last.interval(0.9))) < 0.9 * np.diff(np.log(now.interval90))  # what was measured is known better than what comes
+    assert found.method("a_priori").sampled is None and as_dict(found)["methods"]["map"]["sampled_occasion"]["unit"]
     page = to_html(found)
+    assert "at the last sampled occasion" in page
     assert "2 occasion(s) in the history" in page and ">Occasion</th>" in page
     without = analyse(one, neonatal, n_draws=200, occasions=Occasions.read("none"))
     assert "iov-unused" in {n.code for n in without.notices} and as_dict(without)["occasions"] is None

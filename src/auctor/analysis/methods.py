@@ -10,11 +10,11 @@ from auctor.analysis.result import MethodResult
 from auctor.case import Case, Target
 from auctor.dosing.candidates import Option, OptionKind
 from auctor.dosing.concordance import View
-from auctor.dosing.recommend import Forecast, Recommendation, recommend
+from auctor.dosing.recommend import Forecast, Recommendation, expose, recommend
 from auctor.errors import AuctorError, EstimationError, OutOfDomain
 from auctor.estimate.occasions import Prepared
 from auctor.models.model import DrugModel
-from auctor.predictor import Predictor
+from auctor.predictor import Draws, Predictor
 
 TITLES = {"a_priori": "A priori", "map": "MAP", "posterior": "Posterior", "ml": "Machine learning"}
 HOW = {
@@ -96,10 +96,21 @@ def answer(key: str, attempt: Attempt, question: Question) -> MethodResult:
         blank,
         recommendation=found,
         reference=reference(found),
+        sampled=_sampled(key, attempt, found.current, question),
         ess=None if ess is None else float(ess),
         params={name: float(value) for name, value in params.items()},
         notices=(*attempt.notices, *found.notices),
     )
+
+
+def _sampled(key: str, attempt: Predictor, current: Forecast | None, question: Question) -> Draws | None:
+    """Exposure under the current regimen with the last occasion's kappas, of a method that estimated them."""
+    from auctor.estimate.patient import Estimate
+
+    spans = question.ready.spans
+    if key not in ("map", "posterior") or current is None or not spans or not isinstance(attempt, Estimate):
+        return None
+    return expose(attempt.during(spans[-1].number), current.option, question.target)
 
 
 def reference(found: Recommendation) -> Forecast | None:

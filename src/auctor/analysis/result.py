@@ -12,7 +12,7 @@ from auctor.dosing.recommend import Forecast, Recommendation
 from auctor.errors import Notice
 from auctor.estimate.occasions import Span
 from auctor.models.model import DrugModel
-from auctor.predictor import Array
+from auctor.predictor import Array, Draws
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,8 @@ class MethodResult:
 
     `how` says in one sentence how the numbers were computed. `reference` is the forecast of the regimen the methods are
     compared on (the current one where known). `params` are the individual parameters in engine units. `doubt` says why
-    the answer should not be trusted (outside the domain, bad fit); empty when nothing speaks against it.
+    the answer should not be trusted (outside the domain, bad fit); empty when nothing speaks against it. `sampled` is the exposure
+    under the current regimen at the last sampled occasion, where the model has inter-occasion variability.
     """
 
     key: str
@@ -29,6 +30,7 @@ class MethodResult:
     how: str
     recommendation: Recommendation | None = None
     reference: Forecast | None = None
+    sampled: Draws | None = None
     abstained: str = ""
     doubt: str = ""
     ess: float | None = None

@@ -5,7 +5,7 @@ All four hold draws of eta (n_draws, p) and read exposure and curves off the sam
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,13 @@ class Estimate:
         """The draws with what the point is the mean over below them, so that one run of the engine answers for both."""
         points = self.etas if self.mean_is_point else self.eta_point[None]
         following = kappas_of(self.model, int(self.case.covariates.at(np.inf).get(OCCASION, 0)))
-        return np.vstack([self.etas, np.where(following, 0.0, points)])
+        unsampled = following & idle(self.model, sampled_rows(self.case)) if following.any() else following
+        return np.vstack([self.etas, np.where(unsampled, 0.0, points)])
+
+    def during(self, occasion: int) -> Estimate:
+        """The same draws with every regimen asked about under that occasion's kappas (a fitted one's: what the exposure was then)."""
+        series = {**self.case.covariates.series, OCCASION: ((-np.inf, float(occasion)),)}
+        return replace(self, case=replace(self.case, covariates=Covariates(series=series)))
 
     def _covariates(self, regimen: Regimen) -> Covariates:
         """The recorded course of the covariates for the history (and what continues it); the last values for a regimen of the future."""

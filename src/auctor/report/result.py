@@ -8,12 +8,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from auctor import __version__
 from auctor.analysis.result import Analysis, Band, MethodResult, SampleRow
 from auctor.dosing.candidates import Option
 from auctor.dosing.recommend import Forecast, Recommendation
 from auctor.errors import Notice
-from auctor.predictor import Array
+from auctor.predictor import Array, Draws
 from auctor.report.shown import Shown, concentration, exposure
 
 SCHEMA = 1
@@ -129,6 +131,7 @@ def _method(method: MethodResult, metric: Shown) -> dict[str, Any]:
         "effective_draws": method.ess,
         "parameters": {"values": dict(method.params), "unit": "engine units: h, mg, L"},
         "current": None if found is None or found.current is None else _forecast(found.current, metric),
+        "sampled_occasion": None if method.sampled is None else _exposure(method.sampled, metric),
         "recommendation": None if found is None else _recommendation(found),
         "candidates": [] if found is None else [_forecast(f, metric) for f in found.forecasts],
     }
@@ -147,18 +150,21 @@ def _forecast(forecast: Forecast, metric: Shown) -> dict[str, Any]:
     option = _option(forecast.option)
     if forecast.exposure is None:
         return {"option": option, "abstained": forecast.abstained}
-    low, high = forecast.exposure.interval(0.9)
-    median = forecast.median if forecast.median is not None else forecast.exposure.point
     return {
         "option": option,
-        "exposure": {
-            "unit": metric.unit,
-            "point": metric.value(forecast.exposure.point),
-            "median": metric.value(median),
-            "interval90": [metric.value(low), metric.value(high)],
-        },
+        "exposure": _exposure(forecast.exposure, metric),
         "share": {"below": forecast.below, "in": forecast.inside, "above": forecast.above, "unit": "1"},
         "needs_confirmation": forecast.needs_confirmation,
+    }
+
+
+def _exposure(draws: Draws, metric: Shown) -> dict[str, Any]:
+    low, high = draws.interval(0.9)
+    return {
+        "unit": metric.unit,
+        "point": metric.value(draws.point),
+        "median": metric.value(float(np.median(draws.values))),
+        "interval90": [metric.value(low), metric.value(high)],
     }
 
 
