@@ -175,7 +175,8 @@ def _parameter_row(p: Parameter) -> tuple[str, ...]:
 
 def _scale_of_eta(p: Parameter) -> str:
     """The distribution with what belongs to it, and under what condition its IOV applies."""
-    form = {"logitnormal": f" {p.low:g} to {p.high:g}", "boxcox": f" {p.shape:g}"}.get(p.distribution, "")
+    worth = read_unit(p.unit, where=p.name).factor
+    form = {"logitnormal": f" {p.low / worth:g} to {p.high / worth:g}", "boxcox": f" {p.shape:g}"}.get(p.distribution, "")
     return p.distribution + form + (f", IOV when {p.iov_when.readable()}" if p.iov_when is not None else "")
 
 
