@@ -6,9 +6,10 @@ at the border (`auctor.units`, `auctor.data.casefile`), never here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import pairwise
 
 from auctor.errors import CaseError, Notice
 
@@ -70,6 +71,16 @@ class Regimen:
         """Dose per 24 h of the last repeated dose; 0 when nothing repeats."""
         last = self.doses[-1] if self.doses else None
         return 24.0 * last.amount_mg / last.every_h if last and last.every_h > 0 else 0.0
+
+
+def given_times(regimen: Regimen, *, until_h: float = float("inf")) -> tuple[tuple[float, Dose], ...]:
+    """Every administration that starts at or before `until_h`, in time order: (time_h, its dose record).
+
+    >>> [t for t, _ in given_times(Regimen.steady(5, every_h=12, route=Route.ORAL), until_h=24)]
+    [0.0, 12.0, 24.0]
+    """
+    every = ((d.time_h + k * d.every_h, d) for d in regimen.doses for k in range(d.additional + 1))
+    return tuple(sorted(((t, d) for t, d in every if t <= until_h), key=lambda pair: pair[0]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,12 +189,61 @@ class Target:
     source: str
 
 
+class OccasionKind(StrEnum):
+    """What one occasion is: a sampling visit, a dosing interval, a window between given hours, or nothing (no IOV)."""
+
+    VISIT = "visit"
+    INTERVAL = "interval"
+    WINDOWS = "windows"
+    NONE = "none"
+
+
+class FutureIov(StrEnum):
+    """What the next occasion's IOV is in a forecast: drawn for the intervals and probabilities, or zero."""
+
+    DRAW = "draw"
+    ZERO = "zero"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Occasions:
+    """How a patient's history divides into occasions; `starts_h` (h from the first dose, ascending) only for windows.
+
+    >>> Occasions.read("interval").kind.value, Occasions.read("0, 168").starts_h
+    ('interval', (0.0, 168.0))
+    """
+
+    kind: OccasionKind = OccasionKind.VISIT
+    starts_h: tuple[float, ...] = ()
+
+    @classmethod
+    def read(cls, text: str, *, where: str = "occasions") -> Occasions:
+        """Read `visit`, `interval`, `none`, or the hours at which an occasion starts (`0,168,336`). CaseError for anything else."""
+        words = [kind.value for kind in OccasionKind if kind is not OccasionKind.WINDOWS]
+        if text.strip() in words:
+            return cls(kind=OccasionKind(text.strip()))
+        try:
+            return cls.windows([float(part) for part in text.split(",")], where=where)
+        except ValueError as problem:
+            remedy = f"write {', '.join(words)}, or hours such as 0,168,336"
+            raise CaseError(where=where, what="not a kind of occasion", remedy=remedy) from problem
+
+    @classmethod
+    def windows(cls, starts_h: Iterable[float], *, where: str = "occasions") -> Occasions:
+        """Occasions that start at those hours; CaseError unless they are finite, ascending and at least one."""
+        starts = tuple(starts_h)
+        if not starts or not all(abs(t) < float("inf") for t in starts) or any(b <= a for a, b in pairwise(starts)):
+            raise CaseError(where=where, what="not hours in ascending order", remedy="write the hours at which each occasion starts")
+        return cls(kind=OccasionKind.WINDOWS, starts_h=starts)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """One pseudonymous patient: what was given, what was measured, and what is known about them.
 
     `current` is the regimen as it would go on (steady state), from which a change is judged; None when not known.
-    `notices` are the warnings raised while reading, carried to the report.
+    `occasions` is how inter-occasion variability is meant here, None when not said. `notices` are the warnings raised while reading,
+    carried to the report.
     """
 
     label: str
@@ -193,6 +253,7 @@ class Case:
     covariates: Covariates = field(default_factory=Covariates)
     current: Regimen | None = None
     target: Target | None = None
+    occasions: Occasions | None = None
     notices: tuple[Notice, ...] = ()
 
     def with_notices(self, *more: Notice) -> Case:

@@ -13,10 +13,10 @@ from auctor.case import Covariates, Dose, Metric, Regimen, Route
 from auctor.models.model import DrugModel
 from auctor.models.reader import read_model
 from auctor.pk.course import concentrations
-from auctor.pk.steady import steady_profile
 from auctor.pk.engine import jax, jnp
 from auctor.pk.erlang import mode_integrals
 from auctor.pk.exposure import curves, exposures, steady_auc
+from auctor.pk.steady import steady_profile
 from auctor.pk.timeline import build, stack
 
 TEXT = """

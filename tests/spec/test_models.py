@@ -12,8 +12,11 @@ import pytest
 
 from auctor.case import Covariates
 from auctor.errors import CaseError, ModelError
+from auctor.models.distributions import refuse_out_of_range
 from auctor.models.domain import domain_notices, encode
 from auctor.models.equations import course_equations, parameter_equations
+from auctor.models.expressions import parse
+from auctor.models.mechanism import mechanism
 from auctor.models.model import DrugModel
 from auctor.models.reader import library_path, list_models, read_model
 from auctor.models.show import as_dict, describe
@@ -229,6 +232,21 @@ MALFORMED: list[tuple[str, str, str, str]] = [
     ("iiv = 0.3", "iiv = -0.3", "parameters.CL.iiv", "not above zero"),
     ("iiv = 0.3", "iiv = 0", "parameters.CL.iiv", "leave the key out"),
     ("Q = { value", '"Q-1" = { value', "parameters.Q-1", "usable name"),
+    ("iiv = 0.3", 'iiv = 0.3, distribution = "logitnormal"', "parameters.CL.iiv", "a CV, which a logitnormal"),
+    ("iiv = 0.3", 'iov = 0.3, distribution = "boxcox", shape = 1', "parameters.CL.iov", "a CV, which a boxcox"),
+    ("iiv = 0.3", 'iiv = 0.3, distribution = "boxcox", printed_as = "sd"', "parameters.CL.shape", "missing"),
+    ("iiv = 0.3", "iiv = 0.3, shape = 0.5", "parameters.CL.shape", "not part of a lognormal"),
+    ("iiv = 0.3", 'iiv = 0.3, distribution = "boxcox", printed_as = "sd", shape = 1, low = 0', "parameters.CL.low", "not part of a boxcox"),
+    (
+        "iiv = 0.3",
+        'iiv = 0.3, distribution = "logitnormal", low = 200, high = 100, printed_as = "sd"',
+        "parameters.CL.high",
+        "not above low",
+    ),
+    ("iiv = 0.3", 'iiv = 0.3, distribution = "logitnormal", printed_as = "sd"', "parameters.CL", "not between 0 and 1"),
+    ("iiv = 0.3", 'iiv = 0.3, iov_when = "SEX == 1"', "parameters.CL.iov_when", "without iov"),
+    ("iiv = 0.3", 'iiv = 0.3, iov = 0.2, iov_when = "SEXE == 1"', "parameters.CL.iov_when", "did you mean 'SEX'"),
+    ("iiv = 0.3", 'iiv = 0.3, iov = 0.2, iov_when = "Q > 1"', "parameters.CL.iov_when", "not a covariate"),
     ('"(WT / 70) ** 0.75 * sex_cl ** SEX"', '"(WGT / 70) ** 0.75 * sex_cl ** SEX"', "effects.CL.WGT", "did you mean 'WT'"),
     ('"(WT / 70) ** 0.75 * sex_cl ** SEX"', '"(WT / 70) ** 0.75"', "effects.CL.sex_cl", "not used"),
     ('"(WT / 70) ** 0.75 * sex_cl ** SEX"', '"open(WT) * sex_cl ** SEX"', "effects.CL.expr", "not a known function"),
@@ -437,6 +455,71 @@ def test_equations_carry_the_numbers_and_the_course(small: DrugModel) -> None:
         "d(peripheral)/dt = Q / V1 × central - Q / V2 × peripheral",
         "C = 1000 × central / V1",
     ]
+
+
+@pytest.mark.parametrize(
+    ("extra", "eta", "sd", "text"),
+    [
+        ('distribution = "logitnormal", iiv = 0.5, printed_as = "sd"', 0.7, 0.5, "F1 = 100 / (1 + (100 - 80) / 80 × exp(-eta_F1))"),
+        (
+            'distribution = "logitnormal", low = 20, high = 95, iiv = 0.25, printed_as = "variance"',
+            -0.7,
+            0.5,
+            "F1 = 20 + 75 / (1 + (95 - 80) / (80 - 20) × exp(-eta_F1))",
+        ),
+        ('distribution = "boxcox", shape = 0.5, iiv = 0.5, printed_as = "sd"', 0.7, 0.5, "F1 = 80 × exp((exp(eta_F1)^0.5 - 1) / 0.5)"),
+        ('distribution = "boxcox", shape = 0, iiv = 0.5, printed_as = "sd"', 0.7, 0.5, "F1 = 80 × exp(eta_F1)"),
+    ],
+)
+def test_the_equation_of_a_distribution_is_what_is_computed(tmp_path: Path, extra: str, eta: float, sd: float, text: str) -> None:
+    """The printed line, worked out by hand in the printed unit (here per cent), is the individual value."""
+    model = read(tmp_path, SMALL.replace('unit = "%", source', f'unit = "%", {extra}, source'))
+    equation = parameter_equations(model)["F1"]
+    assert equation.text == text
+    by_hand = parse(text.partition(" = ")[2].replace("×", "*").replace("^", "**"), where="test").evaluate({"eta_F1": eta}, math)
+    etas = np.where(np.asarray(model.eta_names) == "F1", eta, 0.0)
+    assert model.individual({"WT": 70.0, "SEX": 0.0}, etas)["F1"] == pytest.approx(by_hand / 100, rel=1e-12)
+    assert model.parameters["F1"].omega == pytest.approx(sd)
+    shown = json.loads(json.dumps(as_dict(model), allow_nan=False))
+    (own,) = (p for p in shown["parameters"] if p["name"] == "F1")
+    assert own["iiv_cv_percent"] is None and own["distribution"] in " ".join(describe(model).split())
+    assert "\\exp" in equation.latex
+
+
+def test_iov_stands_in_the_equation_and_on_the_page(tmp_path: Path) -> None:
+    text = SMALL.replace("iiv = 0.3", 'iiv = 0.3, iov = 0.2, iov_when = "SEX == 1"').replace(
+        'unit = "L/h", source', 'unit = "L/h", iov = 0.1, source'
+    )
+    model = read(tmp_path, text)
+    equations = parameter_equations(model)
+    assert equations["CL"].text.endswith("exp(eta_CL + kappa_CL × (SEX == 1))")
+    assert equations["Q"].text == "Q = 3 × exp(kappa_Q)"
+    assert "lognormal, IOV when SEX == 1" in " ".join(describe(model).split())
+    assert "Q" not in model.eta_names
+    assert model.warnings == ()
+
+
+def test_a_covariate_cannot_be_called_as_occasions_are(tmp_path: Path) -> None:
+    text = SMALL.replace("[parameters]", 'OCC = { unit = "1", reference = 1 }\n[parameters]').replace("iiv = 0.3", "iiv = 0.3, iov = 0.2")
+    with pytest.raises(ModelError, match="the name that occasions have"):
+        read(tmp_path, text)
+
+
+def test_covariates_that_push_a_share_out_of_its_range_are_refused(tmp_path: Path) -> None:
+    text = SMALL.replace('unit = "%", source', 'unit = "%", distribution = "logitnormal", iiv = 0.5, printed_as = "sd", source')
+    model = read(tmp_path, text.replace("[effects]", '[effects]\nF1 = { expr = "WT / 70", source = "T1" }'))
+    refuse_out_of_range(model, [{"WT": 80.0, "SEX": 0.0}])
+    with pytest.raises(ModelError, match="outside 0 to 1") as refusal:
+        refuse_out_of_range(model, [{"WT": 80.0, "SEX": 0.0}, {"WT": 90.0, "SEX": 0.0}])
+    assert "90" not in str(refusal.value)
+
+
+def test_the_form_of_a_distribution_is_part_of_the_mechanism(tmp_path: Path) -> None:
+    forms = ['distribution = "boxcox", shape = 0.5', 'distribution = "boxcox", shape = 0.6', 'distribution = "lognormal"']
+    forms += [f'distribution = "logitnormal", high = {high}' for high in (95, 100)]
+    rest = 'iiv = 0.5, printed_as = "sd", source'
+    models = [read(tmp_path, SMALL.replace('unit = "%", source', f'unit = "%", {form}, {rest}')) for form in forms]
+    assert len({mechanism(model) for model in models}) == len(forms)
 
 
 def test_the_documented_file_can_be_read(tmp_path: Path) -> None:

@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from auctor.analysis.result import Band, Curve
-from auctor.case import Case, Dose, Regimen
+from auctor.case import Case, Dose, Regimen, given_times
 from auctor.dosing.candidates import Option
-from auctor.dosing.current import given_times
 from auctor.predictor import Array, Predictor
 
 GRID_POINTS = 241

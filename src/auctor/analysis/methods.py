@@ -10,10 +10,11 @@ from auctor.analysis.result import MethodResult
 from auctor.case import Case, Target
 from auctor.dosing.candidates import Option, OptionKind
 from auctor.dosing.concordance import View
-from auctor.dosing.recommend import Forecast, Recommendation, recommend
+from auctor.dosing.recommend import Forecast, Recommendation, expose, recommend
 from auctor.errors import AuctorError, EstimationError, OutOfDomain
+from auctor.estimate.occasions import Prepared
 from auctor.models.model import DrugModel
-from auctor.predictor import Predictor
+from auctor.predictor import Draws, Predictor
 
 TITLES = {"a_priori": "A priori", "map": "MAP", "posterior": "Posterior", "ml": "Machine learning"}
 HOW = {
@@ -40,10 +41,11 @@ class SupportsPredictor(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What every method is asked: the patient, the model, the target, the candidates, and how many draws."""
+    """What every method is asked: the patient, the model (and both with occasions), the target, the candidates, and how many draws."""
 
     case: Case
     model: DrugModel
+    ready: Prepared
     target: Target
     options: tuple[Option, ...]
     n_draws: int
@@ -62,7 +64,7 @@ def predictors(question: Question, learner: SupportsPredictor | None) -> dict[st
     """Each method's predictor, or the reason why it abstains; keys and order as in `TITLES`."""
     from auctor.estimate import patient
 
-    case, model = question.case, question.model
+    case, model = question.ready.case, question.ready.model
     drawn: dict[str, int] = {"n_draws": question.n_draws, "seed": question.seed}
     before, learned = patient.a_priori(model, case, **drawn), _learned(question, learner)
     if not question.sampled:
@@ -94,10 +96,21 @@ def answer(key: str, attempt: Attempt, question: Question) -> MethodResult:
         blank,
         recommendation=found,
         reference=reference(found),
+        sampled=_sampled(key, attempt, found.current, question),
         ess=None if ess is None else float(ess),
         params={name: float(value) for name, value in params.items()},
         notices=(*attempt.notices, *found.notices),
     )
+
+
+def _sampled(key: str, attempt: Predictor, current: Forecast | None, question: Question) -> Draws | None:
+    """Exposure under the current regimen with the last occasion's kappas, of a method that estimated them."""
+    from auctor.estimate.patient import Estimate
+
+    spans = question.ready.spans
+    if key not in ("map", "posterior") or current is None or not spans or not isinstance(attempt, Estimate):
+        return None
+    return expose(attempt.during(spans[-1].number), current.option, question.target)
 
 
 def reference(found: Recommendation) -> Forecast | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from auctor.case import Case, Target
+from auctor.case import Case, FutureIov, Target
 from auctor.dosing.candidates import Option
 from auctor.dosing.concordance import Concordance
 from auctor.dosing.recommend import Forecast, Recommendation
 from auctor.errors import Notice
+from auctor.estimate.occasions import Span
 from auctor.models.model import DrugModel
-from auctor.predictor import Array
+from auctor.predictor import Array, Draws
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,8 @@ class MethodResult:
 
     `how` says in one sentence how the numbers were computed. `reference` is the forecast of the regimen the methods are
     compared on (the current one where known). `params` are the individual parameters in engine units. `doubt` says why
-    the answer should not be trusted (outside the domain, bad fit); empty when nothing speaks against it.
+    the answer should not be trusted (outside the domain, bad fit); empty when nothing speaks against it. `sampled` is the exposure
+    under the current regimen at the last sampled occasion, where the model has inter-occasion variability.
     """
 
     key: str
@@ -28,6 +30,7 @@ class MethodResult:
     how: str
     recommendation: Recommendation | None = None
     reference: Forecast | None = None
+    sampled: Draws | None = None
     abstained: str = ""
     doubt: str = ""
     ess: float | None = None
@@ -67,7 +70,8 @@ class SampleRow:
     """One sample against the model: times in h, concentrations in mg/L, `percentile` 0-100 of the a-priori prediction.
 
     The percentile includes the residual error; `ipred` and `iwres` are those of MAP; None where not defined (a value
-    below the LLOQ has no percentile and no residual; without MAP there is no individual prediction).
+    below the LLOQ has no percentile and no residual; without MAP there is no individual prediction). `occasion` is the one whose
+    inter-occasion variability applies, None without any.
     """
 
     time_h: float
@@ -80,6 +84,7 @@ class SampleRow:
     ipred: float | None
     percentile: float | None
     iwres: float | None
+    occasion: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +92,8 @@ class Analysis:
     """Everything the report shows about one patient; the same input and seed give the same bytes.
 
     `options` are the candidate regimens in the order of the table, `learner` names the machine-learning plan and its
-    SHA-256 (None when none was asked), `defaults` the covariates for which the model's reference stood in.
+    SHA-256 (None when none was asked), `defaults` the covariates for which the model's reference stood in. `occasions` are those that
+    inter-occasion variability was estimated for, `future_iov` what the forecasts do with the next one's (None: there is none).
     """
 
     case: Case
@@ -102,6 +108,8 @@ class Analysis:
     notices: tuple[Notice, ...]
     defaults: tuple[str, ...]
     learner: tuple[str, str] | None
+    occasions: tuple[Span, ...]
+    future_iov: FutureIov | None
     n_draws: int
     seed: int
 

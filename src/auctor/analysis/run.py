@@ -8,11 +8,12 @@ from auctor.analysis.course import curve
 from auctor.analysis.methods import Attempt, Question, SupportsPredictor, answer, predictors, views
 from auctor.analysis.result import Analysis, MethodResult, SampleRow
 from auctor.analysis.samples import fit_notices, sample_rows
-from auctor.case import Case, Covariates, Regimen, Target
+from auctor.case import Case, Covariates, FutureIov, Occasions, Regimen, Target
 from auctor.dosing.candidates import Option, OptionKind, candidate_regimens, current_option
 from auctor.dosing.concordance import Concordance, State, concordance
 from auctor.dosing.current import current_regimen
 from auctor.errors import CaseError, Notice
+from auctor.estimate.occasions import Prepared, prepared
 from auctor.models.domain import domain_notices
 from auctor.models.model import DrugModel
 from auctor.predictor import Predictor
@@ -26,23 +27,28 @@ def analyse(
     *,
     target: Target | None = None,
     learner: SupportsPredictor | None = None,
+    occasions: Occasions | None = None,
+    future_iov: FutureIov = FutureIov.DRAW,
     n_draws: int = 2000,
     seed: int = 0,
 ) -> Analysis:
     """Exposure and the next dose of one patient, by every method that can answer.
 
     `target` defaults to the case's, then to the model's first. `learner` is a trained `auctor.learn.Learner`; without one
-    the machine-learning column says so. Exposures are (n_draws,) in mg*h/L or mg/L. The same arguments give the same
-    result. Raises CaseError when there is no target, or when the model cannot take this case.
+    the machine-learning column says so. `occasions` (default: the case's, then by sampling visit) divides the history where the
+    model has inter-occasion variability, `future_iov` says what forecasts do with the next occasion's. Exposures are (n_draws,) in
+    mg*h/L or mg/L. The same arguments give the same result. Raises CaseError when there is no target, or when the model cannot take
+    this case.
     """
     case, defaults, filled = _complete(case, model)
     current, derived = current_regimen(case, intervals_h=model.dosing.intervals_h if model.dosing else ())
     weight = None if WEIGHT in defaults else _latest(case.covariates).get(WEIGHT)
     options, listed = _options(model, current, weight)
     goal = _target(case, model, target)
-    question = Question(case=case, model=model, target=goal, options=options, n_draws=n_draws, seed=seed)
+    ready = prepared(model, replace(case, current=current), occasions=occasions, future=future_iov)
+    question = Question(case=case, model=model, ready=ready, target=goal, options=options, n_draws=n_draws, seed=seed)
     attempts = predictors(question, learner)
-    evidence = _evidence(case, model, attempts)
+    evidence = _evidence(case, ready, attempts)
     outside = _outside(case, model)
     methods = tuple(_doubted(answer(key, attempt, question), outside, evidence) for key, attempt in attempts.items())
     going_on = next((o for o in options if o.kind is OptionKind.CURRENT), None)
@@ -61,6 +67,8 @@ def analyse(
         notices=_distinct(*notices, *(n for m in methods for n in m.notices)),
         defaults=defaults,
         learner=None if learner is None else (str(learner.plan.name), str(learner.plan.sha256)),
+        occasions=ready.spans,
+        future_iov=ready.future,
         n_draws=n_draws,
         seed=seed,
     )
@@ -76,9 +84,9 @@ class _Evidence:
     notices: tuple[Notice, ...]
 
 
-def _evidence(case: Case, model: DrugModel, attempts: dict[str, Attempt]) -> _Evidence:
+def _evidence(case: Case, ready: Prepared, attempts: dict[str, Attempt]) -> _Evidence:
     usable: dict[str, Predictor] = {key: found for key, found in attempts.items() if not isinstance(found, str)}
-    rows = sample_rows(case, model, prior=usable["a_priori"], individual=usable.get("map"))
+    rows = sample_rows(ready, case, prior=usable["a_priori"], individual=usable.get("map"))
     drawn = usable.get("posterior", usable.get("map"))
     return _Evidence(prior=usable["a_priori"], posterior=drawn, rows=rows, notices=fit_notices(rows))
 
@@ -137,8 +145,6 @@ def _distinct(*notices: Notice) -> tuple[Notice, ...]:
 
 def _model_notices(model: DrugModel) -> tuple[Notice, ...]:
     found = [_warning(model, text) for text in model.warnings]
-    if any(p.iov for p in model.parameters.values()):
-        found.append(_iov_unused(model))
     if model.status != "validated":
         found.append(_not_validated(model))
     return tuple(found)
@@ -178,15 +184,6 @@ def _over_cap() -> Notice:
         what="the current regimen exceeds a cap of the dosing table",
         remedy="check the dose; it is shown and never selected",
         blocks_signing=True,
-    )
-
-
-def _iov_unused(model: DrugModel) -> Notice:
-    return Notice(
-        code="iov-unused",
-        where=f"model.{model.name}",
-        what="inter-occasion variability is published but not used by this version",
-        remedy="expect intervals that are too narrow for a dose given on another day",
     )
 
 

@@ -7,28 +7,40 @@ import math
 import numpy as np
 
 from auctor.analysis.result import SampleRow
-from auctor.case import Case, Sample
-from auctor.dosing.current import given_times
+from auctor.case import Case, Sample, given_times
 from auctor.errors import Notice
 from auctor.estimate.objective import variance
-from auctor.models.model import DrugModel, Residual
+from auctor.estimate.occasions import Prepared
+from auctor.models.model import OCCASION, Residual
 from auctor.predictor import Array, Predictor
 
 WORST_IWRES = 3.0  # ours: a used sample this many SDs away from its individual prediction makes the fit bad
 UNEXPECTED = (1.0, 99.0)  # percentiles of the a-priori prediction, as in Tucuxi-CDSS
 
 
-def sample_rows(case: Case, model: DrugModel, *, prior: Predictor, individual: Predictor | None) -> tuple[SampleRow, ...]:
+def sample_rows(ready: Prepared, case: Case, *, prior: Predictor, individual: Predictor | None) -> tuple[SampleRow, ...]:
     """One row per sample in the order of the case; predictions in mg/L from `prior` and, where given, `individual`."""
     if not case.samples:
         return ()
-    times = np.asarray([s.time_h for s in case.samples], dtype=np.float64)
+    times = np.asarray([s.time_h for s in ready.case.samples], dtype=np.float64)
     before = prior.predict(case.history, times)
     after = None if individual is None else individual.predict(case.history, times).point
     return tuple(
-        _row(case, sample, model.residual, before.values[:, k], float(before.point[k]), None if after is None else float(after[k]))
+        _row(
+            case,
+            sample,
+            ready.model.residual,
+            before.values[:, k],
+            (float(before.point[k]), None if after is None else float(after[k])),
+            occasion=_occasion(ready, float(times[k])),
+        )
         for k, sample in enumerate(case.samples)
     )
+
+
+def _occasion(ready: Prepared, time_h: float) -> int | None:
+    number = int(ready.case.covariates.at(time_h).get(OCCASION, 0)) if ready.spans else 0
+    return number if 0 < number <= len(ready.spans) else None
 
 
 def fit_notices(rows: tuple[SampleRow, ...]) -> tuple[Notice, ...]:
@@ -57,8 +69,10 @@ def after_dose(case: Case, time_h: float) -> float | None:
     return float(steady[0].every_h) if steady else None
 
 
-def _row(case: Case, sample: Sample, residual: Residual, draws: Array, pred: float, ipred: float | None) -> SampleRow:
-    known = not sample.below_lloq
+def _row(
+    case: Case, sample: Sample, residual: Residual, draws: Array, points: tuple[float, float | None], *, occasion: int | None
+) -> SampleRow:
+    known, (pred, ipred) = not sample.below_lloq, points
     return SampleRow(
         time_h=sample.time_h,
         after_dose_h=after_dose(case, sample.time_h),
@@ -70,6 +84,7 @@ def _row(case: Case, sample: Sample, residual: Residual, draws: Array, pred: flo
         ipred=ipred,
         percentile=_percentile(residual, sample.value, draws) if known else None,
         iwres=float(_deviate(residual, sample.value, np.asarray([ipred]))[0]) if known and ipred is not None else None,
+        occasion=occasion,
     )
 
 

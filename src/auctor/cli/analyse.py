@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auctor.case import FutureIov
 from auctor.cli.command import AsJson
 from auctor.cli.question import Question, answer
 from auctor.cli.terminal import put_table, say, working
@@ -34,6 +35,12 @@ def analyse(
             "--ml/--no-ml", help="Insist on the machine-learning answer (4 when it abstains), or leave it out.", show_default=False
         ),
     ] = None,
+    occasions: Annotated[
+        str, typer.Option(help="visit, interval, none, or hours at which one starts (0,168); default: the case's, else visit.")
+    ] = "",
+    future_iov: Annotated[
+        FutureIov, typer.Option("--forecast-iov", help="Inter-occasion variability of forecasts: drawn, or zero.")
+    ] = FutureIov.DRAW,
     draws: Annotated[int, typer.Option(min=100, max=1_000_000, help="Draws of each distribution.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws; same input and seed, same bytes.")] = 0,
     as_json: AsJson = False,
@@ -43,7 +50,18 @@ def analyse(
     A learner that the cache does not hold is trained first, once. Leaves with 3 when there are samples and no method
     could use them, with 4 when no method answers; what there is to say is written before.
     """
-    asked = Question(case=case, patient=patient, drug=drug, model=model, target=target, ml=ml is not False, draws=draws, seed=seed)
+    asked = Question(
+        case=case,
+        patient=patient,
+        drug=drug,
+        model=model,
+        target=target,
+        ml=ml is not False,
+        occasions=occasions,
+        future_iov=future_iov,
+        draws=draws,
+        seed=seed,
+    )
     with working(f"analysing {case.name}") as steps:
         found = answer(asked, tell=say, progress=steps)
     for path in write(found, folder=folder, report=report):

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auctor.case import Occasions
 from auctor.cli.command import AsJson
 from auctor.cli.terminal import out, put_json, warn, working
-from auctor.errors import EstimationError
+from auctor.errors import CaseError, EstimationError
 
 if TYPE_CHECKING:
     from auctor.estimate.table import TableEstimate
@@ -32,6 +33,8 @@ def estimate(
     ],
     *,
     method: Annotated[Method, typer.Option(help="map, laplace: the mode; sir: mean of resampled draws.")] = Method.MAP,
+    column: Annotated[str, typer.Option("--occasion-column", help="The column that numbers the occasions, for example OCC.")] = "",
+    occasions: Annotated[str, typer.Option(help="Without a column: visit, interval, none, or hours (0,168). Default: visit.")] = "",
     folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the four files.")] = Path("estimates"),
     draws: Annotated[int, typer.Option(min=100, help="Draws of each subject (sir).")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws; same input and seed, same bytes.")] = 0,
@@ -46,8 +49,9 @@ def estimate(
     from auctor.models.reader import read_model
     from auctor.report.estimate_files import summary, write_files
 
+    how = _occasions(column, occasions)
     read = read_model(model)
-    records = read_table(data, read)
+    records = read_table(data, read, occasion=column)
     notices = tuple(dict.fromkeys(notice for one in records for notice in one.notices))
     warn(notices)
     with working(f"{len(records)} subjects") as steps:
@@ -55,7 +59,13 @@ def estimate(
 
         steps("searching the modes", 0.0)
         found = estimate_table(
-            read, records, method=method.value, n_draws=draws, seed=seed, progress=lambda done, total: steps(method.value, done / total)
+            read,
+            records,
+            method=method.value,
+            n_draws=draws,
+            seed=seed,
+            occasions=how,
+            progress=lambda done, total: steps(method.value, done / total),
         )
     files = write_files(found, folder, notices=notices)
     if as_json:
@@ -65,13 +75,19 @@ def estimate(
     _check(found)
 
 
+def _occasions(column: str, typed: str) -> Occasions:
+    if column and typed:
+        raise CaseError(where="--occasions", what="given beside --occasion-column", remedy="keep one of them")
+    return Occasions.read(typed, where="--occasions") if typed else Occasions()
+
+
 def _print(found: TableEstimate, files: tuple[Path, ...]) -> None:
     import numpy as np
     from rich.table import Table
 
     table = Table("eta", "mean", "SD", "mean of the subjects' SD", box=None, pad_edge=False)
     etas, sds = (np.stack([getattr(s, name) for s in found.subjects]) for name in ("eta", "sd"))
-    for k, name in enumerate(found.model.eta_names):
+    for k, name in found.named_etas.items():
         table.add_row(name, *(f"{value:.4f}" for value in (etas[:, k].mean(), etas[:, k].std(), sds[:, k].mean())))
     console = out()
     console.print(

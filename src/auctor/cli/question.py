@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auctor.case import FutureIov, Occasions
 from auctor.cli import quantities
 from auctor.errors import CaseError
 
@@ -30,6 +31,8 @@ class Question:
     model: str = ""
     target: str = ""
     ml: bool = True
+    occasions: str = ""
+    future_iov: FutureIov = FutureIov.DRAW
     draws: int = 2000
     seed: int = 0
 
@@ -54,7 +57,16 @@ def answer(question: Question, *, tell: Callable[[str], None], progress: Progres
     from auctor.analysis import analyse
 
     progress("estimating", 0.5)
-    return analyse(case, model, target=goal, learner=learner, n_draws=question.draws, seed=question.seed)
+    return analyse(
+        case,
+        model,
+        target=goal,
+        learner=learner,
+        occasions=Occasions.read(question.occasions, where="--occasions") if question.occasions else None,
+        future_iov=question.future_iov,
+        n_draws=question.draws,
+        seed=question.seed,
+    )
 
 
 def choose_model(question: Question) -> tuple[DrugModel, str]:

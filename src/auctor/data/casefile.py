@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auctor.case import Case, Metric, MetricKind, Regimen, Sample, Target
-from auctor.data.clock import Clock, maybe_moment
+from auctor.case import Case, Metric, MetricKind, Occasions, Regimen, Sample, Target
+from auctor.data.clock import Clock, maybe_moment, occasion_starts
 from auctor.data.covariates import read_covariates
 from auctor.data.document import read_document
 from auctor.data.doses import current_from, dose_notices, read_current, read_dose
@@ -66,6 +66,7 @@ def read_case(path: Path | str, model: DrugModel | None = None) -> Case:
         covariates=shifted(covariates, back) if back else covariates,
         current=current,
         target=_target(document.target, model) if document.target else None,
+        occasions=_occasions(document, clock, back),
         notices=(*notices, *moved, *check_history(Regimen(doses=doses), samples), *derived),
     )
 
@@ -89,6 +90,20 @@ def _check_now(document: CaseFile, clock: Clock, *, doses: Regimen, samples: tup
         return ()
     remedy = "check the times; leave planned doses out unless they will be given"
     return (Notice(code="dose-after-now", where="doses", what="doses after now are taken as given", remedy=remedy, blocks_signing=True),)
+
+
+def _occasions(document: CaseFile, clock: Clock, back: float) -> Occasions | None:
+    """The table of occasions: a kind, or the times at which each starts, counted from the first dose."""
+    entry = document.occasions
+    if entry is None:
+        return None
+    said = [name for name in ("by", "starts_h", "starts_at") if getattr(entry, name) is not None]
+    if len(said) != 1:
+        what = "nothing said" if not said else f"{' and '.join(said)} together"
+        raise CaseError(where="occasions", what=what, remedy='give exactly one of by = "visit", starts_h and starts_at')
+    if entry.by is not None:
+        return Occasions.read(entry.by)
+    return Occasions.windows([clock.hours(start) + back for start in occasion_starts(document)], where=f"occasions.{said[0]}")
 
 
 def _target(entry: TargetEntry, model: DrugModel | None) -> Target:

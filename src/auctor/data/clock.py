@@ -94,6 +94,16 @@ def _moments(case: CaseFile) -> Iterator[Moment]:
     entries += [(point, f"covariates.{name}[{k}]", ("",)) for name, series in points.items() for k, point in enumerate(series)]
     for entry, where, prefixes in entries:
         yield from (m for prefix in prefixes if (m := maybe_moment(entry, where, prefix)) is not None)
+    yield from occasion_starts(case)
+
+
+def occasion_starts(case: CaseFile) -> tuple[Moment, ...]:
+    """When each occasion starts, as written."""
+    found = case.occasions
+    if found is None:
+        return ()
+    hours = [Moment(f"occasions.starts_h[{k}]", t, None) for k, t in enumerate(found.starts_h or ())]
+    return (*hours, *(Moment(f"occasions.starts_at[{k}]", None, t) for k, t in enumerate(found.starts_at or ())))
 
 
 def _zone(name: str | None) -> tzinfo | None:

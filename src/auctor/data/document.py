@@ -145,7 +145,7 @@ def _known(parts: list[int | str]) -> list[str]:
 
     tables: dict[str, type[schema.Entry]] = {
         "doses": schema.DoseEntry, "samples": schema.SampleEntry, "covariates": schema.Point,
-        "current": schema.CurrentEntry, "target": schema.TargetEntry,
+        "current": schema.CurrentEntry, "target": schema.TargetEntry, "occasions": schema.OccasionsEntry,
     }  # fmt: skip
     names = [str(part) for part in parts if not isinstance(part, int)]
     entry = tables[names[0]] if names else schema.CaseFile

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from auctor.data.limits import MAX_ADDITIONAL, MAX_INTERVAL_H
 from auctor.data.sheet import Array, Sheet, read_sheet
 from auctor.errors import Notice, TableError
-from auctor.models.model import Covariate, DrugModel
+from auctor.models.model import OCCASION, Covariate, DrugModel
 from auctor.records import Records
 
 Ints = NDArray[np.int64]
@@ -24,13 +24,14 @@ ROUNDING = 1e-9
 CLOCK = ("DATE", "DAT1", "DAT2", "DAT3")
 
 
-def read_table(path: Path | str, model: DrugModel) -> tuple[Records, ...]:
+def read_table(path: Path | str, model: DrugModel, *, occasion: str = "") -> tuple[Records, ...]:
     """Every subject of a NONMEM-style table, in the order of the file.
 
     Column names in any case, `WGT` taken as `WT`; a missing cell (empty, `.`, `NA`) is 0, except for a covariate, which
     keeps the value of the record before. Without EVID a row is a dose when AMT is above 0. BLQ (0/1) needs LLOQ; with
     CENS (0/1) the limit is DV, as Monolix has it. DV and LLOQ are in the model's concentration unit, AMT in its dose
-    unit, TIME and II in hours. A covariate of the model that the table lacks takes the model's reference, with a notice.
+    unit, TIME and II in hours. A covariate of the model that the table lacks takes the model's reference, with a notice. `occasion` names
+    the column of occasions (whole numbers, 0 for none), which becomes the covariate `OCC` of the records.
 
     Raises TableError with file, line and column for anything that is not a number, decreasing times within a subject
     (EVID 3 and 4 may restart the clock), RATE below -2 or -1, a subject in two places, and doses that contradict themselves.
@@ -44,7 +45,9 @@ def read_table(path: Path | str, model: DrugModel) -> tuple[Records, ...]:
         raise TableError(where=sheet.name, what=f"column {clock[0]}", remedy="give TIME as hours and leave dates out")
     events = _events(sheet, logarithmic=model.residual.kind == "log")
     covariates = {name: _covariate(sheet, covariate) for name, covariate in model.covariates.items()}
-    notices = _table_notices(sheet, model)
+    if occasion:
+        covariates[OCCASION] = _occasions(sheet, occasion)
+    notices = _table_notices(sheet, model, used=occasion)
     return tuple(_subject(sheet, rows, events, covariates, notices) for rows in _subjects(sheet))
 
 
@@ -75,8 +78,20 @@ def _covariate(sheet: Sheet, covariate: Covariate) -> _Column:
     return _Column(values, given, covariate.reference, covariate.name)
 
 
-def _table_notices(sheet: Sheet, model: DrugModel) -> tuple[Notice, ...]:
-    spare = [name for name in sheet.columns if name not in RESERVED and name not in model.covariates]
+def _occasions(sheet: Sheet, column: str) -> _Column:
+    """The column of occasions; an empty cell keeps the occasion of the record before."""
+    name = next((known for known in sheet.columns if known.upper() == column.upper()), None)
+    if name is None:
+        raise TableError(where=f"{sheet.name}, {column}", what="no such column", remedy="name the column that numbers the occasions")
+    values, given = sheet.numbers(name)
+    for row in np.flatnonzero(given & ((values != np.round(values)) | (values < 0))):
+        raise sheet.fault(int(row), name, "not the number of an occasion", "write 1, 2, ..., or 0 where none applies")
+    return _Column(values, given, 0.0, OCCASION)
+
+
+def _table_notices(sheet: Sheet, model: DrugModel, *, used: str) -> tuple[Notice, ...]:
+    known = (*RESERVED, *model.covariates, used.upper())
+    spare = [name for name in sheet.columns if name not in known and name.upper() not in known]
     absent = [c.name for c in model.covariates.values() if c.name not in sheet.columns]
     notices = [_default_used(f"{sheet.name}, {name}", "no such column", "add the column") for name in absent]
     if spare:

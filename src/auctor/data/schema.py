@@ -106,6 +106,14 @@ class TargetEntry(Entry):
     source: str = "given in the case file"
 
 
+class OccasionsEntry(Entry):
+    """How the history divides into occasions, for models with inter-occasion variability: `by`, or the hours at which each starts."""
+
+    by: Literal["visit", "interval", "none"] | None = Field(None, description="sampling visit (the default), dosing interval, or no IOV")
+    starts_h: list[Hours] | None = Field(None, min_length=1)
+    starts_at: list[Clock] | None = Field(None, min_length=1)
+
+
 class CaseFile(Entry):
     """One pseudonymous patient: doses, levels, covariates. No name, no identifier beyond `label`."""
 
@@ -125,6 +133,7 @@ class CaseFile(Entry):
     covariates: dict[str, Series] = {}
     current: CurrentEntry | None = None
     target: TargetEntry | None = None
+    occasions: OccasionsEntry | None = None
 
 
 def json_schema() -> str:

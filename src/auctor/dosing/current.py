@@ -35,17 +35,6 @@ def current_regimen(case: Case, *, intervals_h: Sequence[float] = ()) -> tuple[R
     return None, (_unknown(),)
 
 
-def given_times(regimen: Regimen, *, until_h: float) -> tuple[tuple[float, Dose], ...]:
-    """Every administration that starts at or before `until_h`, in time order: (time_h, its dose record).
-
-    >>> from auctor.case import Route
-    >>> [t for t, _ in given_times(Regimen.steady(5, every_h=12, route=Route.ORAL), until_h=24)]
-    [0.0, 12.0, 24.0]
-    """
-    every = ((d.time_h + k * d.every_h, d) for d in regimen.doses for k in range(d.additional + 1))
-    return tuple(sorted(((t, d) for t, d in every if t <= until_h), key=lambda pair: pair[0]))
-
-
 def _steady(dose: Dose, every_h: float) -> Regimen:
     return Regimen.steady(dose.amount_mg, every_h=every_h, route=dose.route, duration_h=dose.duration_h, horizon_h=HORIZON_H)
 

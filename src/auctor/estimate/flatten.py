@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from auctor.errors import ModelError
 from auctor.models.model import DrugModel, Parameter
+from auctor.models.occasions import occasion_of
 
 Array = NDArray[np.float64]
 
@@ -23,7 +24,8 @@ Array = NDArray[np.float64]
 def flattened(model: DrugModel, weight: float | Mapping[str, float]) -> DrugModel:
     """The model under a prior weight: one number, or eta name -> number (1 for those not named). Every estimator takes the result.
 
-    Weight 1 everywhere is the model itself. The content hash changes with the weights, so that no compiled code is mixed up.
+    One number weighs the inter-occasion variability too, whether its occasions are written out already or not. Weight 1 everywhere is the
+    model itself. The content hash changes with the weights, so that no compiled code is mixed up.
     Raises ModelError for a weight that is not above 0 or a name that is no eta.
 
     >>> from auctor.models.reader import read_model
@@ -39,7 +41,10 @@ def flattened(model: DrugModel, weight: float | Mapping[str, float]) -> DrugMode
     root = np.sqrt(weights)
     parameters = dict(model.parameters)
     for name, r in zip(model.eta_names, root, strict=True):
-        parameters[name] = _wider(parameters[name], float(r))
+        if occasion_of(name) == 0:
+            parameters[name] = _wider(parameters[name], float(r))
+    if not isinstance(weight, Mapping):
+        parameters = {name: replace(p, iov=p.iov and p.iov / float(np.sqrt(weight))) for name, p in parameters.items()}
     mark = f"{model.sha256} prior weight {weights.tolist()!r}"
     return replace(model, omega=model.omega / np.outer(root, root), parameters=parameters, sha256=hashlib.sha256(mark.encode()).hexdigest())
 

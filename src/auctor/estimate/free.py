@@ -18,6 +18,7 @@ from auctor.errors import EstimationError
 from auctor.estimate.observations import of_records, stack_observations
 from auctor.estimate.outputs import residual_at
 from auctor.models.model import DrugModel, Residual
+from auctor.models.occasions import occasion_of
 from auctor.pk.course import course
 from auctor.pk.engine import bucket, jax
 from auctor.pk.kept import Kept
@@ -41,8 +42,8 @@ class Population:
 class Free:
     """The free numbers of `model`: theta names, blocks of eta indices whose covariance is free, and SDs of the residual error.
 
-    The vector holds log theta for a parameter above zero (value / scale for any other theta), the lower Cholesky factor of each
-    block with a logarithmic diagonal, and the logarithms of the SDs.
+    The vector holds log theta for a parameter above zero, the logit of its share of the range for a logit-normal one (value / scale
+    for any other theta), the lower Cholesky factor of each block with a logarithmic diagonal, and the logarithms of the SDs.
 
     >>> from auctor.models.reader import read_model
     >>> free_of(read_model("phenobarbital_pheno_nonmem"), fixed=["V.apgr_v"]).names
@@ -72,8 +73,21 @@ class Free:
         """0 where theta goes by its logarithm, else what it is divided by, (n_theta,)."""
         values = _theta_values(self.model, self.theta)
         own = self.model.parameters
-        logged = [name in own and value > 0 and own[name].distribution != "normal" for name, value in zip(self.theta, values, strict=True)]
+        plain = ("normal", "logitnormal")
+        logged = [name in own and value > 0 and own[name].distribution not in plain for name, value in zip(self.theta, values, strict=True)]
         return np.where(logged, 0.0, np.maximum(np.abs(values), 0.1))
+
+    @property
+    def _bounds(self) -> tuple[Array, Array]:
+        """Low and high of each theta (n_theta,), NaN where it is not a logit-normal parameter."""
+        own = [self.model.parameters.get(name) for name in self.theta]
+        bounded = [p if p is not None and p.distribution == "logitnormal" else None for p in own]
+        return np.asarray([p.low if p else np.nan for p in bounded]), np.asarray([p.high if p else np.nan for p in bounded])
+
+    def held(self, theta: Array) -> Array:
+        """`theta` with logit-normal parameters kept within a millionth of their range."""
+        low, high = self._bounds
+        return np.where(np.isnan(low), theta, np.clip(theta, low + 1e-6 * (high - low), high - 1e-6 * (high - low)))
 
     @property
     def logged(self) -> NDArray[np.bool_]:
@@ -85,6 +99,8 @@ class Free:
         scale = self._scales
         logged = scale == 0
         theta = np.where(logged, np.log(np.where(logged, at.theta, 1.0)), at.theta / np.where(logged, 1.0, scale))
+        low, high = self._bounds
+        theta = np.where(np.isnan(low), theta, np.log((self.held(at.theta) - low) / (high - self.held(at.theta))))
         parts = [theta]
         for block in self.blocks:
             root = np.linalg.cholesky(at.omega[np.ix_(block, block)])
@@ -98,6 +114,8 @@ class Free:
         """The population of an unconstrained vector (k,)."""
         n, scale = len(self.theta), self._scales
         theta = np.where(scale == 0, np.exp(np.where(scale == 0, x[:n], 0.0)), x[:n] * scale)
+        low, high = self._bounds
+        theta = np.where(np.isnan(low), theta, low + (high - low) / (1 + np.exp(-x[:n].clip(-30, 30))))
         omega = self.model.omega.copy()
         for block in self.blocks:
             size = len(block)
@@ -127,17 +145,19 @@ def free_of(model: DrugModel, fixed: Iterable[str] = ()) -> Free:
     Raises EstimationError for a name the model does not have, or when nothing is left.
     """
     fixed = tuple(fixed)
-    everything = Free(model=model, theta=_theta_names(model), blocks=_blocks(model.omega), sigma=_sigma_names(model))
+    etas = [occasion_of(name) == 0 for name in model.eta_names]  # variances of kappas stay as published
+    blocks = tuple(block for block in _blocks(model.omega) if etas[block[0]])
+    everything = Free(model=model, theta=_theta_names(model), blocks=blocks, sigma=_sigma_names(model))
     for name in fixed:
         if name not in (*everything.names, "omega", "sigma"):
             raise EstimationError(
                 where="fixed", what=f"{name!r} is no free number of {model.name}", remedy=f"one of {', '.join(everything.names)}"
             )
     held = {name for name in fixed if name.startswith("omega.")}
-    etas = model.eta_names
 
     def is_free(block: tuple[int, ...]) -> bool:
-        return "omega" not in fixed and not any(etas[i] in name.removeprefix("omega.").split(",") for i in block for name in held)
+        named = {model.eta_names[i] for i in block}
+        return "omega" not in fixed and not any(named & {*name.removeprefix("omega.").split(",")} for name in held)
 
     free = replace(
         everything,

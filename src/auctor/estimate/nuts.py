@@ -20,7 +20,7 @@ from auctor.errors import EstimationError, Notice
 from auctor.estimate.chains import bulk_ess, rank_rhat
 from auctor.estimate.map import MapFit, Mode, cholesky_of_omega, ofv_and_slope
 from auctor.estimate.observations import Observations, of_case, select, stack_observations
-from auctor.estimate.patient import LOW_ESS, Estimate, _search_notices, fit
+from auctor.estimate.patient import LOW_ESS, Estimate, _search_notices, fit, iov_notices
 from auctor.estimate.search import point_density
 from auctor.models.model import DrugModel
 from auctor.pk.engine import jax, jnp
@@ -66,7 +66,7 @@ def nuts_estimate(
         case=case,
         etas=etas,
         eta_point=etas.mean(axis=0),
-        notices=_search_notices(found) + _notices(drawn),
+        notices=(*_search_notices(found), *_notices(drawn), *iov_notices(model, case)),
         sd=etas.std(axis=0),
         ofv=found.modes[0][0].ofv,
         ess=float(drawn.ess[0].min()),

@@ -5,7 +5,7 @@ All four hold draws of eta (n_draws, p) and read exposure and curves off the sam
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,11 @@ from auctor.estimate.direct_map import direct_map
 from auctor.estimate.modes import MapFit, Mode, require_etas
 from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import of_case, stack_observations
-from auctor.estimate.sir import importance_resample
-from auctor.models.model import DrugModel
+from auctor.estimate.occasions import covariate_rows, sampled_rows
+from auctor.estimate.sir import resample_beside_idle
+from auctor.models.distributions import refuse_out_of_range
+from auctor.models.model import OCCASION, DrugModel
+from auctor.models.occasions import has_iov, idle, iov_applies, kappas_of
 from auctor.pk.direct import is_direct
 from auctor.pk.exposure import curves, exposures
 from auctor.pk.timeline import build, stack
@@ -34,7 +37,7 @@ class Estimate:
 
     `etas` (n_draws, p) in the order of `model.eta_names`; `eta_point` (p,) is what the method reports (the mode, the prior mode,
     or, for the posterior, the mean). A point of exposure or of a curve is the draws' mean for the posterior, the value at
-    `eta_point` otherwise.
+    `eta_point` otherwise; with occasions (`auctor.estimate.occasions.prepared`), the next one's kappas are zero for the point.
     """
 
     name: str
@@ -59,17 +62,25 @@ class Estimate:
     def predict(self, regimen: Regimen, times_h: Array) -> Prediction:
         """Concentrations mg/L, (n_draws, n_times), under the history or any other regimen."""
         times = np.asarray(times_h, dtype=np.float64)
-        values = curves(self.model, regimen, times, self._covariates(regimen), self._draws_and_point())
-        return Prediction(times_h=times, values=values[:-1], point=values[:-1].mean(axis=0) if self.mean_is_point else values[-1])
+        values = curves(self.model, regimen, times, self._covariates(regimen), self._draws_and_points())
+        return Prediction(times_h=times, values=values[: len(self.etas)], point=values[len(self.etas) :].mean(axis=0))
 
     def exposure(self, regimen: Regimen, metric: Metric) -> Draws:
         """The metric, mg*h/L or mg/L, (n_draws,)."""
-        values = exposures(self.model, regimen, metric, self._covariates(regimen), self._draws_and_point())
-        return Draws(values=values[:-1], point=float(values[:-1].mean() if self.mean_is_point else values[-1]))
+        values = exposures(self.model, regimen, metric, self._covariates(regimen), self._draws_and_points())
+        return Draws(values=values[: len(self.etas)], point=float(values[len(self.etas) :].mean()))
 
-    def _draws_and_point(self) -> Array:
-        """The draws with `eta_point` below them, so that one run of the engine answers for both."""
-        return np.vstack([self.etas, self.eta_point])
+    def _draws_and_points(self) -> Array:
+        """The draws with what the point is the mean over below them, so that one run of the engine answers for both."""
+        points = self.etas if self.mean_is_point else self.eta_point[None]
+        following = kappas_of(self.model, int(self.case.covariates.at(np.inf).get(OCCASION, 0)))
+        unsampled = following & idle(self.model, sampled_rows(self.case)) if following.any() else following
+        return np.vstack([self.etas, np.where(unsampled, 0.0, points)])
+
+    def during(self, occasion: int) -> Estimate:
+        """The same draws with every regimen asked about under that occasion's kappas (a fitted one's: what the exposure was then)."""
+        series = {**self.case.covariates.series, OCCASION: ((-np.inf, float(occasion)),)}
+        return replace(self, case=replace(self.case, covariates=Covariates(series=series)))
 
     def _covariates(self, regimen: Regimen) -> Covariates:
         """The recorded course of the covariates for the history (and what continues it); the last values for a regimen of the future."""
@@ -95,9 +106,18 @@ def individual_weighted_residuals(model: DrugModel, case: Case, eta: Array) -> A
 
 def a_priori(model: DrugModel, case: Case, n_draws: int = 2000, seed: int = 0) -> Estimate:
     """The population prediction: eta ~ N(0, Omega), samples unused."""
+    refuse_out_of_range(model, covariate_rows(case))
     p = len(model.eta_names)
     etas = np.random.default_rng(seed).standard_normal((n_draws, p)) @ np.linalg.cholesky(model.omega).T
-    return Estimate(name="A priori", model=model, case=case, etas=etas, eta_point=np.zeros(p), sd=np.sqrt(np.diag(model.omega)))
+    return Estimate(
+        name="A priori",
+        model=model,
+        case=case,
+        etas=etas,
+        eta_point=np.zeros(p),
+        notices=iov_notices(model, case),
+        sd=np.sqrt(np.diag(model.omega)),
+    )
 
 
 def fit(model: DrugModel, case: Case, *, compiled: bool | None = None) -> MapFit:
@@ -106,6 +126,7 @@ def fit(model: DrugModel, case: Case, *, compiled: bool | None = None) -> MapFit
     By default a model with a closed form is searched in NumPy, which needs no compiling, any other compiled; `compiled` True asks for the
     compiled search, which is the faster one for many patients in a process.
     """
+    refuse_out_of_range(model, covariate_rows(case))
     timeline = build(model, case.history, case.covariates, np.asarray([s.time_h for s in case.samples], dtype=np.float64))
     if not (compiled or not is_direct(model)):
         require_etas(model)
@@ -126,7 +147,7 @@ def map_estimate(model: DrugModel, case: Case, *, found: MapFit | None = None) -
         case=case,
         etas=best.eta[None],
         eta_point=best.eta,
-        notices=_search_notices(found),
+        notices=(*_search_notices(found), *iov_notices(model, case)),
         sd=found.sd[0],
         ofv=best.ofv,
         modes=found.modes[0],
@@ -144,7 +165,7 @@ def laplace_estimate(model: DrugModel, case: Case, n_draws: int = 2000, seed: in
         case=case,
         etas=best.eta + spread,
         eta_point=best.eta,
-        notices=_search_notices(found),
+        notices=(*_search_notices(found), *iov_notices(model, case)),
         sd=found.sd[0],
         ofv=best.ofv,
         modes=found.modes[0],
@@ -154,9 +175,10 @@ def laplace_estimate(model: DrugModel, case: Case, n_draws: int = 2000, seed: in
 def posterior_estimate(model: DrugModel, case: Case, n_draws: int = 2000, seed: int = 0, *, found: MapFit | None = None) -> Estimate:
     """The full posterior by importance resampling around every mode; the point is the posterior mean."""
     found = found or fit(model, case)
-    drawn = importance_resample(found.modes[0], lambda etas: case_ofv(model, case, etas), n_draws=n_draws, seed=seed)
-    mean = drawn.etas.mean(axis=0)
-    notices = _search_notices(found)
+    without = idle(model, sampled_rows(case))
+    drawn = resample_beside_idle(found.modes[0], lambda etas: case_ofv(model, case, etas), model.omega, without, n_draws=n_draws, seed=seed)
+    mean = np.where(without, 0.0, drawn.etas.mean(axis=0))
+    notices = (*_search_notices(found), *iov_notices(model, case))
     if drawn.ess < LOW_ESS:
         notices += (
             Notice(
@@ -191,6 +213,15 @@ def case_ofv(model: DrugModel, case: Case, etas: Array) -> Array:
 def penalty(model: DrugModel, etas: Array) -> Array:
     """eta' Omega^-1 eta, (n,)."""
     return np.asarray(np.sum(np.linalg.solve(np.linalg.cholesky(model.omega), etas.T) ** 2, axis=0))
+
+
+def iov_notices(model: DrugModel, case: Case) -> tuple[Notice, ...]:
+    """The notice that published IOV is left out, where it would apply to this case."""
+    if model.occasions or not has_iov(model) or not iov_applies(model, covariate_rows(case)):
+        return ()
+    what = "inter-occasion variability is published and left out here"
+    remedy = "expect intervals that are too narrow for a dose given on another day"
+    return (Notice(code="iov-unused", where=f"model.{model.name}", what=what, remedy=remedy),)
 
 
 def _search_notices(found: MapFit) -> tuple[Notice, ...]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from auctor.errors import ModelError
 from auctor.estimate.refit import Refit
+from auctor.models.quantities import read_unit
 from auctor.models.table import Table
 from auctor.models.variants import identity, varied
 
@@ -74,12 +75,13 @@ def _parameters(raw: dict[str, Any], found: Refit, origin: str) -> None:
     in_block = set(raw.get("omega", {}).get("names", ()))
     for name, row in raw["parameters"].items():
         old = model.parameters[name]
+        worth = read_unit(old.unit, where=name).factor
         if name in free.theta:
-            row["value"] = old.printed * found[name].after / old.value
-            row["source"] = _origin(origin, found, name, scale=old.printed / old.value)
+            row["value"] = found[name].after / worth
+            row["source"] = _origin(origin, found, name, scale=1 / worth)
         k = model.eta_names.index(name) if name in model.eta_names else None
         if k is not None and k in freed and name not in in_block:
-            factor = 1.0 if old.distribution == "lognormal" or math.isnan(old.printed) else old.printed / old.value
+            factor = 1 / worth if old.distribution == "normal" else 1.0
             row["iiv"] = math.sqrt(found.population.omega[k, k]) * factor
             if old.iov is not None and "iov" in row:
                 row["iov"] = old.iov * factor

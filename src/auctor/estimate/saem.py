@@ -19,6 +19,8 @@ from auctor.estimate.free import Free, Population, Table, with_sds, with_theta
 from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import Observations
 from auctor.estimate.population_objective import expand
+from auctor.models.distributions import location
+from auctor.models.occasions import occasion_of
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, float], None]
@@ -132,14 +134,15 @@ class _Maximise:
         return self._sigma(moved, phi - after, weight, annealing=annealing), phi - after
 
     def _mu(self, theta: Array) -> Array:
-        """Typical values of the parameters with an eta, at each subject's first record, on eta's scale, (n, p); 0 without a free number."""
+        """Typical values of the parameters with an eta, at each subject's first record, on eta's scale, (n, p); 0 where none adds."""
         model = with_theta(self.free.model, self.free.theta, theta)
         first = {name: np.asarray([r.covariates[name][0] for r in self.table.records]) for name in model.covariates}
         typical = model.typical(first)
         columns = []
         for name in model.eta_names:
-            value = np.broadcast_to(typical[name], (self.table.n,))
-            columns.append(np.log(value) if model.parameters[name].distribution == "lognormal" else value)
+            adds = occasion_of(name) == 0 and model.parameters[name].distribution != "boxcox"
+            value = np.broadcast_to(typical[name], (self.table.n,)) if adds else np.zeros(self.table.n)
+            columns.append(location(model.parameters[name], value) if adds else value)
         return np.stack(columns, axis=1)
 
     def _by_etas(self, at: Population) -> Array:
@@ -154,6 +157,7 @@ class _Maximise:
             step = np.linalg.lstsq(normal, np.einsum("npk,pq,nq->k", slope, precision, rest), rcond=None)[0]
             for k, d in zip(self.referenced, step, strict=True):
                 theta[k] = theta[k] * np.exp(np.clip(d, -1, 1)) if self.free.logged[k] else theta[k] + d
+            theta = self.free.held(theta)
         return theta
 
     def _slope(self, theta: Array, k: int) -> Array:
@@ -174,7 +178,7 @@ class _Maximise:
         step = np.linalg.lstsq(np.einsum("nok,no,nol->kl", near.slope, near.curvature, near.slope), score, rcond=None)[0]
         for k, d in zip(others, np.clip(weight * step, -0.3, 0.3), strict=True):
             theta[k] = theta[k] * np.exp(d) if self.free.logged[k] else theta[k] + d
-        return theta
+        return self.free.held(theta)
 
     def _slope_of_f(self, theta: Array, eta: Array, k: int) -> Array:
         """d f / d log theta_k (or theta_k), (n, O)."""
@@ -228,9 +232,9 @@ def _can_undo(free: Free, k: int, at: tuple[dict[str, Array], dict[str, Array]],
         a, b = (np.broadcast_to(np.asarray(v, dtype=np.float64), owner.shape) for v in (value, before[name]))
         if np.array_equal(a, b, equal_nan=True):
             continue
-        if name not in free.model.eta_names:
+        if name not in free.model.eta_names or free.model.parameters[name].distribution == "boxcox":
             return False
-        shift = np.log(a / b) if free.model.parameters[name].distribution == "lognormal" else a - b
+        shift = location(free.model.parameters[name], a) - location(free.model.parameters[name], b)
         first = shift[np.searchsorted(owner, np.arange(owner[-1] + 1))]
         if not np.allclose(shift, first[owner], rtol=0, atol=1e-12):
             return False

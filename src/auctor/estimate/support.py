@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from auctor.errors import EstimationError
 from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import Observations
-from auctor.models.model import DrugModel, Residual
+from auctor.models.distributions import shift_of
+from auctor.models.model import DrugModel, Parameter, Residual
 from auctor.models.table import Table
 
 Array = NDArray[np.float64]
@@ -148,18 +149,21 @@ def etas_at(model: DrugModel, parameters: Iterable[str], points: Array) -> Array
         if name not in model.eta_names:
             raise _wrong(f"{name} has no variability in {model.name}", "give it an iiv in the model file (any value: it is not used)")
         parameter = model.parameters[name]
-        etas[:, model.eta_names.index(name)] = _eta(name, parameter.distribution, parameter.value, points[:, column])
+        etas[:, model.eta_names.index(name)] = _eta(parameter, points[:, column])
     return etas
 
 
-def _eta(name: str, distribution: str, typical: float, values: Array) -> Array:
-    if distribution == "normal":
-        return values - typical
-    if distribution != "lognormal":
-        raise _wrong(f"{name} is {distribution} in the model file", "make it lognormal or normal: the distribution is not used")
-    if (values < 0).any():
-        raise _wrong(f"{name} has a negative value", "a lognormal parameter is positive")
-    return np.asarray(np.log(np.maximum(values, 1e-300) / typical))
+def _eta(parameter: Parameter, values: Array) -> Array:
+    if parameter.distribution == "lognormal":
+        if (values < 0).any():
+            raise _wrong(f"{parameter.name} has a negative value", "a lognormal parameter is positive")
+        values = np.maximum(values, 1e-300)
+    found = shift_of(parameter, parameter.value, values)
+    if np.isnan(found).any():
+        raise _wrong(
+            f"{parameter.name} has a value that its {parameter.distribution} distribution cannot take", "make it lognormal or normal"
+        )
+    return found
 
 
 def _wrong(what: str, remedy: str) -> EstimationError:

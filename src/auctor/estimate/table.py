@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from auctor.case import Occasions
 from auctor.errors import EstimationError, TableError
 from auctor.estimate.map import MapFit, Mode, map_batch
 from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import Observations, of_records, select, stack_observations
+from auctor.estimate.occasions import prepared_records
 from auctor.estimate.outputs import residual_at
 from auctor.estimate.patient import penalty
-from auctor.estimate.sir import importance_resample
+from auctor.estimate.sir import resample_beside_idle
+from auctor.models.distributions import refuse_out_of_range
 from auctor.models.model import DrugModel, Residual
+from auctor.models.occasions import idle
 from auctor.pk.course import compiled_draws, concentrations
 from auctor.pk.timeline import Batch, from_records, stack
 from auctor.records import Records
@@ -62,11 +66,26 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TableEstimate:
-    """What `auctor estimate` writes: the subjects in the table's order."""
+    """What `auctor estimate` writes: the subjects in the table's order.
+
+    `model` has the kappas of the table's occasions, `source` is the model as it was read; `occasions` are the codes of occasion 1, 2, ..
+    """
 
     model: DrugModel
+    source: DrugModel
     method: str
     subjects: tuple[Subject, ...]
+    occasions: tuple[float, ...]
+
+    @property
+    def named_etas(self) -> dict[int, str]:
+        """Position and column name of every eta, `ETA_CL`, and of every kappa of an occasion that the table has, `KAPPA_CL_1`."""
+        named = {}
+        for k, eta_name in enumerate(self.model.eta_names):
+            name, _, occasion = eta_name.partition("@")
+            if int(occasion or 0) <= len(self.occasions):
+                named[k] = f"KAPPA_{name}_{occasion}" if occasion else f"ETA_{name}"
+        return named
 
     @property
     def objective(self) -> float:
@@ -81,9 +100,13 @@ def estimate_table(
     method: str = "map",
     n_draws: int = 2000,
     seed: int = 0,
+    occasions: Occasions | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TableEstimate:
     """Estimate every subject by `map` (mode, SD from the Hessian), `laplace` (the same) or `sir` (posterior mean and SD).
+
+    `occasions` lays out the table for inter-occasion variability (`auctor.estimate.occasions.prepared_records`); without it the etas that
+    the model has are estimated.
 
     Raises TableError for a table the model cannot read, EstimationError for an unknown method.
     """
@@ -91,36 +114,58 @@ def estimate_table(
         raise EstimationError(where="method", what=f"{method!r} is not a method", remedy=f"choose one of {', '.join(METHODS)}")
     if not records:
         raise TableError(where="table", what="no subject", remedy="give at least one ID with records")
+    source, codes = model, tuple(float(k) for k in range(1, model.occasions + 1))
+    if occasions is not None:
+        model, records, codes = prepared_records(model, records, occasions)
+    for r in records:
+        refuse_out_of_range(model, [r.covariates])
     batch = stack([from_records(model, r) for r in records])
     seen = stack_observations([of_records(model, r) for r in records], batch.arrays["wanted"].shape[1])
     found = map_batch(model, batch, seen)
     report = progress or (lambda done, total: None)
     summaries = []
-    for i in range(len(records)):
-        summaries.append(_summary(model, batch, seen, found.modes[i], i, method=method, n_draws=n_draws, seed=seed))
+    for i, r in enumerate(records):
+        own = _Own(found.modes[i], {name: v[i] for name, v in batch.arrays.items()}, select(seen, i), _idle(model, r))
+        summaries.append(_summary(model, own, method=method, n_draws=n_draws, seed=seed))
         report(i + 1, len(records))
     etas = np.stack([s[0] for s in summaries])
     rows = _rows(model, records, batch, seen, etas)
     return TableEstimate(
-        model=model, method=method, subjects=tuple(_subject(model, r, found, i, summaries[i], rows[i]) for i, r in enumerate(records))
+        model=model,
+        method=method,
+        source=source,
+        occasions=codes,
+        subjects=tuple(_subject(model, r, found, i, summaries[i], rows[i]) for i, r in enumerate(records)),
     )
 
 
-def _summary(
-    model: DrugModel, batch: Batch, seen: Observations, modes: tuple[Mode, ...], i: int, *, method: str, n_draws: int, seed: int
-) -> tuple[Array, Array, float | None]:
+class _Own(NamedTuple):
+    """One subject's modes, timeline, observations, and the etas that move none of them."""
+
+    modes: tuple[Mode, ...]
+    arrays: dict[str, NDArray[Any]]
+    seen: Observations
+    idle: NDArray[np.bool_]
+
+
+def _idle(model: DrugModel, records: Records) -> NDArray[np.bool_]:
+    """Kappas of occasions that no record up to the last observation is in."""
+    last = int(np.flatnonzero(records.observed)[-1]) + 1 if records.observed.any() else 0
+    return idle(model, [{name: values[:last] for name, values in records.covariates.items()}])
+
+
+def _summary(model: DrugModel, own: _Own, *, method: str, n_draws: int, seed: int) -> tuple[Array, Array, float | None]:
     """eta, its SD and the ESS of one subject by the chosen method."""
     if method != "sir":
-        return modes[0].eta, np.sqrt(np.diag(modes[0].covariance)), None
-    arrays = {name: values[i] for name, values in batch.arrays.items()}
-    own = select(seen, i)
+        return own.modes[0].eta, np.sqrt(np.diag(own.modes[0].covariance)), None
 
     def ofv(etas: Array) -> Array:
-        f = np.asarray(compiled_draws(model)(arrays, etas)[0])
-        return np.asarray(sample_terms(residual_at(model, arrays), f, own).sum(axis=1) + penalty(model, etas))
+        f = np.asarray(compiled_draws(model)(own.arrays, etas)[0])
+        return np.asarray(sample_terms(residual_at(model, own.arrays), f, own.seen).sum(axis=1) + penalty(model, etas))
 
-    drawn = importance_resample(modes, ofv, n_draws=n_draws, seed=seed)
-    return drawn.etas.mean(axis=0), drawn.etas.std(axis=0), drawn.ess
+    drawn = resample_beside_idle(own.modes, ofv, model.omega, own.idle, n_draws=n_draws, seed=seed)
+    spread = np.where(own.idle, np.sqrt(np.diag(model.omega)), drawn.etas.std(axis=0))
+    return np.where(own.idle, 0.0, drawn.etas.mean(axis=0)), spread, drawn.ess
 
 
 def _rows(model: DrugModel, records: Sequence[Records], batch: Batch, seen: Observations, etas: Array) -> list[tuple[Row, ...]]:

@@ -27,7 +27,7 @@ def parameter_equations(model: DrugModel) -> dict[str, Equation]:
 
     >>> from auctor.models.reader import read_model
     >>> parameter_equations(read_model("tacrolimus_woillard_2011"))["CL"].text
-    'CL = 21.2 × (HCT / 35)^(-1.14) × 2^CYP3A5 × exp(eta_CL)'
+    'CL = 21.2 × (HCT / 35)^(-1.14) × 2^CYP3A5 × exp(eta_CL + kappa_CL × (FORM == 1))'
     """
     return {name: _parameter(model, parameter) for name, parameter in model.parameters.items()}
 
@@ -94,12 +94,47 @@ def _parameter(model: DrugModel, parameter: Parameter) -> Equation:
     for effect in (e for e in model.effects if e.parameter == parameter.name):
         formula = _numbered(effect.expr, effect.constants)
         tree = formula if effect.replaces else _times(tree, formula)
-    if parameter.omega is not None:
-        eta = ast.Name(f"eta_{parameter.name}")
-        varied = ast.Call(ast.Name("exp"), [eta], [])
-        tree = _times(tree, varied) if parameter.distribution == "lognormal" else ast.BinOp(tree, ast.Add(), eta)
+    if (shift := _shift(parameter)) is not None:
+        tree = _varied(parameter, tree, shift)
     expression = Expression(ast.unparse(tree), tree)
     return _equation((parameter.name, symbol(parameter.name)), expression, unit_after_effects(model, parameter.name))
+
+
+def _shift(parameter: Parameter) -> ast.expr | None:
+    """eta, kappa (under its condition) or their sum."""
+    eta = ast.Name(f"eta_{parameter.name}") if parameter.omega is not None else None
+    if parameter.iov is None:
+        return eta
+    kappa: ast.expr = ast.Name(f"kappa_{parameter.name}")
+    if parameter.iov_when is not None:
+        kappa = ast.BinOp(kappa, ast.Mult(), parameter.iov_when.tree)
+    return kappa if eta is None else ast.BinOp(eta, ast.Add(), kappa)
+
+
+def _varied(parameter: Parameter, typical: ast.expr, shift: ast.expr) -> ast.expr:
+    """The typical value with its shift, as in `auctor.models.distributions.varied`; the logit as odds, for the hand calculation."""
+    grown = ast.Call(ast.Name("exp"), [shift], [])
+    if parameter.distribution == "normal":
+        return ast.BinOp(typical, ast.Add(), shift)
+    if parameter.distribution == "boxcox" and parameter.shape != 0:
+        shape = ast.Constant(_tidy(parameter.shape))
+        power = ast.BinOp(ast.BinOp(grown, ast.Pow(), shape), ast.Sub(), ast.Constant(1))
+        return _times(typical, ast.Call(ast.Name("exp"), [ast.BinOp(power, ast.Div(), shape)], []))
+    if parameter.distribution != "logitnormal":
+        return _times(typical, grown)
+    return _bounded(parameter, typical, shift)
+
+
+def _bounded(parameter: Parameter, typical: ast.expr, shift: ast.expr) -> ast.expr:
+    """low + (high - low) / (1 + (high - T) / (T - low) exp(-shift)), in the printed unit."""
+    worth = read_unit(parameter.unit, where=parameter.name).factor
+    low, high = (float(f"{bound / worth:.12g}") for bound in (parameter.low, parameter.high))
+    above = typical if low == 0 else ast.BinOp(typical, ast.Sub(), ast.Constant(_tidy(low)))
+    odds = ast.BinOp(ast.BinOp(ast.Constant(_tidy(high)), ast.Sub(), typical), ast.Div(), above)
+    shrunk = ast.Call(ast.Name("exp"), [ast.UnaryOp(ast.USub(), shift)], [])
+    below = ast.BinOp(ast.Constant(1), ast.Add(), ast.BinOp(odds, ast.Mult(), shrunk))
+    share = ast.BinOp(ast.Constant(_tidy(high - low)), ast.Div(), below)
+    return share if low == 0 else ast.BinOp(ast.Constant(_tidy(low)), ast.Add(), share)
 
 
 def _equation(left: tuple[str, str], expression: Expression, unit: str) -> Equation:

@@ -12,17 +12,20 @@ from numpy.typing import NDArray
 
 from auctor.case import Target
 from auctor.errors import ModelError
+from auctor.models.distributions import varied
 from auctor.models.expressions import Expression
 
 Array = NDArray[np.float64]
+OCCASION = "OCC"  # the covariate that says which occasion's kappas apply: 1, 2, ..; 0 for none
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
     """One fixed effect with its variability.
 
-    `value` in engine units; `printed` and `unit` as in the paper. `omega` and `iov` are standard deviations of eta on
-    the scale of `distribution` (`lognormal`: P = typical * exp(eta); `normal`: P = typical + eta); None when absent.
+    `value` in engine units; `printed` and `unit` as in the paper. `omega` and `iov` are standard deviations of eta and kappa on the
+    scale of `distribution` (`auctor.models.distributions.varied`); None when absent. `low` and `high` bound a `logitnormal` one, in
+    engine units; `shape` is that of `boxcox`. `iov_when`: the covariates under which the IOV applies (always when None).
     """
 
     name: str
@@ -33,6 +36,10 @@ class Parameter:
     omega: float | None = None
     iov: float | None = None
     distribution: str = "lognormal"
+    low: float = 0.0
+    high: float = 1.0
+    shape: float = 0.0
+    iov_when: Expression | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +207,7 @@ class DrugModel:
     `formulas` are individual parameters built from the others after their etas (shared etas, occasions, logit scales), in order.
     `system` replaces the named structure where the model is written as differential equations; `residuals` then may differ by output.
     `variants` are those the file offers; `variant` is the one this model is, "" for the file as it stands.
+    `occasions` counts the occasions that have kappas of their own among the etas (`auctor.models.occasions.with_occasions`).
     """
 
     name: str
@@ -220,6 +228,7 @@ class DrugModel:
     formulas: Mapping[str, Expression] = field(default_factory=dict)
     system: System | None = None
     residuals: Mapping[int, Residual] = field(default_factory=dict)
+    occasions: int = 0
     targets: tuple[Target, ...] = ()
     dosing: Dosing | None = None
     checks: tuple[Mapping[str, Any], ...] = ()
@@ -248,12 +257,26 @@ class DrugModel:
         return values
 
     def individual(self, covariates: Mapping[str, Any], eta: Any, xp: ModuleType = np) -> dict[str, Any]:
-        """Individual parameters: typical value with eta (..., n_eta) applied in the order of `eta_names`."""
+        """Individual parameters: typical value with eta (..., n_eta) applied in the order of `eta_names`.
+
+        Of a model with occasions the kappas of the occasion that the covariate `OCC` names add to their parameter's eta.
+        """
         values = self.typical(covariates, xp)
-        for k, name in enumerate(self.eta_names):
-            shift = eta[..., k]
-            lognormal = self.parameters[name].distribution == "lognormal"
-            values[name] = values[name] * xp.exp(shift) if lognormal else values[name] + shift
+        for name, shift in self._shifts(covariates, eta, xp).items():
+            values[name] = varied(self.parameters[name], values[name], shift, xp)
         for name, formula in self.formulas.items():
             values[name] = formula.evaluate({**covariates, **values}, xp)
         return values
+
+    def _shifts(self, covariates: Mapping[str, Any], eta: Any, xp: ModuleType) -> dict[str, Any]:
+        """Parameter -> eta, or eta + kappa of the occasion in force."""
+        shifts: dict[str, Any] = {}
+        for k, eta_name in enumerate(self.eta_names):
+            name, _, occasion = eta_name.partition("@")
+            part = eta[..., k]
+            if occasion:
+                part = part * (covariates[OCCASION] == int(occasion))
+            if occasion and (when := self.parameters[name].iov_when) is not None:
+                part = part * (when.evaluate(covariates, xp) != 0)
+            shifts[name] = shifts[name] + part if name in shifts else part
+        return shifts

@@ -14,13 +14,13 @@ from auctor.errors import ModelError
 from auctor.models.checks import CHECK_KEYS
 from auctor.models.effects import check_units, fill_typical, read_covariates, read_effects
 from auctor.models.expressions import Expression
-from auctor.models.model import Covariate, DrugModel, System
+from auctor.models.model import Covariate, DrugModel, Effect, Parameter, System
 from auctor.models.practice import read_dosing, read_residuals, read_targets
 from auctor.models.quantities import CONCENTRATION, MASS, TIME, factor
 from auctor.models.structures import read_structure
 from auctor.models.systems import read_formulas, read_system, system_structure
 from auctor.models.table import Table, suggestion
-from auctor.models.variability import read_omega, read_parameters
+from auctor.models.variability import check_occasions, read_omega, read_parameters
 from auctor.models.variants import identity, read_variants, split_name, varied
 
 SCHEMA = 1
@@ -111,6 +111,7 @@ def _model(top: Table, *, name: str, sha256: str) -> DrugModel:
     molar_mass = top.positive("molar_mass") if "molar_mass" in top.data else None
     printed, units = read_parameters(top)
     covariates = read_covariates(top)
+    check_occasions(top, printed, covariates)
     effects = read_effects(top, printed, covariates)
     check_units(top, effects, units)
     known = fill_typical(top, printed, effects, at={n: c.reference for n, c in covariates.items()})
@@ -135,7 +136,7 @@ def _model(top: Table, *, name: str, sha256: str) -> DrugModel:
         targets=read_targets(top, molar_mass),
         dosing=read_dosing(top),
         checks=tuple(row.only(required=CHECK_KEYS[:2], optional=CHECK_KEYS).data for row in top.rows("checks")),
-        warnings=_unused(covariates, [*(e.expr for e in effects), *formulas.values(), *(_everything(system) if system else ())]),
+        warnings=_unused(covariates, _formulas(parameters, effects, formulas, system)),
         **_words(top),
         **_units(top, molar_mass),
     )
@@ -143,11 +144,21 @@ def _model(top: Table, *, name: str, sha256: str) -> DrugModel:
     return model
 
 
+def _formulas(
+    parameters: Mapping[str, Parameter], effects: Sequence[Effect], formulas: Mapping[str, Expression], system: System | None
+) -> list[Expression]:
+    """Every formula that may read a covariate."""
+    conditions = [p.iov_when for p in parameters.values() if p.iov_when is not None]
+    return [*conditions, *(e.expr for e in effects), *formulas.values(), *(_everything(system) if system else ())]
+
+
 def _check_typical(top: Table, model: DrugModel) -> None:
-    """Every structural parameter must be above zero for the typical patient, or the course would not be finite."""
+    """Every structural parameter must be above zero for the typical patient, and a logit-normal one within its range."""
+    values = model.typical({name: c.reference for name, c in model.covariates.items()}, math)
+    for p in (p for p in model.parameters.values() if p.distribution == "logitnormal" and not p.low < values[p.name] < p.high):
+        raise top.fault(f"parameters.{p.name}", f"not between {p.low:g} and {p.high:g}, its range", "check its value, low and high")
     if model.system is not None:
         return
-    values = model.typical({name: c.reference for name, c in model.covariates.items()}, math)
     s = model.structure
     for name in (s.clearance, s.central, s.distribution, s.peripheral, s.rate, s.duration, s.bioavailability):
         if name is not None and not 0 < values[name] < math.inf:

@@ -131,14 +131,17 @@ def _target(model: DrugModel, target: Target) -> dict[str, Any]:
 def _parameter(p: Parameter) -> dict[str, Any]:
     return {
         **{key: getattr(p, key) for key in ("name", "printed", "unit", "value", "distribution", "omega", "iov", "source")},
+        **({"low": p.low, "high": p.high} if p.distribution == "logitnormal" else {}),
+        **({"shape": p.shape} if p.distribution == "boxcox" else {}),
+        "iov_when": None if p.iov_when is None else p.iov_when.text,
         "iiv_cv_percent": _cv_percent(p, p.omega),
         "iov_cv_percent": _cv_percent(p, p.iov),
     }
 
 
 def _cv_percent(p: Parameter, sd: float | None) -> float | None:
-    """Of a lognormal: 100 sqrt(exp(sd^2) - 1); of a normal: 100 sd / value, and none of a plain eta, whose value is 0."""
-    if sd is None or (p.distribution == "normal" and p.value == 0):
+    """Of a lognormal: 100 sqrt(exp(sd^2) - 1); of a normal: 100 sd / value, none of a plain eta, whose value is 0, nor of the others."""
+    if sd is None or p.distribution not in ("lognormal", "normal") or (p.distribution == "normal" and p.value == 0):
         return None
     return round(100 * (lognormal_cv(sd) if p.distribution == "lognormal" else sd / abs(p.value)), 6)
 
@@ -191,7 +194,14 @@ def _parameter_row(p: Parameter) -> tuple[str, ...]:
     spreads = (shown(p.omega, ".4g"), shown(_cv_percent(p, p.omega), ".3g"), shown(p.iov, ".4g"), shown(_cv_percent(p, p.iov), ".3g"))
     worth = read_unit(p.unit, where=p.name).factor
     unit = p.unit if worth == 1.0 else f"{p.unit} (x {worth:g} in h, mg, L)"
-    return (p.name, f"{p.printed:.8g}", unit, *spreads, p.distribution if p.omega is not None or p.iov is not None else "-", p.source)
+    return (p.name, f"{p.printed:.8g}", unit, *spreads, _scale_of_eta(p) if p.omega is not None or p.iov is not None else "-", p.source)
+
+
+def _scale_of_eta(p: Parameter) -> str:
+    """The distribution with what belongs to it, and under what condition its IOV applies."""
+    worth = read_unit(p.unit, where=p.name).factor
+    form = {"logitnormal": f" {p.low / worth:g} to {p.high / worth:g}", "boxcox": f" {p.shape:g}"}.get(p.distribution, "")
+    return p.distribution + form + (f", IOV when {p.iov_when.readable()}" if p.iov_when is not None else "")
 
 
 def _correlation_rows(model: DrugModel) -> list[str]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auctor.errors import ModelError
-from auctor.models.model import Parameter
+from auctor.models.distributions import DISTRIBUTIONS
+from auctor.models.expressions import Expression, parse
+from auctor.models.model import OCCASION, Covariate, Parameter
 from auctor.models.quantities import Unit, read_unit
 from auctor.models.table import Table, suggestion
 
-DISTRIBUTIONS = ("lognormal", "normal")
 PRINTED = ("sd", "cv", "variance")
-KEYS = ("value", "unit", "iiv", "iov", "source", "distribution", "printed_as")
+KEYS = ("value", "unit", "iiv", "iov", "iov_when", "source", "distribution", "printed_as", "low", "high", "shape")
+_OWN_KEYS = {"logitnormal": ("low", "high"), "boxcox": ("shape",)}
 
 Array = NDArray[np.float64]
 
@@ -69,8 +72,43 @@ def _parameter(name: str, table: Table, defaults: Table, unit: Unit) -> Paramete
         source=table.text("source"),
         omega=spread["iiv"],
         iov=spread["iov"],
+        iov_when=_condition(table),
         distribution=kind,
+        **_form(table, kind, unit),
     )
+
+
+def _form(table: Table, kind: str, unit: Unit) -> dict[str, float]:
+    """The range of a logit-normal parameter (0 to 1 by default), the shape of a Box-Cox one; nothing of the others'."""
+    for other in (key for of, keys in _OWN_KEYS.items() if of != kind for key in keys if key in table.data):
+        raise table.fault(other, f"not part of a {kind} distribution", "low and high belong to logitnormal, shape to boxcox")
+    if kind == "boxcox":
+        return {"shape": table.number("shape")}
+    if kind != "logitnormal":
+        return {}
+    low, high = (table.number(key) * unit.factor if key in table.data else usual for key, usual in (("low", 0.0), ("high", 1.0)))
+    if not low < high:
+        raise table.fault("high", "not above low", "give the range that the parameter cannot leave")
+    return {"low": low, "high": high}
+
+
+def _condition(table: Table) -> Expression | None:
+    if "iov_when" not in table.data:
+        return None
+    if "iov" not in table.data:
+        raise table.fault("iov_when", "a condition without iov", "give the iov that it limits")
+    return parse(table.text("iov_when"), where=table.at("iov_when"))
+
+
+def check_occasions(top: Table, parameters: Mapping[str, Parameter], covariates: Mapping[str, Covariate]) -> None:
+    """ModelError for an `iov_when` that reads anything but covariates, and for a covariate that has the name of the occasion's column."""
+    varying = {name: p for name, p in parameters.items() if p.iov is not None}
+    if varying and OCCASION in covariates:
+        what, remedy = "a covariate with the name that occasions have", f"rename it, or say {OCCASION} with --occasion-column"
+        raise top.fault(f"covariates.{OCCASION}", what, remedy)
+    for name, p in varying.items():
+        for read in sorted(p.iov_when.names - set(covariates)) if p.iov_when is not None else ():
+            raise top.fault(f"parameters.{name}.iov_when", f"{read!r} is not a covariate", suggestion(read, covariates))
 
 
 def _spread(table: Table, key: str, style: str, scale: tuple[str, float, float]) -> float | None:
@@ -78,12 +116,16 @@ def _spread(table: Table, key: str, style: str, scale: tuple[str, float, float])
     if key not in table.data:
         return None
     printed, (kind, value, factor) = table.positive(key), scale
+    if style == "cv" and kind in _OWN_KEYS:
+        raise table.fault(
+            key, f"a CV, which a {kind} distribution does not have", 'give the SD or the variance of eta, and printed_as = "sd"'
+        )
     if style == "cv" and kind == "normal" and math.isnan(value):
         raise table.fault(key, "a CV of a value that is not given", "print the value, or the SD")
     if style == "cv":
         return math.sqrt(math.log1p(printed**2)) if kind == "lognormal" else printed * abs(value)
     sd = math.sqrt(printed) if style == "variance" else printed
-    return sd if kind == "lognormal" else sd * factor
+    return sd * factor if kind == "normal" else sd
 
 
 def read_omega(top: Table, parameters: dict[str, Parameter]) -> tuple[dict[str, Parameter], tuple[str, ...], Array]:

@@ -40,7 +40,7 @@ def write_files(found: TableEstimate, folder: Path | str, *, notices: Sequence[N
 
 def summary(found: TableEstimate, notices: Sequence[Notice] = ()) -> dict[str, Any]:
     """What a reader wants before opening the tables: model, method, counts, objective, what did not go well, warnings."""
-    model, subjects = found.model, found.subjects
+    model, subjects = found.source, found.subjects
     drawn = [s.ess for s in subjects if s.ess is not None]
     return {
         "schema": 1,
@@ -48,6 +48,7 @@ def summary(found: TableEstimate, notices: Sequence[Notice] = ()) -> dict[str, A
         "method": found.method,
         "subjects": len(subjects),
         "observations": sum(s.n_observations for s in subjects),
+        "occasions": list(found.occasions),
         "objective": found.objective,
         "objective_is": "-2 log marginal likelihood by Laplace's method, without NONMEM's constant n log(2 pi)",
         "not_converged": [s.id for s in subjects if not s.converged],
@@ -59,10 +60,10 @@ def summary(found: TableEstimate, notices: Sequence[Notice] = ()) -> dict[str, A
 
 
 def _etas(found: TableEstimate) -> Iterable[list[str]]:
-    names = found.model.eta_names
-    yield ["ID", *(f"ETA_{name}" for name in names), *(f"SD_{name}" for name in names), "OFV"]
+    named, at = found.named_etas, list(found.named_etas)
+    yield ["ID", *named.values(), *(f"SD_{name.removeprefix('ETA_')}" for name in named.values()), "OFV"]
     for s in found.subjects:
-        yield [s.id, *_texts((*s.eta, *s.sd, s.ofv), f"etas.csv, ID {s.id}")]
+        yield [s.id, *_texts((*s.eta[at], *s.sd[at], s.ofv), f"etas.csv, ID {s.id}")]
 
 
 def _parameters(found: TableEstimate) -> Iterable[list[str]]:

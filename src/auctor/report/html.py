@@ -9,6 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from auctor import __version__
 from auctor.analysis.result import Analysis, MethodResult, SampleRow
 from auctor.dosing.candidates import OptionKind
@@ -16,7 +18,7 @@ from auctor.dosing.concordance import State
 from auctor.dosing.recommend import Forecast
 from auctor.report.curve_svg import curve_svg, table_times
 from auctor.report.shown import Shown, concentration, covariate_value, exposure, frequency, percent, significant
-from auctor.report.words import interpretations, next_dose, preselected, risk
+from auctor.report.words import interpretations, next_dose, occasions, preselected, risk
 
 ICONS = {State.AGREE: "✔", State.CAUTION: "▲", State.DISAGREE: "✖", State.ALONE: "–"}
 MEANING = {
@@ -68,6 +70,7 @@ def view(analysis: Analysis) -> dict[str, Any]:
         "covariates": _covariates(analysis),
         "state": _state(analysis.concordance.state),
         "now": _now(analysis, metric),
+        "sampled": _sampled(analysis, metric),
         "next_dose": next_dose(analysis),
         "then": None if (best := preselected(analysis)) is None else {"exposure": _interval(best, metric), "risk": risk(best)},
         "columns": [_column(m, metric) for m in analysis.methods],
@@ -77,6 +80,7 @@ def view(analysis: Analysis) -> dict[str, Any]:
         "more_candidates": rest,
         "others": [m.title for m in _others(analysis)],
         "samples": [_sample(k, row, level) for k, row in enumerate(analysis.samples, start=1)],
+        "occasions": occasions(analysis),
         "texts": interpretations(analysis),
         "carried": [n for n in analysis.notices if not n.blocks_signing],
     }
@@ -90,6 +94,15 @@ def _now(analysis: Analysis, metric: Shown) -> dict[str, str] | None:
     found = analysis.preferred.recommendation
     now = None if found is None else found.current
     return None if now is None or now.exposure is None else {"exposure": _interval(now, metric), "risk": risk(now)}
+
+
+def _sampled(analysis: Analysis, metric: Shown) -> str:
+    """Exposure under the current regimen at the last sampled occasion, by the preferred method; empty without occasions."""
+    draws = analysis.preferred.sampled
+    if draws is None:
+        return ""
+    span = metric.span(draws.interval(0.9))
+    return f"median {metric.text(float(np.median(draws.values)))} {metric.pretty} (90 % interval {span}) at the last sampled occasion"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,6 +252,7 @@ def _sample(number: int, row: SampleRow, level: Shown) -> dict[str, str]:
         "percentile": "–" if row.percentile is None else f"{row.percentile:.0f}",
         "iwres": "–" if row.iwres is None else f"{row.iwres:+.2f}",
         "used": "yes" if row.used else "no",
+        "occasion": "–" if row.occasion is None else str(row.occasion),
     }
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from auctor import __version__
 from auctor.analysis.result import Analysis, Band, MethodResult, SampleRow
 from auctor.dosing.candidates import Option
 from auctor.dosing.recommend import Forecast, Recommendation
 from auctor.errors import Notice
-from auctor.predictor import Array
+from auctor.predictor import Array, Draws
 from auctor.report.shown import Shown, concentration, exposure
 
 SCHEMA = 1
@@ -37,6 +40,7 @@ def as_dict(analysis: Analysis) -> dict[str, Any]:
         "current": None if analysis.current is None else _option(analysis.current),
         "methods": {m.key: _method(m, metric) for m in analysis.methods},
         "concordance": _concordance(analysis),
+        "occasions": _occasions(analysis),
         "samples": [_sample(row, level) for row in analysis.samples],
         "curve": _curve(analysis, level),
         "notices": [_notice(n) for n in analysis.notices],
@@ -127,6 +131,7 @@ def _method(method: MethodResult, metric: Shown) -> dict[str, Any]:
         "effective_draws": method.ess,
         "parameters": {"values": dict(method.params), "unit": "engine units: h, mg, L"},
         "current": None if found is None or found.current is None else _forecast(found.current, metric),
+        "sampled_occasion": None if method.sampled is None else _exposure(method.sampled, metric),
         "recommendation": None if found is None else _recommendation(found),
         "candidates": [] if found is None else [_forecast(f, metric) for f in found.forecasts],
     }
@@ -145,18 +150,21 @@ def _forecast(forecast: Forecast, metric: Shown) -> dict[str, Any]:
     option = _option(forecast.option)
     if forecast.exposure is None:
         return {"option": option, "abstained": forecast.abstained}
-    low, high = forecast.exposure.interval(0.9)
-    median = forecast.median if forecast.median is not None else forecast.exposure.point
     return {
         "option": option,
-        "exposure": {
-            "unit": metric.unit,
-            "point": metric.value(forecast.exposure.point),
-            "median": metric.value(median),
-            "interval90": [metric.value(low), metric.value(high)],
-        },
+        "exposure": _exposure(forecast.exposure, metric),
         "share": {"below": forecast.below, "in": forecast.inside, "above": forecast.above, "unit": "1"},
         "needs_confirmation": forecast.needs_confirmation,
+    }
+
+
+def _exposure(draws: Draws, metric: Shown) -> dict[str, Any]:
+    low, high = draws.interval(0.9)
+    return {
+        "unit": metric.unit,
+        "point": metric.value(draws.point),
+        "median": metric.value(float(np.median(draws.values))),
+        "interval90": [metric.value(low), metric.value(high)],
     }
 
 
@@ -186,7 +194,24 @@ def _sample(row: SampleRow, level: Shown) -> dict[str, Any]:
         "ipred": shown(row.ipred),
         "a_priori_percentile": _measured(row.percentile, "%"),
         "iwres": _measured(row.iwres, "1"),
+        "occasion": row.occasion,
     }
+
+
+def _occasions(analysis: Analysis) -> dict[str, Any] | None:
+    """The occasions of the history; an end that is open is None."""
+    if analysis.future_iov is None:
+        return None
+    spans = [
+        {
+            "number": s.number,
+            "start": _measured(s.start_h if s.start_h > -math.inf else None, "h"),
+            "end": _measured(s.end_h if s.end_h < math.inf else None, "h"),
+            "samples": s.n_samples,
+        }
+        for s in analysis.occasions
+    ]
+    return {"found": spans, "forecast": analysis.future_iov.value}
 
 
 def _curve(analysis: Analysis, level: Shown) -> dict[str, Any]:

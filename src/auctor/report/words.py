@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from auctor.analysis.result import Analysis, MethodResult
+from auctor.case import FutureIov
 from auctor.dosing.candidates import OptionKind
 from auctor.dosing.concordance import State
 from auctor.dosing.recommend import Action, Forecast
@@ -40,6 +41,19 @@ def interpretations(analysis: Analysis) -> tuple[Interpretation, ...]:
         Interpretation(name="Prediction", question="What would another regimen do?", text=_predicted(analysis)),
         Interpretation(name="Remonitoring", question="When is the next level useful?", text=_next_level(analysis)),
     )
+
+
+def occasions(analysis: Analysis) -> str:
+    """How inter-occasion variability enters: the occasions of the history, and what forecasts do with the next one's. Empty without any."""
+    if analysis.future_iov is None:
+        return ""
+    found = ", ".join(f"{s.number} until {s.end_h:.4g} h" if s.end_h < math.inf else f"{s.number}" for s in analysis.occasions)
+    history = f"{len(analysis.occasions)} occasion(s) in the history ({found})" if found else "no occasion in the history"
+    ahead = {
+        FutureIov.DRAW: "a new one in forecasts, drawn for intervals and shares and zero for the point",
+        FutureIov.ZERO: "none in forecasts, whose intervals are therefore those of the average occasion",
+    }[analysis.future_iov]
+    return f"Inter-occasion variability: {history}; {ahead}."
 
 
 def risk(forecast: Forecast) -> str:
