@@ -189,6 +189,12 @@ def test_a_plain_eta_is_shown_without_a_cv(tmp_path: Path) -> None:
     assert "ETA_CL" in describe(model)
 
 
+def test_a_long_note_is_folded_between_words_and_never_at_a_hyphen(tmp_path: Path) -> None:
+    note = "off-diagonal " * 30
+    page = describe(read(tmp_path, SMALL.replace('status = "draft"', f'status = "draft"\nnotes = ["{note.strip()}"]')))
+    assert note.strip() in " ".join(page.split())
+
+
 def test_a_zero_order_model_without_any_eta_is_read(tmp_path: Path) -> None:
     text = re.sub(r"iiv = [\d.]+, ", "", SMALL).replace('[correlations]\n"CL,V1" = 0.5', "")
     text = text.replace('kind = "first_order", rate = "KA", lag = "TLAG"', 'kind = "zero_order", duration = "TLAG"')

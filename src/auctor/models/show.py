@@ -163,7 +163,9 @@ def _section(title: str, rows: Sequence[str]) -> Iterable[str]:
         yield from ("", title)
     for row in rows:
         folded = len(row) > WIDTH and not row.startswith("\\")  # a line of LaTeX stays whole
-        yield from textwrap.wrap(row, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ") if folded else [indent + row]
+        hanging = f"{indent}  "
+        wrapped = textwrap.wrap(row, WIDTH, initial_indent=indent, subsequent_indent=hanging, break_on_hyphens=False)
+        yield from wrapped if folded else [indent + row]
 
 
 def _header(model: DrugModel) -> list[str]:
