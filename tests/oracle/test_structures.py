@@ -18,6 +18,7 @@ from auctor.models.structures import ABSORPTION, DISPOSITION
 from auctor.pk.course import course
 from auctor.pk.direct import is_direct, readings
 from auctor.pk.engine import jax
+from auctor.pk.exposure import curves
 from auctor.pk.steady import steady_profile
 from auctor.pk.system import Written
 from auctor.pk.timeline import Timeline, build, stack
@@ -184,3 +185,12 @@ def test_three_compartments_with_equal_or_empty_ones(tmp_path: Path, rates: tupl
     model = replace(model, parameters=parameters, sha256=str(rates))
     own, other = both(model, build(model, doses_of(model), Covariates(), TIMES), np.zeros(len(model.eta_names)))
     np.testing.assert_allclose(own[0], other[0], rtol=2e-6)
+
+
+def test_a_reading_at_a_dose_time_is_the_trough(model: DrugModel) -> None:
+    """Also at the further doses of one repeated record: the level just before each."""
+    iv = model.structure.absorption == "none"
+    dose = Dose(time_h=0, amount_mg=80, route=Route.IV if iv else Route.ORAL, every_h=8, additional=3)
+    times = np.asarray([8.0, 8.0 - 1e-9, 16.0, 16.0 - 1e-9, 24.0, 24.0 - 1e-9])
+    found = curves(model, Regimen(doses=(dose,)), times, Covariates(), np.zeros((1, len(model.eta_names))))[0]
+    np.testing.assert_allclose(found[::2], found[1::2], rtol=1e-7)

@@ -83,13 +83,23 @@ def real_integral(a: Any, alpha: Any, beta: Any, xp: ModuleType) -> Any:
     y = xp.where(far, 0.0, x)
     rising, falling = xp.maximum(y, 0.0), xp.maximum(-y, 0.0)
 
+    terms = _terms(y, a, xp)
+
     def once(i: Any, sums: tuple[Any, Any]) -> tuple[Any, Any]:
-        k = SERIES - i
+        k = terms - i
         return 1.0 + sums[0] * rising / (a + k), 1.0 / (a + k - 1) + sums[1] * falling / k
 
-    up, down = _repeated(SERIES, once, (xp.ones_like(y), xp.ones_like(y) / (a + SERIES)), xp)
+    up, down = _repeated(terms, once, (xp.ones_like(y), xp.ones_like(y) / (a + terms)), xp)
     near = xp.where(y >= 0, xp.exp(-alpha) * up / a, xp.exp(-beta) * down)
     return xp.where(far, _far_integral(a, (alpha, beta), xp.where(far, x, FAR), xp), near)
+
+
+def _terms(y: Any, a: Any, xp: ModuleType) -> int:
+    """Terms that both series need: all of them where the arguments are not known yet."""
+    if xp is not np:
+        return SERIES
+    most = float(np.max(np.abs(y), initial=0.0))
+    return min(SERIES, int(most + 12 * np.sqrt(most + 1) + 30))
 
 
 def _far_integral(a: Any, ends: tuple[Any, Any], x: Any, xp: ModuleType) -> Any:

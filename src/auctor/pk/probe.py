@@ -13,7 +13,7 @@ from auctor.case import Covariates, Regimen
 from auctor.models.expressions import parse
 from auctor.models.mechanism import mechanism
 from auctor.models.model import DrugModel, System
-from auctor.pk.course import compiled_batch
+from auctor.pk.direct import is_direct, readings
 from auctor.pk.timeline import build, stack
 
 Array = NDArray[np.float64]
@@ -40,6 +40,9 @@ class Probe:
     def read(self, times_h: Iterable[float]) -> Curve:
         """The course at the times (n,) in any order; a reading at a dose time is that before the dose."""
         times = np.asarray(list(times_h), dtype=np.float64)
+        if is_direct(self.model):
+            found = readings(self.model, build(self.model, self.regimen, self.covariates, times), np.zeros((1, len(self.model.eta_names))))
+            return Curve(*(part[0] * self.model.scale for part in found))
         size = ROWS * TIMES
         blocks = [self._block(times[k : k + size]) for k in range(0, len(times), size)]
         return Curve(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
@@ -50,6 +53,8 @@ class Probe:
         arrays = dict(batch.arrays)
         if self.output:
             arrays["output"] = np.full_like(arrays["output"], self.output)
+        from auctor.pk.course import compiled_batch
+
         found = compiled_batch(self.model)(arrays, np.zeros((ROWS, len(self.model.eta_names))))
         return Curve(*(np.asarray(part)[:, :TIMES].reshape(-1)[: len(times)] * self.model.scale for part in found))
 

@@ -175,8 +175,8 @@ def _dose(system: System, given: Given, until: float) -> Iterator[Event]:
     for k in range(given.additional + 1):
         start = given.time + k * given.every
         if start <= until:
-            # an additional dose is given before whatever record shares its time
-            yield from _one(base._replace(time=start, order=base.order if k == 0 else -1.0))
+            # in a table an additional dose is given before whatever record shares its time; a case's sample there is a trough
+            yield from _one(base._replace(time=start, order=base.order if k == 0 or not given.of_table else -1.0))
 
 
 def _of_epoch(before: list[Event], new: Iterable[Event]) -> list[Event]:
