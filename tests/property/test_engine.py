@@ -224,7 +224,9 @@ def test_order_of_samples() -> None:
     """The estimate does not depend on the order in which samples are listed."""
     model = model_of("vancomycin_goti_2018")
     batch, seen = simulated(1)
-    swapped = Batch({**batch.arrays, "wanted": batch.arrays["wanted"][:, [1, 0, *range(2, batch.arrays["wanted"].shape[1])]]}, batch.n, batch.n_wanted)
+    swapped = Batch(
+        {**batch.arrays, "wanted": batch.arrays["wanted"][:, [1, 0, *range(2, batch.arrays["wanted"].shape[1])]]}, batch.n, batch.n_wanted
+    )
     mirrored = seen._replace(value=seen.value[:, [1, 0, *range(2, batch.arrays["wanted"].shape[1])]])
     a, b = map_batch(model, batch, seen), map_batch(model, swapped, mirrored)
     np.testing.assert_allclose(a.eta, b.eta, atol=1e-8)

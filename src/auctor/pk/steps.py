@@ -115,7 +115,7 @@ def _density(density: Density, amount: Any, time: Any, names: Names, xp: ModuleT
     return Pulses(xp.broadcast_to(time, amount.shape), amount * share, shape, rate)
 
 
-def _active(pulses: Pulses | None, epochs: Any, epoch: Any, cut: Any, xp: ModuleType) -> Pulses | None:
+def active(pulses: Pulses | None, epochs: Any, epoch: Any, cut: Any, xp: ModuleType) -> Pulses | None:
     """The doses not cleared by an emptying of the body after they were given."""
     if pulses is None:
         return None
@@ -175,7 +175,7 @@ def one_step(tier: Tier, ready: Prepared, carry: Carry, step: Step, xp: ModuleTy
     """From one event to the next, and the outputs (mg/L) and area (mg*h/L) just after it."""
     rates = step.rates if ready.rates is None else ready.rates
     dt = xp.maximum(step.time - carry.time, 0.0)
-    arriving = _active(ready.pulses, ready.epochs, carry.epoch, carry.cut, xp)
+    arriving = active(ready.pulses, ready.epochs, carry.epoch, carry.cut, xp)
     inflow = dict(zip([k for k in range(tier.size) if tier.infused >> k & 1], carry.inflow, strict=True))
     span = (carry.time, dt, carry.given)
     moved = tier.advance(carry.state, [inflow.get(k, 0.0) for k in range(tier.size)], span, rates, arriving)
