@@ -116,10 +116,10 @@ def _density(density: Density, amount: Any, time: Any, names: Names, xp: ModuleT
 
 
 def active(pulses: Pulses | None, epochs: Any, epoch: Any, cut: Any, xp: ModuleType) -> Pulses | None:
-    """The doses not cleared by an emptying of the body after they were given."""
+    """The doses not cleared by an emptying of the body after they were given, nor of a steady state that is still to come."""
     if pulses is None:
         return None
-    return pulses._replace(amount=xp.where((epochs >= epoch) | (pulses.time >= cut), pulses.amount, 0.0))
+    return pulses._replace(amount=xp.where((epochs == epoch) | ((epochs < epoch) & (pulses.time >= cut)), pulses.amount, 0.0))
 
 
 def _steady(
