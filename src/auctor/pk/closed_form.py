@@ -162,7 +162,7 @@ class ClosedForm:
                 reached = chain_to_mode(n, alpha, b, xp)
                 arrived[m] = arrived[m] + _total([f * c for f, c in zip(reached, own[::-1], strict=True)])
             chained += own
-        left = [-1.0 / xp.expm1(-b) for b in beta]
+        left = [_inverse(-xp.expm1(-b), xp) for b in beta]
         body = self._body(gained[self.central : -1], modal, left, [a * f for a, f in zip(arrived, left, strict=True)])
         return (*chained, *body, xp.zeros_like(body[0]))
 
@@ -175,7 +175,7 @@ class ClosedForm:
             into = inflow[first] if self._is_infused(first) else 0.0
             chained += [into / rates.chains[k]] * self.stages[k]
             total = total + into
-        arrived = [total / rate for rate in rates.body.rate]
+        arrived = [total * _inverse(rate, self.xp) for rate in rates.body.rate]
         nothing = tuple(self.xp.zeros_like(arrived[0]) for _ in range(self.size - self.central))
         body = self._body(nothing, rates.body, [0.0] * len(arrived), arrived)
         return (*(c + nothing[0] for c in chained), *body, nothing[0])
@@ -188,6 +188,12 @@ class ClosedForm:
     def read(self, state: State, rates: Rates) -> tuple[Any, ...]:
         """The concentration, mg/L."""
         return (state[self.central] / rates.volume,)
+
+
+def _inverse(value: Any, xp: ModuleType) -> Any:
+    """1 / value, and 0 where it is 0: a mode of rate 0 belongs to a compartment that nothing enters."""
+    empty = value == 0
+    return xp.where(empty, 0.0, 1.0 / xp.where(empty, 1.0, value))
 
 
 def _total(parts: Sequence[Any]) -> Any:
