@@ -8,16 +8,16 @@ Reference for the objective: Kang D et al., Clin Transl Sci 2012 (MAP in NONMEM)
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auctor.estimate.modes import Lanes, MapFit, Mode, cholesky_of_omega, distinct, fit_of, require_etas, starting_points
-from auctor.estimate.observations import Observations, select
+from auctor.estimate.observations import Observations
+from auctor.estimate.packed import Packed
 from auctor.estimate.search import compiled, numbers_of
 from auctor.models.model import DrugModel
+from auctor.pk.kept import side_by_side
 from auctor.pk.timeline import Batch, repeat_to
 
 Array = NDArray[np.float64]
@@ -27,7 +27,6 @@ ROUGH = (1e-3, (7, 12, 40))  # slope at which Fisher's work is done; steps of ea
 FINE = (1e-9, (2, 6, 30))
 CHUNKS = (1, 4, 16, 64, 256, 1024)
 WORK = 60_000  # events x (etas + 1) x points of the lanes in one call, so that it stays in the processor's cache
-THREADS = 2
 FEW = 64  # lanes that are not worth regrouping
 
 
@@ -37,58 +36,53 @@ def map_batch(model: DrugModel, batch: Batch, seen: Observations, *, starts: int
     Raises EstimationError when a subject has no finite objective from any start.
     """
     require_etas(model)
-    points = starting_points(model, starts)
+    points, packed = starting_points(model, starts), Packed.of(batch, seen)
     owner = np.repeat(np.arange(batch.n), len(points))
-    rough = _descended(model, "fisher", batch, seen, owner, np.tile(points, (batch.n, 1)), ROUGH)
+    rough = _descended(model, "fisher", packed, owner, np.tile(points, (batch.n, 1)), ROUGH)
     owner, found = distinct(batch.n, rough.value, rough.u)
-    fine = _descended(model, "newton", batch, seen, owner, found, FINE)
+    fine = _descended(model, "newton", packed, owner, found, FINE)
     return fit_of(model, batch.n, owner, fine)
 
 
 def ofv_and_slope(model: DrugModel, batch: Batch, seen: Observations, owner: Ints, u: Array) -> tuple[Array, Array]:
     """OFV (lanes,) and gradient (lanes, p) at u (lanes, p), each lane a point of subject `owner`."""
-    rows, own = _rows(batch, seen, owner, _padded_size(len(owner)))
-    value, gradient = compiled(model, "at")(numbers_of(model), rows, own, repeat_to(u, _padded_size(len(owner))))
+    size = _padded_size(len(owner))
+    lanes = Packed.of(batch, seen).rows(repeat_to(owner, size))
+    value, gradient = compiled(model, "at")(numbers_of(model), lanes, repeat_to(u, size))
     return np.asarray(value)[: len(owner)], np.asarray(gradient)[: len(owner)]
 
 
-def _descended(
-    model: DrugModel, what: str, batch: Batch, seen: Observations, owner: Ints, u: Array, how: tuple[float, tuple[int, ...]]
-) -> Lanes:
+def _descended(model: DrugModel, what: str, packed: Packed, owner: Ints, u: Array, how: tuple[float, tuple[int, ...]]) -> Lanes:
     """Rounds of descent: all lanes for a few steps, then only those still on their way, for longer."""
     n, p = u.shape
     lanes = Lanes(u.copy(), np.full(n, np.inf), np.full(n, 1e-3 if what == "fisher" else 1e-12), np.zeros(n), np.zeros((n, p, p)))
     left = np.arange(n)
     for limit in how[1] if n > FEW else how[1][-1:]:
-        left = _round(model, what, (batch, seen, owner), lanes, left, (how[0], limit))
+        left = _round(model, what, (packed, owner), lanes, left, (how[0], limit))
         if not len(left):
             break
     return lanes
 
 
-def _round(model: DrugModel, what: str, data: tuple[Batch, Observations, Ints], lanes: Lanes, left: Ints, how: tuple[float, int]) -> Ints:
+def _round(model: DrugModel, what: str, data: tuple[Packed, Ints], lanes: Lanes, left: Ints, how: tuple[float, int]) -> Ints:
     """One round of the lanes `left`, chunk by chunk, written back into `lanes`; those still moving."""
-    batch, seen, owner = data
+    packed, owner = data
     run, numbers = compiled(model, what), numbers_of(model)
-    cost = batch.arrays["time"].shape[1] * (lanes.u.shape[1] + 1) * (2 * lanes.u.shape[1] + 1 if what == "newton" else 1)
+    p = lanes.u.shape[1]
+    cost = packed.size("time") * (p + 1) * (2 * p + 1 if what == "newton" else 1)
 
     def one(part: Ints) -> Ints:
         size = _padded_size(len(part))
-        rows, own = _rows(batch, seen, owner[part], size)
+        rows = packed.rows(repeat_to(owner[part], size))
         start = (repeat_to(lanes.u[part], size), repeat_to(lanes.damping[part], size))
-        found = [np.asarray(v)[: len(part)] for v in run(numbers, rows, own, start, (np.float64(how[0]), np.int64(how[1])))]
+        found = [np.asarray(v)[: len(part)] for v in run(numbers, rows, start, (np.float64(how[0]), np.int64(how[1])))]
         lanes.u[part], lanes.value[part], lanes.damping[part] = found[:3]
         if what == "newton":
             lanes.slope[part], lanes.hessian[part] = found[4:]
         still: Ints = part[found[3]]
         return still
 
-    parts = list(_chunks(left, cost))
-    moving = [one(parts[0])]  # the first one compiles
-    if len(parts) > 1:
-        with ThreadPoolExecutor(THREADS) as pool:
-            moving += pool.map(one, parts[1:])
-    return np.concatenate(moving)
+    return np.concatenate(side_by_side(one, list(_chunks(left, cost))))
 
 
 def _chunks(lanes: Ints, cost: int) -> Iterator[Ints]:
@@ -99,12 +93,6 @@ def _chunks(lanes: Ints, cost: int) -> Iterator[Ints]:
 
 def _padded_size(count: int) -> int:
     return next((c for c in CHUNKS if c >= count), -(-count // CHUNKS[-1]) * CHUNKS[-1])
-
-
-def _rows(batch: Batch, seen: Observations, owner: Ints, size: int) -> tuple[dict[str, NDArray[Any]], Observations]:
-    """The subjects' arrays and observations, one row a lane, padded."""
-    padded = repeat_to(owner, size)
-    return {name: values[padded] for name, values in batch.arrays.items()}, select(seen, padded)
 
 
 __all__ = ["MapFit", "Mode", "cholesky_of_omega", "map_batch", "ofv_and_slope", "starting_points"]

@@ -19,6 +19,7 @@ from auctor.estimate.descent import Matrix, Point, first, moving, steepest, step
 from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import Observations
 from auctor.estimate.outputs import residual_at
+from auctor.estimate.packed import Packed
 from auctor.models.mechanism import mechanism
 from auctor.models.model import DrugModel, Residual
 from auctor.pk.course import course
@@ -90,17 +91,17 @@ def descend(
     return end, moving(end, tolerance, jnp)
 
 
-def _fisher(model: DrugModel, numbers: Numbers, arrays: Any, seen: Observations, start: tuple[Traced, Traced], how: Traced) -> Any:
+def _fisher(model: DrugModel, numbers: Numbers, packed: Packed, start: tuple[Traced, Traced], how: Traced) -> Any:
     """Fisher descent of lanes from `start` = (u (lanes, p), damping); `how` = (tolerance, limit)."""
-    evaluate = partial(parts, model, numbers, arrays, seen)
+    evaluate = partial(parts, model, numbers, *packed.unpacked())
     u = start[0].T
     end, moving = descend(evaluate, first(evaluate, u, start[1], jnp), how[0], how[1])
     return end.u.T, end.value, end.damping, moving
 
 
-def _newton(model: DrugModel, numbers: Numbers, arrays: Any, seen: Observations, start: tuple[Traced, Traced], how: Traced) -> Any:
+def _newton(model: DrugModel, numbers: Numbers, packed: Packed, start: tuple[Traced, Traced], how: Traced) -> Any:
     """Newton from `start`; also the gradient's size relative to 1 + |OFV| and the Hessian (lanes, p, p)."""
-    evaluate = partial(with_hessian, partial(parts, model, numbers, arrays, seen), xp=jnp)
+    evaluate = partial(with_hessian, partial(parts, model, numbers, *packed.unpacked()), xp=jnp)
     u = start[0].T
     end, moving = descend(evaluate, first(evaluate, u, start[1], jnp), how[0], how[1])
     rows = [[end.curvature[max(i, j)][min(i, j)] for j in range(u.shape[0])] for i in range(u.shape[0])]
@@ -108,8 +109,8 @@ def _newton(model: DrugModel, numbers: Numbers, arrays: Any, seen: Observations,
     return end.u.T, end.value, end.damping, moving, steepest(end, jnp) / (1.0 + jnp.abs(end.value)), hessian
 
 
-def _at(model: DrugModel, numbers: Numbers, arrays: Any, seen: Observations, u: Traced) -> Any:
-    value, gradient, _ = parts(model, numbers, arrays, seen, u.T)
+def _at(model: DrugModel, numbers: Numbers, packed: Packed, u: Traced) -> Any:
+    value, gradient, _ = parts(model, numbers, *packed.unpacked(), u.T)
     return value, gradient.T
 
 

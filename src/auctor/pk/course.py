@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from auctor.models.model import DrugModel
 from auctor.pk.engine import bucket, jax, jnp
 from auctor.pk.events import Tier
-from auctor.pk.kept import Kept
+from auctor.pk.kept import Kept, side_by_side
 from auctor.pk.steps import beginning, one_step, prepared, row_names
 from auctor.pk.system import tier_of
 from auctor.pk.timeline import Batch, repeat_to
 
 Array = NDArray[np.float64]
 Traced = jax.Array
+
+
+BLOCK = 2048  # subjects a call: what they need stays in the processor's cache
 
 
 class Reading(NamedTuple):
@@ -69,7 +72,12 @@ def concentrations(model: DrugModel, batch: Batch, eta: Array) -> Array:
 
     Columns past a subject's own number of times repeat its last one.
     """
-    size = bucket(batch.n)
-    arrays = {name: repeat_to(values, size) for name, values in batch.arrays.items()}
-    concentration, _ = compiled_batch(model)(arrays, repeat_to(np.asarray(eta, dtype=np.float64), size))
-    return np.asarray(concentration)[: batch.n]
+    etas, run = np.asarray(eta, dtype=np.float64), compiled_batch(model)
+
+    def one(rows: slice) -> Array:
+        n = len(etas[rows])
+        size = BLOCK if batch.n > BLOCK else bucket(n)
+        arrays = {name: repeat_to(values[rows], size) for name, values in batch.arrays.items()}
+        return np.asarray(run(arrays, repeat_to(etas[rows], size))[0])[:n]
+
+    return np.concatenate(side_by_side(one, [slice(i, i + BLOCK) for i in range(0, batch.n, BLOCK)]))

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from auctor.cache import cache_dir
 from auctor.pk.engine import jax
 
 PACKAGE = Path(__file__).resolve().parents[1]
+THREADS = 2
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 SOURCES = ("pk", "estimate", "models")
 
 
@@ -67,6 +71,15 @@ class Kept:
         content = bytes(jax.export.export(jax.jit(flat))(*shapes).serialize())
         _write_whole(path, content)
         return content
+
+
+def side_by_side(call: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+    """`call` on each part, in order: the first alone, since it may compile, the others on a thread for each of two cores."""
+    first = [call(part) for part in parts[:1]]
+    if len(parts) < 2:
+        return first
+    with ThreadPoolExecutor(THREADS) as pool:
+        return first + list(pool.map(call, parts[1:]))
 
 
 def _write_whole(path: Path, content: bytes) -> None:

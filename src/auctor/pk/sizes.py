@@ -13,3 +13,13 @@ def bucket(count: int, smallest: int = 4, *, factor: int = 2) -> int:
     while size < count:
         size *= factor
     return size
+
+
+def close_bucket(count: int) -> int:
+    """A padded size less than half as large again: 4, 6, 8, 12, 16, 24, .. for batches that pay for every padded event.
+
+    >>> [close_bucket(n) for n in (3, 5, 9, 39)]
+    [4, 6, 12, 48]
+    """
+    size = bucket(count)
+    return size * 3 // 4 if size > 4 and count <= size * 3 // 4 else size

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from auctor.errors import ModelError
 from auctor.models.model import DrugModel, System
 from auctor.models.spelled import spelled
 from auctor.pk.administered import GIVEN, Given, of_record, of_regimen
-from auctor.pk.sizes import bucket
+from auctor.pk.sizes import bucket, close_bucket
 from auctor.records import Records
 
 Array = NDArray[np.float64]
@@ -261,10 +262,10 @@ def stack(timelines: Sequence[Timeline]) -> Batch:
     """Pad timelines to common fixed sizes and stack them."""
     events, steady, rows, wanted, pulses = (max(t.size[k] for t in timelines) for k in range(5))
     # one patient at a time must find compiled code that fits; a batch pays for padding many times over
-    few = {"smallest": 16, "factor": 4} if len(timelines) < 32 else {"smallest": 4, "factor": 2}
+    size = partial(bucket, smallest=16, factor=4) if len(timelines) < 32 else close_bucket
     sizes = {
-        "time": bucket(events, **few), "steady": bucket(steady, 1) if steady else 0, "covariates": bucket(rows, 1),
-        "wanted": bucket(wanted, **few), "pulses": bucket(pulses, 1) if pulses else 0,
+        "time": size(events), "steady": bucket(steady, 1) if steady else 0, "covariates": bucket(rows, 1),
+        "wanted": size(wanted), "pulses": bucket(pulses, 1) if pulses else 0,
         "infused": int(np.bitwise_or.reduce([t.infused.shape[1] for t in timelines])),
     }  # fmt: skip
     padded = [_pad(t, sizes) for t in timelines]
