@@ -38,6 +38,15 @@ class ClosedForm:
     infused: int = -1
 
     @property
+    def cyclic(self) -> bool:
+        """Steady states are closed forms."""
+        return False
+
+    def settling(self) -> ClosedForm:
+        """Itself."""
+        return self
+
+    @property
     def stages(self) -> tuple[int, ...]:
         """Stages of each chain."""
         return tuple(len(names) for names, _ in chains(self.model.structure))

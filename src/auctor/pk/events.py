@@ -19,6 +19,7 @@ from auctor.pk.timeline import BOLUS, PULSE, RATE
 Names = dict[str, Any]
 State = tuple[Any, ...]
 Span = tuple[Any, Any, Any]  # start, length, and when the last dose was given, h
+CONSTANT = 24.0  # h
 FIELDS = ("time", "kind", "amount", "door", "mode", "end", "overlap", "span", "every", "adds", "steady_slot")
 
 
@@ -28,6 +29,15 @@ class Tier(Protocol):
     @property
     def size(self) -> int:
         """Compartments."""
+        ...
+
+    @property
+    def cyclic(self) -> bool:
+        """Whether steady states are found from whole dosing intervals; that of a constant infusion then too."""
+        ...
+
+    def settling(self) -> Tier:
+        """The tier that steady states are searched with."""
         ...
 
     @property
@@ -195,8 +205,10 @@ def place_of(system: System, door: Any, xp: ModuleType) -> Any:
 def steady_state(model: DrugModel, tier: Tier, dose: Dose, rates: Any, pulses: Pulses | None, xp: ModuleType) -> State:
     """Steady state at a dose record, before its dose: the last one arrived `every` - lag ago; or that of a constant infusion."""
     system = spelled(model)
-    every = xp.where(dose.every > 0, dose.every, 1.0)
-    safe = dose._replace(every=every)
+    tier = tier.settling()
+    # where whole intervals are followed a constant infusion is one that lasts as long as its interval
+    every = xp.where(dose.every > 0, dose.every, CONSTANT)
+    safe = dose._replace(every=every, length=xp.where(dose.every > 0, dose.length, CONSTANT))
 
     def cycle(state: State, until: Any) -> State:
         return _cycle(tier, (safe, pulses), rates, state, until, xp)
@@ -207,7 +219,7 @@ def steady_state(model: DrugModel, tier: Tier, dose: Dose, rates: Any, pulses: P
         phase = every - xp.mod(dose.lag, every)
         moved = cycle(before, phase)
         before = tuple(xp.where(dose.lag > 0, a, b) for a, b in zip(moved, before, strict=True))
-    if tier.infused:
+    if tier.infused and not tier.cyclic:
         constant = tier.constant([xp.where(dose.place == k, dose.rate, 0.0) for k in range(tier.size)], span, rates)
         before = tuple(xp.where(dose.every > 0, a, b) for a, b in zip(before, constant, strict=True))
     return (*before[:-1], xp.zeros_like(before[-1]))

@@ -6,12 +6,14 @@ Inside, the state is one array: the amounts and, last, the area under the first 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from auctor.models.model import DrugModel, System
 from auctor.models.spelled import spelled
+from auctor.pk.adaptive import adaptive, decaying
 from auctor.pk.closed_form import ClosedForm
+from auctor.pk.cycles import settled
 from auctor.pk.density import Pulses, density_at
 from auctor.pk.engine import jax, jnp
 from auctor.pk.events import Span, State, Tier
@@ -21,8 +23,6 @@ Array = jax.Array
 Names = dict[str, Any]
 Advance = Callable[[Array, Array, Array, Array, Names], Array]  # state, inflow (n,), start time, length, parameters
 
-CYCLES = 400  # doses given before a nonlinear steady state is taken as reached, at most
-SETTLED = 1e-11
 GIVEN_AT, PULSES = "given at", "pulses"  # beside the parameters' names: no name has a space
 
 
@@ -40,6 +40,16 @@ class Written:
     model: DrugModel
     system: System
     infused: int = -1
+    compact: bool = False
+
+    @property
+    def cyclic(self) -> bool:
+        """Whether steady states are found from whole dosing intervals: the system is not linear with constant coefficients."""
+        return not self.system.linear or bool(self.system.densities)
+
+    def settling(self) -> Written:
+        """The tier that steady states are searched with: it compiles faster."""
+        return replace(self, compact=True)
 
     @property
     def size(self) -> int:
@@ -58,8 +68,12 @@ class Written:
         return {name: value for name, value in names.items() if name in read}
 
     def _stepper(self) -> Advance:
-        linear = self.system.linear and not self.system.densities
-        return _linear(self.model, self.system) if linear else _adaptive(self.model, self.system)
+        model, system = self.model, self.system
+        if not self.cyclic:
+            return _linear(model, system)
+        fed = {d.into for many in system.densities.values() for d in many}
+        decays = [k for k in decaying(system) if k not in fed]
+        return adaptive(lambda state, names, time: _slope(model, system, state, names, time), decays, compact=self.compact)
 
     def advance(self, state: State, inflow: Sequence[Any], span: Span, rates: Names, pulses: Pulses | None = None) -> State:
         """The state `span` = (start, length h, last dose given at) later under constant `inflow` (mg/h by compartment)."""
@@ -87,8 +101,8 @@ class Written:
         def once(state: Array) -> Array:
             return jnp.stack(cycle(_parts(state))).at[-1].set(0.0)
 
-        if not self.system.linear or self.system.densities:
-            return _parts(_settled(once, n))
+        if self.cyclic:
+            return _parts(jnp.append(settled(lambda amounts: once(jnp.append(amounts, 0.0))[:n], n), 0.0))
         zero = jnp.zeros(n + 1)
         gained = once(zero)
         kept = jax.vmap(lambda a: once(a) - gained)(jnp.eye(n + 1))
@@ -96,15 +110,13 @@ class Written:
         return _parts(jnp.concatenate([solve(jnp.eye(n) - kept[:n, :n].T, gained[:n]), jnp.zeros(1)]))
 
     def constant(self, inflow: Sequence[Any], span: Span, rates: Names) -> State:
-        """Where a constant inflow ends up: 0 = K a + b, read off one advance of an hour (linear), or hours until nothing changes."""
+        """Where a constant inflow ends up: 0 = K a + b, read off one advance of an hour; linear systems only."""
         n, zero = self.size, jnp.zeros(self.size + 1)
 
         def hour(state: Array) -> Array:
             return jnp.stack(self.advance(_parts(state), inflow, (span[0], jnp.ones(()), span[2]), rates)).at[-1].set(0.0)
 
         gained = hour(zero)
-        if not self.system.linear:
-            return _parts(_settled(hour, n))
         kept = jax.vmap(lambda a: hour(a) - gained)(jnp.eye(n + 1))
         return _parts(jnp.concatenate([solve(jnp.eye(n) - kept[:n, :n].T, gained[:n]), jnp.zeros(1)]))
 
@@ -158,42 +170,3 @@ def _linear(model: DrugModel, system: System) -> Advance:
         return jnp.sum(expm(joined * length)[:n] * jnp.concatenate([state, jnp.ones(1)]), axis=1)
 
     return advance
-
-
-def _adaptive(model: DrugModel, system: System) -> Advance:
-    import diffrax
-
-    solver, control = diffrax.Dopri8(), diffrax.PIDController(rtol=1e-9, atol=1e-10)
-
-    def field(u: Any, state: Array, known: tuple[Array, Array, Array, Names]) -> Array:
-        infusion, time, length, names = known
-        return length * (_slope(model, system, state, names, time + u * length) + jnp.concatenate([infusion, jnp.zeros(1)]))
-
-    def advance(state: Array, infusion: Array, time: Array, length: Array, names: Names) -> Array:
-        found = diffrax.diffeqsolve(
-            diffrax.ODETerm(field), solver, 0.0, 1.0, 0.05, state, args=(infusion, time, length, names),
-            stepsize_controller=control, adjoint=diffrax.ForwardMode(), max_steps=20_000, throw=False,
-        )  # fmt: skip
-        assert found.ys is not None
-        good = found.result == diffrax.RESULTS.successful
-        result: Array = jnp.where(good, found.ys[0], jnp.nan)
-        return result
-
-    return advance
-
-
-def _settled(cycle: Callable[[Array], Array], n: int) -> Array:
-    """A nonlinear steady state: cycles until the amounts change by less than SETTLED of their size."""
-
-    def more(carry: tuple[Array, Array, Array]) -> Array:
-        _, change, count = carry
-        return (change > SETTLED) & (count < CYCLES)
-
-    def once(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        state, _, count = carry
-        following = cycle(state).at[-1].set(0.0)
-        change = jnp.max(jnp.abs(following - state)) / jnp.maximum(jnp.max(jnp.abs(following)), 1e-300)
-        return following, change, count + 1
-
-    found: Array = jax.lax.while_loop(more, once, (jnp.zeros(n + 1), jnp.asarray(jnp.inf), jnp.asarray(0)))[0]
-    return found
