@@ -42,10 +42,6 @@ class ClosedForm:
         """Steady states are closed forms."""
         return False
 
-    def settling(self) -> ClosedForm:
-        """Itself."""
-        return self
-
     @property
     def stages(self) -> tuple[int, ...]:
         """Stages of each chain."""

@@ -1,7 +1,7 @@
 """The steady state of a nonlinear system: the fixed point of one dosing interval, found by Newton's method.
 
-Derivatives follow from the implicit function theorem, not from the iterations. Where a repeated dose exceeds what can be eliminated there is
-no steady state: the amounts are then inf, and NaN where none was found for another reason; never a number.
+Derivatives follow from the implicit function theorem, not from the iterations. Where a repeated dose exceeds what can be eliminated
+there is no steady state: the amounts are then inf, and NaN where none was found for another reason; never a number.
 Reference: Ortega & Rheinboldt, Iterative Solution of Nonlinear Equations in Several Variables, 1970, 13.3: started from an empty body,
 Newton's method rises to the steady state of saturable elimination without passing it.
 """
@@ -21,11 +21,12 @@ MOST_CYCLES = 80
 DOUBLINGS = 14  # a steady state is one that 2**14 = 16,384 further doses would bring about
 GROWN = 1e7
 CLOSE = 1e-9
+TRACE = 1e-7  # an amount below this share of the largest is known no better than that one: the solver holds it to an absolute error
 
 
 class _Search(NamedTuple):
     """Amounts (n,), the jacobian (n, n) and result (n,) of a cycle from those before, the largest amount one dose leaves, the relative
-    residual, the last step relative to the amounts, and a count.
+    residual, the last step relative to the amounts, and how many were tried.
     """
 
     amounts: Array
@@ -34,7 +35,7 @@ class _Search(NamedTuple):
     one: Array
     residual: Array
     step: Array
-    rounds: Array
+    tried: Array
 
 
 def settled(cycle: Cycle, n: int) -> Array:
@@ -60,7 +61,7 @@ def _searched(cycle: Cycle, start: Array) -> Array:
         return jnp.max(jnp.abs(s.amounts)) > GROWN * s.one
 
     def going(s: _Search) -> Array:
-        return (s.step > CLOSE) & (s.rounds < MOST_CYCLES) & jnp.all(jnp.isfinite(s.amounts)) & ~grown(s)
+        return (s.step > CLOSE) & (s.tried < MOST_CYCLES) & jnp.all(jnp.isfinite(s.amounts)) & ~grown(s)
 
     begin = _Search(start, jnp.zeros((n, n)), start, inf, inf, inf, jnp.asarray(0))
     ended = jax.lax.while_loop(going, lambda s: _improved(cycle, s), begin)
@@ -82,8 +83,8 @@ def _improved(cycle: Cycle, s: _Search) -> _Search:
     # the step cannot become smaller than the error of the cycle times how strongly the fixed point amplifies it
     amplified = jnp.maximum(1.0, jnp.abs(jnp.trace(_inverse(jnp.eye(after.shape[0]) - jacobian))))
     moved = jnp.where(worse | impossible, jnp.inf, _relative(step, trial) / amplified)
-    one = jnp.where(s.rounds == 0, jnp.max(jnp.abs(after)), s.one)
-    return _Search(taken, jacobian, after, one, jnp.where(worse, jnp.inf, residual), moved, s.rounds + 1)
+    one = jnp.where(s.tried == 0, jnp.max(jnp.abs(after)), s.one)
+    return _Search(taken, jacobian, after, one, jnp.where(worse, jnp.inf, residual), moved, s.tried + 1)
 
 
 def _with_jacobian(cycle: Cycle, amounts: Array) -> tuple[Array, Array]:
@@ -97,7 +98,7 @@ def _with_jacobian(cycle: Cycle, amounts: Array) -> tuple[Array, Array]:
 
 def _relative(change: Array, size: Array) -> Array:
     """The largest change of an amount relative to it; what is empty does not count."""
-    floor = 1e-12 * jnp.max(jnp.abs(size)) + 1e-300
+    floor = TRACE * jnp.max(jnp.abs(size)) + 1e-300
     return jnp.max(jnp.abs(change) / (jnp.abs(size) + floor))
 
 

@@ -36,10 +36,6 @@ class Tier(Protocol):
         """Whether steady states are found from whole dosing intervals; that of a constant infusion then too."""
         ...
 
-    def settling(self) -> Tier:
-        """The tier that steady states are searched with."""
-        ...
-
     @property
     def ports(self) -> tuple[int, ...]:
         """Compartments that a dose may enter."""
@@ -205,7 +201,6 @@ def place_of(system: System, door: Any, xp: ModuleType) -> Any:
 def steady_state(model: DrugModel, tier: Tier, dose: Dose, rates: Any, pulses: Pulses | None, xp: ModuleType) -> State:
     """Steady state at a dose record, before its dose: the last one arrived `every` - lag ago; or that of a constant infusion."""
     system = spelled(model)
-    tier = tier.settling()
     # where whole intervals are followed a constant infusion is one that lasts as long as its interval
     every = xp.where(dose.every > 0, dose.every, CONSTANT)
     safe = dose._replace(every=every, length=xp.where(dose.every > 0, dose.length, CONSTANT))

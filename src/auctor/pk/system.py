@@ -6,12 +6,12 @@ Inside, the state is one array: the amounts and, last, the area under the first 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from auctor.models.model import DrugModel, System
 from auctor.models.spelled import spelled
-from auctor.pk.adaptive import adaptive, decaying
+from auctor.pk.adaptive import EXPECTED, adaptive, decaying
 from auctor.pk.closed_form import ClosedForm
 from auctor.pk.cycles import settled
 from auctor.pk.density import Pulses, density_at
@@ -40,16 +40,11 @@ class Written:
     model: DrugModel
     system: System
     infused: int = -1
-    compact: bool = False
 
     @property
     def cyclic(self) -> bool:
         """Whether steady states are found from whole dosing intervals: the system is not linear with constant coefficients."""
         return not self.system.linear or bool(self.system.densities)
-
-    def settling(self) -> Written:
-        """The tier that steady states are searched with: it compiles faster."""
-        return replace(self, compact=True)
 
     @property
     def size(self) -> int:
@@ -73,12 +68,12 @@ class Written:
             return _linear(model, system)
         fed = {d.into for many in system.densities.values() for d in many}
         decays = [k for k in decaying(system) if k not in fed]
-        return adaptive(lambda state, names, time: _slope(model, system, state, names, time), decays, compact=self.compact)
+        return adaptive(lambda state, names, time: _slope(model, system, state, names, time), decays)
 
     def advance(self, state: State, inflow: Sequence[Any], span: Span, rates: Names, pulses: Pulses | None = None) -> State:
         """The state `span` = (start, length h, last dose given at) later under constant `inflow` (mg/h by compartment)."""
         start, length, given = span
-        known = {**rates, GIVEN_AT: given} | ({} if pulses is None else {PULSES: pulses})
+        known = {**rates, GIVEN_AT: given} | ({} if pulses is None else {PULSES: pulses, EXPECTED: jnp.max(pulses.amount)})
         into = jnp.stack([jnp.asarray(r, dtype=jnp.float64) + 0.0 * state[0] for r in inflow])
         return _parts(self._stepper()(jnp.stack(state), into, start, length, known))
 
