@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from auctor.analysis import analyse
 from auctor.case import Case, Covariates, Dose, FutureIov, Metric, Occasions, Regimen, Route, Sample
+from auctor.cli import app
 from auctor.data.casefile import read_case
 from auctor.data.nonmem import read_table
 from auctor.errors import CaseError, ModelError, TableError
@@ -273,3 +277,62 @@ def test_virtual_patients_of_one_occasion(model: DrugModel) -> None:
     )
     cohort = simulate_cohort(with_occasions(model, 1), question)
     assert np.log(cohort.parameters["CL"]).var() == pytest.approx(0.28**2 + 0.31**2, rel=0.08)
+
+
+# --- the command line --------------------------------------------------------------------------------------------------
+
+
+def run(*words: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, list(words))
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+CYCLES = """ID,TIME,AMT,EVID,DV,WT,APGR,CYC
+1,0,25,1,.,1.4,7,1
+1,2,0,0,18,1.4,7,1
+1,60,0,0,12,1.4,7,1
+1,300,25,1,.,1.4,7,2
+1,302,0,0,19,1.4,7,2
+1,360,0,0,9,1.4,7,2
+2,0,20,1,.,1.2,7,0
+2,2,0,0,17,1.2,7,0
+2,60,0,0,11,1.2,7,0
+"""
+
+
+def test_estimate_writes_kappas_beside_etas(tmp_path: Path, neonatal: DrugModel) -> None:
+    model, table = tmp_path / "neonatal.toml", tmp_path / "cycles.csv"
+    text = library_path("phenobarbital_grasela1985").read_text()
+    model.write_text(re.sub(r"(?m)^(CL = \{ value = [\d.]+,)", r"\1 iov = 0.3,", text))
+    table.write_text(CYCLES)
+    run("estimate", str(model), str(table), "--occasion-column", "CYC", "--out", str(tmp_path / "out"))
+    first, second = csv.DictReader((tmp_path / "out" / "etas.csv").read_text().splitlines())
+    assert list(first) == [
+        *("ID", "ETA_CL", "ETA_V", "KAPPA_CL_1", "KAPPA_CL_2", "SD_CL", "SD_V", "SD_KAPPA_CL_1", "SD_KAPPA_CL_2", "OFV"),
+    ]
+    assert float(first["KAPPA_CL_1"]) < float(first["KAPPA_CL_2"])
+    assert float(second["KAPPA_CL_1"]) == pytest.approx(0.0, abs=1e-9) and float(second["SD_KAPPA_CL_1"]) == pytest.approx(0.3, rel=1e-6)
+    told = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert told["occasions"] == [1.0, 2.0] and told["model"]["sha256"] == neonatal.sha256
+    last = next(csv.DictReader((tmp_path / "out" / "parameters.csv").read_text().splitlines()))
+    expected = 0.0047 * 1.4 * np.exp(float(first["ETA_CL"]) + float(first["KAPPA_CL_2"]))
+    assert float(last["CL"]) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        (("--occasion-column", "CYC", "--occasions", "visit"), "--occasions"),
+        (("--occasion-column", "OCC"), "cycles.csv, OCC"),
+        (("--occasions", "day"), "--occasions"),
+    ],
+)
+def test_occasions_on_the_command_line_that_cannot_be_used(tmp_path: Path, words: tuple[str, ...], where: str) -> None:
+    (tmp_path / "cycles.csv").write_text(CYCLES)
+    told = run("estimate", "phenobarbital_grasela1985", str(tmp_path / "cycles.csv"), *words, "--out", str(tmp_path / "out"), code=2)
+    assert where in told and not (tmp_path / "out").exists()
+    if where != "cycles.csv, OCC":
+        case = tmp_path / "case.toml"
+        case.write_text(ORAL)
+        assert "--occasions" in run("analyse", str(case), "--no-ml", "--occasions", "day", code=2)
