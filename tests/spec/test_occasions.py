@@ -28,6 +28,7 @@ from auctor.models.reader import library_path, read_model
 from auctor.population.cohort import Question, simulate_cohort
 from auctor.report import as_dict, to_html
 from spec.bad_inputs import ORAL
+from spec.test_report import ByWeight, NomogramPlan
 
 KNOWN = {"HCT": 35.0, "CYP3A5": 0.0, "FORM": 1.0}
 
@@ -338,3 +339,19 @@ def test_occasions_on_the_command_line_that_cannot_be_used(tmp_path: Path, words
         case = tmp_path / "case.toml"
         case.write_text(ORAL)
         assert "--occasions" in run("analyse", str(case), "--no-ml", "--occasions", "day", code=2)
+
+
+class Nomogram:
+    """A learner that knows one clearance."""
+
+    plan = NomogramPlan()
+
+    def predictor(self, case: Case, model: DrugModel) -> ByWeight:
+        return ByWeight(clearance=0.0047 * 1.4 * np.exp(np.linspace(-0.3, 0.3, 200)), point=0.0047 * 1.4)
+
+
+def test_a_learner_that_knows_no_occasions_is_marked(neonatal: DrugModel) -> None:
+    found = analyse(neonate(100.0), neonatal, learner=Nomogram(), n_draws=200)
+    assert "iov-not-learned" in {n.code for n in found.notices}
+    plain = analyse(neonate(100.0), neonatal, learner=Nomogram(), n_draws=200, occasions=Occasions.read("none"))
+    assert "iov-not-learned" not in {n.code for n in plain.notices}
