@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from auctor.models.model import OCCASION, DrugModel
 from auctor.models.occasions import idle, kappas_of, padded, with_occasions
 from auctor.models.reader import library_path, read_model
 from auctor.population.cohort import Question, simulate_cohort
+from auctor.records import Records
 from auctor.report import as_dict, to_html
 from spec.bad_inputs import ORAL
 from spec.test_report import ByWeight, NomogramPlan
@@ -127,6 +129,8 @@ def test_a_flattened_prior_weighs_kappas_like_etas(model: DrugModel) -> None:
     one = with_occasions(flattened(model, 0.25), 2)
     np.testing.assert_allclose(one.omega, flattened(with_occasions(model, 2), 0.25).omega)
     assert one.omega[5, 5] == pytest.approx(4 * 0.33**2)
+    named = flattened(model, dict.fromkeys(model.eta_names, 0.25))  # the etas alone
+    assert with_occasions(named, 2).omega[5, 5] == pytest.approx(0.33**2) and named != flattened(model, 0.25)
 
 
 def test_idle_kappas(model: DrugModel) -> None:
@@ -205,13 +209,32 @@ def test_a_column_of_occasions(tmp_path: Path, model: DrugModel) -> None:
     path = tmp_path / "table.csv"
     path.write_text(ROWS)
     found, (first, second), codes = prepared_records(model, read_table(path, model, occasion="visit"))
-    assert codes == (10.0, 20.0, 30.0) or (found.occasions, codes) == (16, codes)
+    assert (found.occasions, codes) == (3, (10.0, 20.0, 30.0))
     named = [codes[int(k) - 1] if k else 0.0 for r in (first, second) for k in r.covariates[OCCASION]]
     assert named == [10.0, 10.0, 30.0, 30.0, 0.0, 0.0, 20.0, 20.0]
     assert not [n for n in first.notices if n.code == "unused-column"]
     found, (first, second), codes = prepared_records(model, read_table(path, model))
     assert (found.occasions, codes) == (2, (1.0, 2.0))
-    assert second.covariates[OCCASION].tolist() == [1.0, 1.0, 2.0, 2.0]
+    assert second.covariates[OCCASION].tolist() == [1.0, 1.0, 1.0, 2.0]
+
+
+def test_a_dose_record_between_occasions(model: DrugModel) -> None:
+    """A record's occasion governs the time since the one before: a dose at the end of a visit stays in it, unless its F varies too."""
+    rows = Records.make(
+        "1",
+        time_h=[0, 1, 12, 24, 36, 37],
+        evid=[1, 0, 1, 1, 1, 0],
+        amt=[3, 0, 3, 3, 3, 0],
+        covariates={n: [v] * 6 for n, v in KNOWN.items()},
+    )
+    _, (found,), _ = prepared_records(model, [rows])
+    assert found.covariates[OCCASION].tolist() == [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]
+    of_share = replace(
+        model,
+        structure=replace(model.structure, bioavailability="KTR"),  # KTR has an IOV: as if it were F
+    )
+    _, (found,), _ = prepared_records(of_share, [rows])
+    assert found.covariates[OCCASION].tolist() == [1.0, 1.0, 2.0, 2.0, 2.0, 2.0]
 
 
 @pytest.mark.parametrize(("old", "new", "where"), [("1,10\n1,168", "1,ten\n1,168", "line 3, VISIT"), ("1,30", "1,1.5", "line 4, VISIT")])
