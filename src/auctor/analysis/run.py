@@ -53,7 +53,17 @@ def analyse(
     methods = tuple(_doubted(answer(key, attempt, question), outside, evidence) for key, attempt in attempts.items())
     going_on = next((o for o in options if o.kind is OptionKind.CURRENT), None)
     agreement = concordance(views(methods), options=options)
-    notices = (*_disagreement(agreement), *case.notices, *filled, *derived, *listed, *outside, *evidence.notices, *_model_notices(model))
+    notices = (
+        *_disagreement(agreement),
+        *case.notices,
+        *filled,
+        *derived,
+        *listed,
+        *outside,
+        *evidence.notices,
+        *_model_notices(model),
+        *_learned_notices(ready, methods),
+    )
     return Analysis(
         case=case,
         model=model,
@@ -148,6 +158,14 @@ def _model_notices(model: DrugModel) -> tuple[Notice, ...]:
     if model.status != "validated":
         found.append(_not_validated(model))
     return tuple(found)
+
+
+def _learned_notices(ready: Prepared, methods: tuple[MethodResult, ...]) -> tuple[Notice, ...]:
+    """A learner knows the occasion that was sampled; the other methods answer for the next one."""
+    if ready.future is None or all(m.key != "ml" or m.recommendation is None for m in methods):
+        return ()
+    what = "its profiles had no inter-occasion variability: its interval is that of the sampled occasion, not of the next one"
+    return (Notice(code="iov-not-learned", where="ml", what=what, remedy="compare it with the exposure at the last sampled occasion"),)
 
 
 def _disagreement(found: Concordance) -> tuple[Notice, ...]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from auctor.errors import ModelError
 from auctor.models.model import DrugModel, Parameter
-from auctor.models.occasions import occasion_of
+from auctor.models.occasions import has_iov, occasion_of
 
 Array = NDArray[np.float64]
 
@@ -45,7 +45,8 @@ def flattened(model: DrugModel, weight: float | Mapping[str, float]) -> DrugMode
             parameters[name] = _wider(parameters[name], float(r))
     if not isinstance(weight, Mapping):
         parameters = {name: replace(p, iov=p.iov and p.iov / float(np.sqrt(weight))) for name, p in parameters.items()}
-    mark = f"{model.sha256} prior weight {weights.tolist()!r}"
+    named = isinstance(weight, Mapping)  # then the IOV keeps its weight, which is another model than one number gives
+    mark = f"{model.sha256} prior weight {weights.tolist()!r}" + (" but iov" if named and has_iov(model) else "")
     return replace(model, omega=model.omega / np.outer(root, root), parameters=parameters, sha256=hashlib.sha256(mark.encode()).hexdigest())
 
 

@@ -79,12 +79,14 @@ class TableEstimate:
 
     @property
     def named_etas(self) -> dict[int, str]:
-        """Position and column name of every eta, `ETA_CL`, and of every kappa of an occasion that the table has, `KAPPA_CL_1`."""
+        """Position and column name of every eta, `ETA_CL`, and of every kappa by its occasion's code in the table, `KAPPA_CL_1`."""
         named = {}
         for k, eta_name in enumerate(self.model.eta_names):
             name, _, occasion = eta_name.partition("@")
-            if int(occasion or 0) <= len(self.occasions):
-                named[k] = f"KAPPA_{name}_{occasion}" if occasion else f"ETA_{name}"
+            if not occasion:
+                named[k] = f"ETA_{name}"
+            elif int(occasion) <= len(self.occasions):
+                named[k] = f"KAPPA_{name}_{self.occasions[int(occasion) - 1]:g}"
         return named
 
     @property
