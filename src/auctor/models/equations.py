@@ -148,3 +148,13 @@ def _amounts(s: Structure) -> dict[str, str]:
     if s.peripheral:
         rows["peripheral"] = f"{s.distribution} / {s.central} * central - {s.distribution} / {s.peripheral} * peripheral"
     return rows
+
+
+def amounts(structure: Structure) -> dict[str, str]:
+    """Each compartment of a named structure, in NONMEM's order, with its right-hand side (mg/h); `input` and `dose` are what is given.
+
+    >>> from auctor.models.reader import read_model
+    >>> amounts(read_model("phenobarbital_grasela1985").structure)
+    {'central': 'input - CL / V * central'}
+    """
+    return _amounts(structure)

@@ -1,0 +1,227 @@
+"""Formula trees reworked: names replaced, constants folded, `where`, `min` and `max` spelled as conditionals."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Callable, Collection, Mapping
+from functools import reduce
+
+from auctor.errors import ModelError
+from auctor.models.expressions import Expression
+
+ZERO, ONE = ast.Constant(0), ast.Constant(1)
+
+
+def formula(tree: ast.expr) -> Expression:
+    """A tree as a formula with its text.
+
+    >>> formula(ast.BinOp(ast.Name("CL"), ast.Div(), ast.Name("V"))).text
+    'CL / V'
+    """
+    return Expression(ast.unparse(tree), tree)
+
+
+def names_in(tree: ast.expr) -> frozenset[str]:
+    """The names a tree reads, functions left out."""
+    return Expression("", tree).names
+
+
+def tree_of(text: str) -> ast.expr:
+    """The tree of a formula that this package wrote itself."""
+    return ast.parse(text, mode="eval").body
+
+
+class _Replace(ast.NodeTransformer):
+    def __init__(self, trees: Mapping[str, ast.expr]) -> None:
+        self.trees = trees
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """The tree that stands for this name, or the name itself."""
+        return self.trees.get(node.id, node)
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        """Arguments only: a function keeps its name."""
+        return ast.Call(node.func, [self.visit(a) for a in node.args], [])
+
+
+def replaced(tree: ast.expr, trees: Mapping[str, ast.expr]) -> ast.expr:
+    """The tree with names put in place by other trees, all at once.
+
+    >>> ast.unparse(replaced(tree_of("a * (b + a)"), {"a": tree_of("c + 1")}))
+    '(c + 1) * (b + (c + 1))'
+    """
+    return _rebuilt(tree, _Replace(trees).visit) if names_in(tree) & trees.keys() else tree
+
+
+def _rebuilt(tree: ast.expr, visit: Callable[[ast.expr], ast.expr]) -> ast.expr:
+    # a NodeTransformer writes into the tree it is given, and would visit a node twice that stands in it twice
+    return visit(_copied(tree))
+
+
+def _copied(node: ast.expr) -> ast.expr:
+    def part(value: object) -> object:
+        return _copied(value) if isinstance(value, ast.AST) else [part(v) for v in value] if isinstance(value, list) else value
+
+    return type(node)(**{name: part(value) for name, value in ast.iter_fields(node)})
+
+
+def renamed(tree: ast.expr, names: Mapping[str, str]) -> ast.expr:
+    """The tree with other names; a new name may be a symbol such as `ETA(1)`."""
+    return replaced(tree, {old: ast.Name(new) for old, new in names.items()})
+
+
+class _Lower(ast.NodeTransformer):
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        """`where`, `min` and `max` as conditionals; any other function as it stands."""
+        args = [self.visit(a) for a in node.args]
+        match node.func:
+            case ast.Name(id="where"):
+                return ast.IfExp(*args)
+            case ast.Name(id="min" | "max" as name):
+                sign = ast.Lt() if name == "min" else ast.Gt()
+                return reduce(lambda a, b: ast.IfExp(ast.Compare(a, [sign], [b]), a, b), args)
+        return ast.Call(node.func, args, [])
+
+
+def lowered(tree: ast.expr) -> ast.expr:
+    """Only `a if c else b` for every choice.
+
+    >>> ast.unparse(lowered(tree_of("max(0, where(s == 1, a, b))")))
+    '0 if 0 > (a if s == 1 else b) else a if s == 1 else b'
+    """
+    return _rebuilt(tree, _Lower().visit)
+
+
+def _constant(tree: ast.expr) -> float | None:
+    match tree:
+        case ast.Constant(value=int() | float() as value):
+            return float(value)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            return -float(value)
+    return None
+
+
+def number(value: float) -> ast.expr:
+    """A number as a tree; below zero as a sign and a number."""
+    tidy = int(value) if value.is_integer() and abs(value) < 1e15 else value
+    return ast.Constant(tidy) if value >= 0 else ast.UnaryOp(ast.USub(), ast.Constant(-tidy))
+
+
+class _Fold(ast.NodeTransformer):
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        """Arithmetic with 0, 1 and numbers done."""
+        left, right = self.visit(node.left), self.visit(node.right)
+        a, b = _constant(left), _constant(right)
+        if a is not None and b is not None:
+            return _computed(node.op, a, b) or ast.BinOp(left, node.op, right)
+        return _neutral(node.op, (left, a), (right, b)) or ast.BinOp(left, node.op, right)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        """Two signs cancel; a plus goes."""
+        inner = self.visit(node.operand)
+        if isinstance(node.op, ast.UAdd):
+            return inner
+        if isinstance(node.op, ast.USub) and _constant(inner) == 0:
+            return ZERO
+        if isinstance(node.op, ast.USub) and isinstance(inner, ast.UnaryOp) and isinstance(inner.op, ast.USub):
+            return inner.operand
+        return ast.UnaryOp(node.op, inner)
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        """A function of a number, and exp(log(x))."""
+        args = [self.visit(a) for a in node.args]
+        match node.func, args:
+            case ast.Name(id="exp"), [ast.Call(func=ast.Name(id="log"), args=[inner])]:
+                return inner
+            case ast.Name(id="exp" | "log" | "sqrt" as name), [only] if (a := _constant(only)) is not None:
+                if name == "exp" or a > 0:
+                    return number(float(getattr(math, name)(a)))
+        return ast.Call(node.func, args, [])
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        """The branch that is taken, where that is known; 1 if c else 0 is c."""
+        test, body, orelse = self.visit(node.test), self.visit(node.body), self.visit(node.orelse)
+        known = truth(test)
+        if known is not None:
+            return body if known else orelse
+        if _constant(body) == 1 and _constant(orelse) == 0 and isinstance(test, ast.Compare | ast.BoolOp):
+            return test
+        return body if ast.dump(body) == ast.dump(orelse) else ast.IfExp(test, body, orelse)
+
+
+def truth(test: ast.expr) -> bool | None:
+    """Whether a condition of numbers alone holds; None where it reads a name."""
+    if names_in(test):
+        return None
+    return bool(Expression("", test).evaluate({}, math))
+
+
+def _computed(op: ast.operator, a: float, b: float) -> ast.expr | None:
+    expression = ast.BinOp(number(a), op, number(b))
+    try:
+        value = float(Expression(ast.unparse(expression), expression).evaluate({}, math))
+    except ModelError:
+        return None
+    exact = value.is_integer() or not (a.is_integer() and b.is_integer())
+    return number(value) if exact and math.isfinite(value) else None
+
+
+def _neutral(op: ast.operator, first: tuple[ast.expr, float | None], second: tuple[ast.expr, float | None]) -> ast.expr | None:
+    (left, a), (right, b) = first, second
+    match op:
+        case ast.Add():
+            return right if a == 0 else left if b == 0 else None
+        case ast.Sub():
+            return ast.UnaryOp(ast.USub(), right) if a == 0 else left if b == 0 else None
+        case ast.Mult():
+            return ZERO if 0 in (a, b) else right if a == 1 else left if b == 1 else None
+        case ast.Div():
+            return ZERO if a == 0 else left if b == 1 else None
+        case ast.Pow():
+            return left if b == 1 else ONE if b == 0 else None
+    return None
+
+
+def folded(tree: ast.expr) -> ast.expr:
+    """The tree with the arithmetic on numbers done and terms of zero dropped.
+
+    >>> ast.unparse(folded(tree_of("F1 * 0 - KA * depot + 0 / D")))
+    '-(KA * depot)'
+    """
+    return _rebuilt(tree, _Fold().visit)
+
+
+def factors(tree: ast.expr) -> tuple[list[ast.expr], list[ast.expr]]:
+    """Numerators and denominators of a product; a sign counts as a factor of -1."""
+    match tree:
+        case ast.BinOp(op=ast.Mult(), left=left, right=right):
+            (a, b), (c, d) = factors(left), factors(right)
+            return a + c, b + d
+        case ast.BinOp(op=ast.Div(), left=left, right=right):
+            (a, b), (c, d) = factors(left), factors(right)
+            return a + d, b + c
+    return [tree], []
+
+
+def product(numerators: Collection[ast.expr], denominators: Collection[ast.expr] = ()) -> ast.expr:
+    """Factors multiplied together again; 1 without any."""
+    parts = list(numerators)
+    top = reduce(lambda a, b: ast.BinOp(a, ast.Mult(), b), parts) if parts else ONE
+    return reduce(lambda a, b: ast.BinOp(a, ast.Div(), b), denominators, top)
+
+
+def terms(tree: ast.expr) -> list[ast.expr]:
+    """The terms of a sum, subtracted ones with their sign."""
+    match tree:
+        case ast.BinOp(op=ast.Add(), left=left, right=right):
+            return terms(left) + terms(right)
+        case ast.BinOp(op=ast.Sub(), left=left, right=right):
+            return terms(left) + [ast.UnaryOp(ast.USub(), t) for t in terms(right)]
+    return [tree]
+
+
+def total(parts: Collection[ast.expr]) -> ast.expr:
+    """Terms added together again; 0 without any."""
+    listed = list(parts)
+    return reduce(lambda a, b: ast.BinOp(a, ast.Add(), b), listed) if listed else ZERO
