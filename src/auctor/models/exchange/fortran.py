@@ -6,7 +6,7 @@ import ast
 
 from auctor.models.exchange.names import Namer
 from auctor.models.exchange.text import FORTRAN, condition, written
-from auctor.models.exchange.trees import ONE, ZERO
+from auctor.models.exchange.trees import ONE, ZERO, has_choice, inverse
 
 WIDTH = 130  # NM-TRAN reads 160 characters of a line
 
@@ -68,10 +68,14 @@ class Code:
         return ast.Name(name)
 
     def _block(self, name: str, tree: ast.IfExp, guards: tuple[ast.expr, ...]) -> None:
-        """An IF block, flat: Pharmpy loses what stands in a block within a block."""
+        """An IF block, flat, its conditions without brackets: other readers of NM-TRAN know neither more."""
         test = self._test(tree.test, guards)
-        body = self._free(tree.body, (*guards, test))
-        orelse = self._free(tree.orelse, (*guards, ast.UnaryOp(ast.Not(), test)))
+        inside: tuple[ast.expr, ...] = (test,)
+        if any(map(has_choice, (tree.body, tree.orelse))):
+            inside = (ast.Compare(self._chosen(ast.IfExp(test, ONE, ZERO), ()), [ast.Eq()], [ONE]),)
+            test = inside[0]
+        body = self._free(tree.body, (*guards, *inside))
+        orelse = self._free(tree.orelse, (*guards, *map(inverse, inside)))
         first = condition(_both((*guards, test)), FORTRAN)
         rows = [f"IF ({first}) THEN", f"  {name} = {written(body, FORTRAN)}"]
         if guards:
@@ -85,10 +89,18 @@ class Code:
             case ast.Compare(left=left, ops=ops, comparators=rest):
                 return ast.Compare(self._free(left, guards), ops, [self._free(side, guards) for side in rest])
             case ast.BoolOp(op=op, values=values):
-                return ast.BoolOp(op, [self._test(v, guards) for v in values])
+                return ast.BoolOp(op, [self._part(v, guards) for v in values])
+            case ast.UnaryOp(op=ast.Not(), operand=ast.Compare(ops=[_]) as inner):
+                return self._test(inverse(inner), guards)
             case ast.UnaryOp(op=ast.Not(), operand=inner):
-                return ast.UnaryOp(ast.Not(), self._test(inner, guards))
-        return self._free(tree, guards)
+                return ast.Compare(self._chosen(ast.IfExp(inner, ONE, ZERO), guards), [ast.Eq()], [ZERO])
+        return ast.Compare(self._free(tree, guards), [ast.NotEq()], [ZERO])
+
+    def _part(self, tree: ast.expr, guards: tuple[ast.expr, ...]) -> ast.expr:
+        """A part of an .AND. or .OR.; a compound one gets a variable of its own, for want of brackets."""
+        if isinstance(tree, ast.BoolOp):
+            return ast.Compare(self._chosen(ast.IfExp(tree, ONE, ZERO), guards), [ast.Eq()], [ONE])
+        return self._test(tree, guards)
 
 
 def _both(tests: tuple[ast.expr, ...]) -> ast.expr:

@@ -79,7 +79,7 @@ def _omega(program: Program) -> list[str]:
     rows, first = [], 0
     for block in program.blocks:
         labels = ", ".join(ascii_text(program.etas[first + k]) for k in range(len(block)))
-        rows += [f"$OMEGA{' @block' if len(block) > 1 else ''} // {labels}", *_rows(block)]
+        rows += [f"// {labels}", f"$OMEGA{' @block' if len(block) > 1 else ''}", *_rows(block)]
         first += len(block)
     return rows
 

@@ -75,8 +75,8 @@ def _omega(program: Program) -> list[str]:
     rows = []
     for block in program.blocks:
         own = [next(symbols) for _ in range(len(block))]
-        numbers = [repr(float(block[i, j])) for i in range(len(block)) for j in range(i + 1)]
-        rows.append(f"{' + '.join(own)} ~ {numbers[0] if len(block) == 1 else f'c({', '.join(numbers)})'}")
+        numbers = ", ".join(repr(float(block[i, j])) for i in range(len(block)) for j in range(i + 1))
+        rows.append(f"{' + '.join(own)} ~ {numbers if len(block) == 1 else f'c({numbers})'}")
     return rows
 
 
@@ -86,7 +86,7 @@ def _outputs(program: Program) -> list[str]:
     for cmt, tree in program.outputs.items():
         several = len(program.outputs) > 1
         name = f"cp{cmt}" if several else "cp"
-        rows += [f"{name} <- {written(tree, R)}", f"{name} ~ {_error(program.errors[cmt])}{f' | cp{cmt}' if several else ''}"]
+        rows += [f"{name} <- {written(tree, R)}", f"{name} ~ {_error(program.errors[cmt])}"]
     return rows
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _CHOICE, _OR, _AND, _RELATION, _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(9)
-_RELATIONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
-_DOTTED = {ast.Lt: ".LT.", ast.LtE: ".LE.", ast.Gt: ".GT.", ast.GtE: ".GE.", ast.Eq: ".EQ.", ast.NotEq: ".NE."}
+_RELATIONS: dict[type[ast.cmpop], str] = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
+_DOTTED: dict[type[ast.cmpop], str] = {ast.Lt: ".LT.", ast.LtE: ".LE.", ast.Gt: ".GT.", ast.GtE: ".GE.", ast.Eq: ".EQ.", ast.NotEq: ".NE."}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class Language:
 
     power: str | None
     functions: Mapping[str, str]
-    relations: Mapping[type, str]
+    relations: Mapping[type[ast.cmpop], str]
     logic: tuple[str, str, str]
     choice: str | None
     whole_numbers: bool

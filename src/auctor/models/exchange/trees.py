@@ -6,6 +6,7 @@ import ast
 import math
 from collections.abc import Callable, Collection, Mapping
 from functools import reduce
+from typing import Any
 
 from auctor.errors import ModelError
 from auctor.models.expressions import Expression
@@ -40,7 +41,7 @@ class _Replace(ast.NodeTransformer):
         """The tree that stands for this name, or the name itself."""
         return self.trees.get(node.id, node)
 
-    def visit_Call(self, node: ast.Call) -> ast.expr:
+    def visit_Call(self, node: ast.Call) -> Any:
         """Arguments only: a function keeps its name."""
         return ast.Call(node.func, [self.visit(a) for a in node.args], [])
 
@@ -54,13 +55,15 @@ def replaced(tree: ast.expr, trees: Mapping[str, ast.expr]) -> ast.expr:
     return _rebuilt(tree, _Replace(trees).visit) if names_in(tree) & trees.keys() else tree
 
 
-def _rebuilt(tree: ast.expr, visit: Callable[[ast.expr], ast.expr]) -> ast.expr:
+def _rebuilt(tree: ast.expr, visit: Callable[[Any], Any]) -> ast.expr:
     # a NodeTransformer writes into the tree it is given, and would visit a node twice that stands in it twice
-    return visit(_copied(tree))
+    made = visit(_copied(tree))
+    assert isinstance(made, ast.expr)
+    return made
 
 
-def _copied(node: ast.expr) -> ast.expr:
-    def part(value: object) -> object:
+def _copied(node: Any) -> Any:
+    def part(value: Any) -> Any:
         return _copied(value) if isinstance(value, ast.AST) else [part(v) for v in value] if isinstance(value, list) else value
 
     return type(node)(**{name: part(value) for name, value in ast.iter_fields(node)})
@@ -72,7 +75,7 @@ def renamed(tree: ast.expr, names: Mapping[str, str]) -> ast.expr:
 
 
 class _Lower(ast.NodeTransformer):
-    def visit_Call(self, node: ast.Call) -> ast.expr:
+    def visit_Call(self, node: ast.Call) -> Any:
         """`where`, `min` and `max` as conditionals; any other function as it stands."""
         args = [self.visit(a) for a in node.args]
         match node.func:
@@ -117,7 +120,7 @@ class _Fold(ast.NodeTransformer):
             return _computed(node.op, a, b) or ast.BinOp(left, node.op, right)
         return _neutral(node.op, (left, a), (right, b)) or ast.BinOp(left, node.op, right)
 
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:
         """Two signs cancel; a plus goes."""
         inner = self.visit(node.operand)
         if isinstance(node.op, ast.UAdd):
@@ -128,7 +131,7 @@ class _Fold(ast.NodeTransformer):
             return inner.operand
         return ast.UnaryOp(node.op, inner)
 
-    def visit_Call(self, node: ast.Call) -> ast.expr:
+    def visit_Call(self, node: ast.Call) -> Any:
         """A function of a number, and exp(log(x))."""
         args = [self.visit(a) for a in node.args]
         match node.func, args:
@@ -139,15 +142,79 @@ class _Fold(ast.NodeTransformer):
                     return number(float(getattr(math, name)(a)))
         return ast.Call(node.func, args, [])
 
-    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+    def visit_Compare(self, node: ast.Compare) -> Any:
+        """A choice between numbers compared with a number is the condition of the choice."""
+        sides = [self.visit(side) for side in (node.left, *node.comparators)]
+        if len(sides) == 2 and isinstance(node.ops[0], ast.Eq) and (wanted := _constant(sides[1])) is not None:
+            return _equals(sides[0], wanted) or ast.Compare(sides[0], node.ops, sides[1:])
+        return ast.Compare(sides[0], node.ops, sides[1:])
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> Any:
+        """Conditions that are known drop out."""
+        values = [self.visit(v) for v in node.values]
+        decisive = isinstance(node.op, ast.Or)
+        known = [truth(v) for v in values]
+        if decisive in known:
+            return ast.Constant(int(decisive))
+        left = [v for v, k in zip(values, known, strict=True) if k is None]
+        return ast.BoolOp(node.op, left) if len(left) > 1 else left[0] if left else ast.Constant(int(not decisive))
+
+    def visit_IfExp(self, node: ast.IfExp) -> Any:
         """The branch that is taken, where that is known; 1 if c else 0 is c."""
         test, body, orelse = self.visit(node.test), self.visit(node.body), self.visit(node.orelse)
         known = truth(test)
         if known is not None:
             return body if known else orelse
+        body, orelse = _assuming(body, test), _assuming(orelse, inverse(test))
         if _constant(body) == 1 and _constant(orelse) == 0 and isinstance(test, ast.Compare | ast.BoolOp):
             return test
         return body if ast.dump(body) == ast.dump(orelse) else ast.IfExp(test, body, orelse)
+
+
+def _assuming(tree: ast.expr, test: ast.expr) -> ast.expr:
+    """A branch, where the condition it stands under is known to hold."""
+    if not has_choice(tree):
+        return tree
+    changed = _Known(test)
+    made = _rebuilt(tree, changed.visit)
+    return folded(made) if changed.found else tree
+
+
+class _Known(ast.NodeTransformer):
+    def __init__(self, test: ast.expr) -> None:
+        self.facts = {ast.dump(test): ONE, ast.dump(inverse(test)): ZERO}
+        self.found = False
+
+    def visit(self, node: ast.AST) -> Any:
+        """1 or 0 in place of a condition that is known."""
+        fact = self.facts.get(ast.dump(node)) if isinstance(node, ast.Compare | ast.BoolOp | ast.UnaryOp) else None
+        self.found = self.found or fact is not None
+        return fact if fact is not None else self.generic_visit(node)
+
+
+def _equals(tree: ast.expr, wanted: float) -> ast.expr | None:
+    """The condition under which a choice between numbers is `wanted`; None for anything else."""
+    if (value := _constant(tree)) is not None:
+        return ast.Constant(int(value == wanted))
+    if isinstance(tree, ast.Compare | ast.BoolOp):
+        tree = ast.IfExp(tree, ONE, ZERO)
+    if not isinstance(tree, ast.IfExp):
+        return None
+    body, orelse = _equals(tree.body, wanted), _equals(tree.orelse, wanted)
+    if body is None or orelse is None:
+        return None
+    first, second = ast.BoolOp(ast.And(), [tree.test, body]), ast.BoolOp(ast.And(), [inverse(tree.test), orelse])
+    return folded(ast.BoolOp(ast.Or(), [folded(first), folded(second)]))
+
+
+def inverse(test: ast.expr) -> ast.expr:
+    """The condition that holds where this one does not."""
+    opposite: dict[type[ast.cmpop], type[ast.cmpop]] = {
+        ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq
+    }  # fmt: skip
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        return ast.Compare(test.left, [opposite[type(test.ops[0])]()], test.comparators)
+    return test.operand if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not) else ast.UnaryOp(ast.Not(), test)
 
 
 def truth(test: ast.expr) -> bool | None:
@@ -190,6 +257,11 @@ def folded(tree: ast.expr) -> ast.expr:
     '-(KA * depot)'
     """
     return _rebuilt(tree, _Fold().visit)
+
+
+def has_choice(tree: ast.expr) -> bool:
+    """Whether a conditional or a comparison stands anywhere in a tree."""
+    return any(isinstance(node, ast.IfExp | ast.Compare | ast.BoolOp | ast.Not) for node in ast.walk(tree))
 
 
 def factors(tree: ast.expr) -> tuple[list[ast.expr], list[ast.expr]]:
