@@ -41,11 +41,10 @@ class Definitions:
         if isinstance(tree, ModelError):
             self.refusals[name] = tree
             return
-        earlier: ast.expr = ZERO if before is None else ast.Name(before)
         lacking = LACKING in names_in(tree)
-        selectors = {n: self.trees[n] for n in self.trees if SELECTOR.match(n)}
-        tree = replaced(renamed(tree, self.final), {**selectors, LACKING: earlier if before else ast.Name(LACKING)})
-        tree = folded(tree)
+        known = {n: t for n, t in self.trees.items() if SELECTOR.match(n) or isinstance(t, ast.Constant) and n == before}
+        renamings = {**self.final, **({LACKING: before} if before else {})}
+        tree = folded(replaced(renamed(tree, renamings), known))
         if lacking and before is None:
             self._lacks(name, tree)
         else:

@@ -34,7 +34,7 @@ class Stream:
     """What a control stream says. Trees are in NONMEM's names, thetas `THETA1` .., etas `ETA1` .., epsilons `EPS1` .., amounts `A1` ...
 
     `pk`, `error` assignments in order, a refusal in place of a statement that cannot be understood (it may not be needed); `derivatives` where the model has $DES or $MODEL; `observed` the default observation
-    compartment; `same` etas that share their variance with an earlier one; `columns` of $INPUT.
+    and dosing compartments; `same` etas that share their variance with an earlier one; `columns` of $INPUT.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Stream:
     derivatives: tuple[ast.expr, ...]
     error: Rows
     observed: int
+    dosed: int
 
     @property
     def etas(self) -> tuple[str, ...]:
@@ -128,6 +129,7 @@ def _stream(name: str, text: str, model: Any) -> Stream:
         derivatives=_derivatives(name, model, numbers, rename),
         error=trees(model.statements.after_odes, "ERROR"),
         observed=_observed(model, numbers),
+        dosed=min(numbers[c.name] for c in model.statements.ode_system.dosing_compartments),
     )
 
 

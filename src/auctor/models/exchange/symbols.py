@@ -93,6 +93,7 @@ class _Walk:
                 below.append(self.tree(1 / factor))
             else:
                 top.append(self.tree(factor))
+        _centre(top)
         made = product(top)
         made = ast.BinOp(made, ast.Div(), product(below)) if below else made
         return ast.UnaryOp(ast.USub(), made) if sign else made
@@ -110,6 +111,27 @@ class _Walk:
         for value, test in reversed(e.args):
             made = self.tree(value) if test == True else ast.IfExp(self.tree(test), self.tree(value), made)  # noqa: E712
         return made
+
+
+def _centre(top: list[ast.expr]) -> None:
+    """c * WT ** p as (WT / reference) ** p, where c = reference ** -p for a reference of a few digits, as it was written."""
+    powers = [(k, f) for k, f in enumerate(top) if isinstance(f, ast.BinOp) and isinstance(f.op, ast.Pow) and isinstance(f.left, ast.Name)]
+    numbers = [(k, f) for k, f in enumerate(top) if isinstance(f, ast.Constant)]
+    if len(powers) != 1 or len(numbers) != 1:
+        return
+    (at, power), (own, constant) = powers[0], numbers[0]
+    match power.right:
+        case ast.Constant(value=int() | float() as p):
+            exponent = float(p)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as p)):
+            exponent = -float(p)
+        case _:
+            return
+    reference = float(constant.value) ** (-1 / exponent)  # type: ignore[arg-type]
+    short = float(f"{reference:.5g}")
+    if exponent != 1 and abs(reference - short) <= 1e-13 * short:
+        top[at] = ast.BinOp(ast.BinOp(power.left, ast.Div(), number(short)), ast.Pow(), power.right)
+        del top[own]
 
 
 def _number(e: Any) -> ast.expr:

@@ -283,6 +283,21 @@ def product(numerators: Collection[ast.expr], denominators: Collection[ast.expr]
     return reduce(lambda a, b: ast.BinOp(a, ast.Div(), b), denominators, top)
 
 
+def cancelled(tree: ast.expr) -> ast.expr:
+    """A quotient without the factors that stand above and below.
+
+    >>> ast.unparse(cancelled(tree_of("CL / (V * S) * V")))
+    'CL / S'
+    """
+    top, below = factors(tree)
+    for factor in list(below):
+        twin = next((f for f in top if ast.dump(f) == ast.dump(factor)), None)
+        if twin is not None:
+            top.remove(twin)
+            below.remove(factor)
+    return folded(product(top, below)) if below or len(top) > 1 else tree if top else ONE
+
+
 def terms(tree: ast.expr) -> list[ast.expr]:
     """The terms of a sum, subtracted ones with their sign."""
     match tree:
