@@ -16,6 +16,7 @@ import numpy as np
 from auctor.errors import ModelError
 from auctor.models.exchange.advan import ROUTINES, Routine
 from auctor.models.exchange.definitions import Definitions
+from auctor.models.exchange.estimates import with_estimates
 from auctor.models.exchange.observed import Observation, Point, observation
 from auctor.models.exchange.recognise import Recognised, at_zero, leading_theta, recognise
 from auctor.models.exchange.said import Said, require, volume_unit
@@ -40,13 +41,15 @@ class Imported:
     etas: tuple[str, ...]
 
 
-def import_stream(path: str | Path, said: Said) -> Imported:
+def import_stream(path: str | Path, said: Said, estimates: str | Path | None = None) -> Imported:
     """Read a control stream through Pharmpy and write it as a model file, which is then read back.
 
+    `estimates` is NONMEM's .ext file, whose final estimates then stand in place of the initial ones.
     ModelError names the record and statement that cannot be understood; UnitError lists the units that must be said.
     """
     stream = read_stream(Path(path))
-    raw, etas = _File(stream, said).build()
+    origin = f"the initial estimates of {stream.name}" if estimates is None else f"the final estimates of {Path(estimates).name}"
+    raw, etas = _File(stream if estimates is None else with_estimates(stream, Path(estimates)), said, origin).build()
     text = toml_text(raw)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{re.sub(r'[^A-Za-z0-9_]', '_', Path(path).stem)}.toml"
@@ -70,8 +73,8 @@ class _Shape:
 class _File:
     """Builds the tables of one model file."""
 
-    def __init__(self, stream: Stream, said: Said) -> None:
-        self.stream, self.said = stream, said
+    def __init__(self, stream: Stream, said: Said, origin: str) -> None:
+        self.stream, self.said, self.origin = stream, said, origin
         self.pk = Definitions(stream.pk)
         self.questions: list[str] = []
         self.fixed = {f"ETA{k + 1}" for k, v in enumerate(np.diag(stream.omega)) if v == 0}
@@ -312,7 +315,7 @@ class _File:
     def _words(self) -> dict[str, Any]:
         name, said = self.stream.name, self.said
         questions = [
-            f"Imported from {name}, numbers as its initial estimates: put the final estimates there, and read the model against its source.",
+            f"The numbers are {self.origin}: not yet read against the publication.",
             *([] if said.cite else ["The publication is not named (--cite)."]),
             "The population, and the range of each covariate (low, high), are not in a control stream: add them, for the warning outside the domain.",
             *self.questions,
@@ -515,9 +518,12 @@ class _File:
 
     def _sizes(self, o: Observation) -> dict[str, Any]:
         """SDs in the unit of DV."""
-        row: dict[str, Any] = {"kind": o.kind, "proportional": o.proportional}
+        sizes = {key: size for key in ("proportional", "additive") if (size := getattr(o, key))}
+        squares = {key: float(f"{size**2:.9g}") for key, size in sizes.items()}
+        short = all(len(repr(squares[k])) < len(repr(v)) and math.isclose(squares[k], v**2, rel_tol=1e-11) for k, v in sizes.items())
+        row: dict[str, Any] = {"kind": o.kind, **(squares | {"printed_as": "variance"} if short else sizes)}
         if o.additive:
-            row |= {"additive": o.additive, "unit": self.said.conc_unit}
+            row["unit"] = self.said.conc_unit
         if o.kind == "power":
             row["power"] = o.power
         return {**row, "source": f"{self.stream.name} $ERROR and SIGMA"}
