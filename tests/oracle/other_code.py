@@ -1,4 +1,4 @@
-"""A small reader of mrgsolve and nlmixr2 text, written from their manuals and sharing nothing with auctor: it evaluates what the text says."""
+"""A small reader of mrgsolve and nlmixr2 text, written from their manuals, sharing nothing with auctor: it evaluates the text."""
 
 from __future__ import annotations
 

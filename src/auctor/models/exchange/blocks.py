@@ -28,9 +28,9 @@ def is_code(record: str) -> bool:
 
 
 def plain_blocks(text: str) -> str:
-    """The control stream with the IF blocks of $PK, $DES and $ERROR written as single IFs.
+    r"""The control stream with the IF blocks of $PK, $DES and $ERROR written as single IFs.
 
-    >>> print(plain_blocks("$PK\\nIF (SEX.EQ.1) THEN\\n  V = 1\\nELSE\\n  V = 2\\nENDIF\\n"))
+    >>> print(plain_blocks("$PK\nIF (SEX.EQ.1) THEN\n  V = 1\nELSE\n  V = 2\nENDIF\n"))
     $PK
     QIF1 = 2
     IF (SEX.EQ.1) QIF1 = 1

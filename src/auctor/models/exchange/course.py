@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from auctor.errors import ModelError
 from auctor.models.equations import amounts
-from auctor.models.expressions import Expression
 from auctor.models.exchange.trees import ZERO, folded, formula, number, replaced, tree_of
+from auctor.models.expressions import Expression
 from auctor.models.model import DrugModel, Structure
 
 

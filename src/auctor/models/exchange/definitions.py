@@ -42,7 +42,7 @@ class Definitions:
             self.refusals[name] = tree
             return
         lacking = LACKING in names_in(tree)
-        known = {n: t for n, t in self.trees.items() if SELECTOR.match(n) or isinstance(t, ast.Constant) and n == before}
+        known = {n: t for n, t in self.trees.items() if SELECTOR.match(n) or (isinstance(t, ast.Constant) and n == before)}
         renamings = {**self.final, **({LACKING: before} if before else {})}
         tree = folded(replaced(renamed(tree, renamings), known))
         if lacking and before is None:

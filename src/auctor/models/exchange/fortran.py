@@ -8,6 +8,7 @@ from auctor.models.exchange.names import Namer
 from auctor.models.exchange.text import FORTRAN, condition, written
 from auctor.models.exchange.trees import ONE, ZERO, has_choice, inverse
 
+_BREAKS = ((" + ", 1), (" - ", 1), ("*", 0), ("/", 0), (".AND.", 0), (".OR.", 0))
 WIDTH = 130  # NM-TRAN reads 160 characters of a line
 
 
@@ -115,7 +116,7 @@ def continued(line: str) -> str:
     """
     parts = []
     while len(line) > WIDTH:
-        cut = max(line.rfind(mark, 20, WIDTH) + shift for mark, shift in ((" + ", 1), (" - ", 1), ("*", 0), ("/", 0), (".AND.", 0), (".OR.", 0)))
+        cut = max(line.rfind(mark, 20, WIDTH) + shift for mark, shift in _BREAKS)
         if line[cut - 1] == "*":
             cut -= 1  # never between the two stars of a power
         parts.append(line[:cut] + " &")

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from auctor.models.exchange.program import Program
 
+_MODELLED = (("duration", "-2"), ("rate", "-1"))
+
 
 def ascii_text(text: str) -> str:
     """A comment in plain ASCII, on one line; what has no ASCII spelling becomes a question mark."""
@@ -16,21 +18,38 @@ def ascii_text(text: str) -> str:
 
 def heading(program: Program) -> list[str]:
     """What a reader must know before running it: source, units, covariates, compartments."""
-    model, course = program.model, program.course
-    log = any(e.kind == "log" for e in program.errors.values())
+    model = program.model
+    logged = any(e.kind == "log" for e in program.errors.values())
     unit = model.units["concentration"]
     rows = [
         f"auctor model {model.name}, status {model.status}, SHA-256 {model.sha256}",
         model.reference["cite"],
-        f"TIME in h, AMT in mg, DV {f'the natural logarithm of {unit}' if log else f'in {unit}'}, RATE in mg/h",
-        "compartments: " + ", ".join(f"{k} {name}" for k, name in enumerate(course.compartments, 1))
-        + f"; doses by default into CMT {course.depot}, intravenous ones into {course.central}; observed in {', '.join(map(str, course.outputs))}",
+        f"TIME in h, AMT in mg, RATE in mg/h, DV in {unit}" + (" (residual error on its logarithm)" if logged else ""),
+        _compartments(program),
         *(f"covariate {program.names[n]}: {c.label}, {c.unit or codes(c.levels)}" for n, c in model.covariates.items()),
-        *([f"RATE = -2: the duration is modelled (CMT {', '.join(map(str, course.inputs['duration']))})"] if "duration" in course.inputs else []),
-        *([f"RATE = -1: the rate is modelled (CMT {', '.join(map(str, course.inputs['rate']))})"] if "rate" in course.inputs else []),
-        *(f"{name} has interoccasion variability (SD {p.iov:g}), which is not in this text" for name, p in model.parameters.items() if p.iov),
-    ]  # fmt: skip
+        *(
+            f"RATE = {code}: the {key} is modelled (CMT {_listed(program.course.inputs[key])})"
+            for key, code in _MODELLED
+            if key in program.inputs
+        ),
+        *(
+            f"{name} has interoccasion variability (SD {p.iov:g}), which is not in this text"
+            for name, p in model.parameters.items()
+            if p.iov
+        ),
+    ]
     return [ascii_text(row) for row in rows]
+
+
+def _compartments(program: Program) -> str:
+    course = program.course
+    named = ", ".join(f"{k} {name}" for k, name in enumerate(course.compartments, 1))
+    doses = f"doses by default into CMT {course.depot}, intravenous ones into {course.central}"
+    return f"compartments: {named}; {doses}; observed in {_listed(course.outputs)}"
+
+
+def _listed(table: Mapping[int, object]) -> str:
+    return ", ".join(map(str, table))
 
 
 def codes(levels: Mapping[str, float] | None) -> str:

@@ -9,12 +9,11 @@ from auctor.models.exchange.text import CPP, written
 from auctor.models.model import DrugModel
 
 INPUTS = {"F": "F_A{}", "lag": "ALAG_A{}", "duration": "D_A{}", "rate": "R_A{}"}
-_RESERVED = (
-    *("ID", "TIME", "EVID", "CMT", "AMT", "RATE", "II", "SS", "ADDL", "NEWIND", "SOLVERTIME", "DV", "IPRED", "W", "ETA", "EPS", "THETA"),
-    *("amt", "cmt", "rate", "ii", "ss", "addl", "time", "evid", "id", "self", "pred", "mod", "exp", "log", "sqrt", "fabs", "pow", "double"),
-    *("int", "float", "bool", "if", "else", "for", "while", "return", "const", "static", "new", "delete", "this", "class", "auto", "true"),
-    *("false", "and", "or", "not", "do", "case", "long", "short", "char", "void", "T", "t", "dxdt", "end", "F", "D", "R", "E", "PI", "M_PI"),
-)  # fmt: skip
+_WORDS = """
+ID TIME EVID CMT AMT RATE II SS ADDL NEWIND SOLVERTIME DV IPRED W ETA EPS THETA amt cmt rate ii ss addl time evid id self
+pred mod exp log sqrt fabs pow double int float bool if else for while return const static new delete this class auto true
+false and or not do case long short char void T t dxdt end F D R E PI M_PI
+"""
 
 
 def mrgsolve_text(model: DrugModel) -> str:
@@ -30,7 +29,7 @@ def mrgsolve_text(model: DrugModel) -> str:
 
 def mrgsolve_program(model: DrugModel) -> Program:
     """The program in mrgsolve's symbols: parameters THETA1 .., compartments A1 .."""
-    namer = Namer(reserved=_RESERVED, pattern=r"(A|THETA|dxdt_A|F_A|ALAG_A|D_A|R_A|CP|DV|IPRED|W|ETA|EPS)\d+")
+    namer = Namer(reserved=_WORDS.split(), pattern=r"(A|THETA|dxdt_A|F_A|ALAG_A|D_A|R_A|CP|DV|IPRED|W|ETA|EPS)\d+")
     spelling = Spelling(
         namer=namer,
         theta=lambda k, _: f"THETA{k}",
@@ -99,4 +98,3 @@ def _table(program: Program) -> list[str]:
         rows += [f"double {prediction} = {written(tree, CPP)};", f"double W{tail} = {sd};", f"double DV{tail} = {noisy};"]
         captured += [prediction, f"DV{tail}"]
     return [*rows, f"$CAPTURE {' '.join(captured)}"]
-

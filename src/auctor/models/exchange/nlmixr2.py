@@ -9,12 +9,11 @@ from auctor.models.exchange.text import R, written
 from auctor.models.model import DrugModel
 
 INPUTS = {"F": "f", "lag": "alag", "duration": "dur", "rate": "rate"}
-_RESERVED = (
-    *("ini", "model", "exp", "log", "sqrt", "abs", "ifelse", "if", "else", "for", "while", "function", "TRUE", "FALSE", "NULL", "NA", "NaN"),
-    *("t", "time", "TIME", "podo", "tad", "tafd", "dose", "newind", "NEWIND", "pi", "f", "F", "alag", "lag", "dur", "rate", "add", "prop"),
-    *("lnorm", "pow", "id", "ID", "cmt", "CMT", "dvid", "DVID", "evid", "EVID", "amt", "AMT", "dv", "DV", "rxLinCmt", "linCmt", "T", "c", "d", "dt"),
-    *("Inf", "next", "break", "repeat", "in", "min", "max", "label", "fix", "fixed", "combined1", "combined2", "gamma", "beta", "sum", "M_PI"),
-)  # fmt: skip
+_WORDS = """
+ini model exp log sqrt abs ifelse if else for while function TRUE FALSE NULL NA NaN t time TIME podo tad tafd dose newind
+NEWIND pi f F alag lag dur rate add prop lnorm pow id ID cmt CMT dvid DVID evid EVID amt AMT dv DV rxLinCmt linCmt T c d dt
+Inf next break repeat in min max label fix fixed combined1 combined2 gamma beta sum M_PI
+"""
 
 
 def nlmixr2_text(model: DrugModel) -> str:
@@ -30,7 +29,7 @@ def nlmixr2_text(model: DrugModel) -> str:
 
 def nlmixr2_program(model: DrugModel) -> Program:
     """The program in rxode2's symbols: thetas pop_CL, effects' constants CL_name, etas eta_CL."""
-    namer = Namer(reserved=_RESERVED, pattern=r"(A|cp|cp_|ETA|THETA)\d*")
+    namer = Namer(reserved=_WORDS.split(), pattern=r"(A|cp|cp_|ETA|THETA)\d*")
     spelling = Spelling(
         namer=namer,
         theta=lambda _, label: namer(label.replace(".", "_") if "." in label or " " in label else f"pop_{label}"),

@@ -15,11 +15,11 @@ from auctor.models.exchange.trees import ZERO, number
 from auctor.models.model import DrugModel
 
 COLUMNS = ("ID", "TIME", "AMT", "RATE", "EVID", "MDV", "CMT", "SS", "II", "ADDL", "DV")
-_RESERVED = (
-    *COLUMNS, *("A", "DADT", "T", "F", "Y", "G", "H", "W", "E", "P", "THETA", "ETA", "EPS", "ERR", "OMEGA", "SIGMA", "IPRED", "LIPRED"),
-    *("PRED", "RES", "WRES", "CWRES", "IRES", "NEWIND", "ICALL", "IREV", "TSTATE", "MIXNUM", "COM", "SC", "FO", "IF", "THEN", "ELSE", "ENDIF"),
-    *("EXP", "LOG", "SQRT", "ABS", "SIN", "COS", "MOD", "INT", "MIN", "MAX", "DO", "CALL", "EXIT", "COMRES", "COMACT", "TNPRI", "PHI", "GAMLN"),
-)  # fmt: skip
+_WORDS = """
+    A DADT T F Y G H W E P THETA ETA EPS ERR OMEGA SIGMA IPRED LIPRED PRED RES WRES CWRES IRES NEWIND ICALL IREV TSTATE MIXNUM
+    COM SC FO IF THEN ELSE ENDIF EXP LOG SQRT ABS SIN COS MOD INT MIN MAX DO CALL EXIT COMRES COMACT TNPRI PHI GAMLN
+"""
+_RESERVED = (*COLUMNS, *_WORDS.split())
 _PATTERN = r"(F|S|R|D|A|P|ALAG|MU_|ETA|THETA|EPS|ERR|CP|IF)\d+"
 INPUTS = {"F": "F", "lag": "ALAG", "duration": "D", "rate": "R"}
 
@@ -70,9 +70,11 @@ def _render(program: Program, data: str) -> str:
     model = program.model
     routine = subroutine(model)
     inputs = [*COLUMNS, *(program.names[name] for name in model.covariates)]
+    logged = any(e.kind == "log" for e in program.errors.values())
     etas = [f"ETA{k}" for k in range(1, len(program.etas) + 1)]
     parts = [
         *(f";; {row}" for row in heading(program)),
+        *([";; log-transformed both sides: DV in the table is the natural logarithm"] if logged else []),
         f"$PROBLEM {ascii_text(f'{model.name}: {model.title}')[:70]}",
         *textwrap.wrap(f"$INPUT {' '.join(inputs)}", WIDTH, subsequent_indent="  ", break_on_hyphens=False),
         f"$DATA {data} IGNORE=@",
@@ -129,7 +131,7 @@ def _equations(program: Program) -> list[str]:
     """$SUBROUTINES, $MODEL, $PK and $DES of a model written out."""
     course = program.course
     observed = next(iter(course.outputs))
-    marks = {k: [] for k in range(1, len(course.compartments) + 1)}  # type: dict[int, list[str]]
+    marks: dict[int, list[str]] = {k: [] for k in range(1, len(course.compartments) + 1)}
     marks[course.depot].append("DEFDOSE")
     marks[observed].append("DEFOBS")
     namer = _namer(program)
@@ -138,7 +140,8 @@ def _equations(program: Program) -> list[str]:
     _inputs(program, pk)
     for k, tree in enumerate(program.derivatives, 1):
         des.assign(f"DADT({k})", tree)
-    names = [f" COMP=({' '.join([name.upper() if not name.startswith('A') else f'C{k}', *marks[k]])})" for k, name in enumerate(course.compartments, 1)]
+    labels = [f"C{k}" if name == f"A{k}" else name.upper() for k, name in enumerate(course.compartments, 1)]
+    names = [f" COMP=({' '.join([label, *marks[k]])})" for k, label in enumerate(labels, 1)]
     return ["$SUBROUTINES ADVAN13 TOL=9", f"$MODEL NCOMPARTMENTS={len(names)}", *names, "$PK", pk.text(), "$DES", des.text()]
 
 
@@ -190,5 +193,3 @@ def _block(block: Array, labels: list[str]) -> list[str]:
         return [f"$OMEGA {repr(float(block[0, 0])).upper()} ; {labels[0]}"]
     rows = [f" {' '.join(repr(float(v)).upper() for v in row[: k + 1])} ; {labels[k]}" for k, row in enumerate(block)]
     return [f"$OMEGA BLOCK({len(block)})", *rows]
-
-

@@ -18,6 +18,7 @@ Array = NDArray[np.float64]
 Point = Mapping[str, float]
 KINDS = "additive, proportional, both (variances or SDs added), power, or additive on the logarithm"
 RTOL = 1e-9
+NOTHING = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,45 +43,45 @@ def observation(y: ast.expr, sigma: Array, points: Sequence[Point], where: str) 
     ('combined', 0.1, 0.5)
     """
     epsilons = [f"EPS{k + 1}" for k in range(len(sigma))]
-    y = _unguarded(y, epsilons, points, where)
+    y = _unguarded(y, epsilons, points)
     bare = folded(replaced(y, dict.fromkeys(epsilons, ast.Constant(0))))
     logged = isinstance(bare, ast.Call) and isinstance(bare.func, ast.Name) and bare.func.id == "log"
     prediction = bare.args[0] if logged and isinstance(bare, ast.Call) else bare
     f = np.asarray([_value(prediction, p) for p in points])
     sd, exponential = _sds(y, epsilons, sigma, points, where)
     if logged:
-        return Observation(prediction=prediction, kind="log", **_log(sd, where))
-    return Observation(prediction=prediction, exponential=exponential, **_fitted(f, sd, where))
+        return Observation(prediction=prediction, kind="log", proportional=_log(sd, where), additive=0.0, power=1.0)
+    kind, b, a, p = _fitted(f, sd, where)
+    return Observation(prediction=prediction, kind=kind, proportional=b, additive=a, power=p, exponential=exponential)
 
 
 def _value(tree: ast.expr, point: Point) -> float:
     return float(formula(tree).evaluate(point, math))
 
 
-def _unguarded(tree: ast.expr, epsilons: Sequence[str], points: Sequence[Point], where: str) -> ast.expr:
-    """The branches that a concentration above zero takes; a guard against log(0) or a weight of 0 falls away."""
+def _unguarded(tree: ast.expr, epsilons: Sequence[str], points: Sequence[Point]) -> ast.expr:
+    """The tree without its guards: tests of an amount against 0 (before a logarithm, or for a weight) that are the same at every point."""
     quiet = dict.fromkeys(epsilons, 0.0)
 
     class Guards(ast.NodeTransformer):
         def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
-            """One branch, if it is the same at every point and the test reads an amount."""
-            amounts = {n for n in names_in(node.test) if n[0] == "A" and n[1:].isdigit()}
-            if amounts:
-                taken = {_value(node.test, {**p, **quiet}) != 0 for p in points}
-                if len(taken) > 1:
-                    remedy = "write the residual error without conditions on the concentration"
-                    raise ModelError(where=f"{where} `IF ({ast.unparse(node.test)[:60]})`", what="Y changes with the amounts", remedy=remedy)
-                kept = node.body if taken.pop() else node.orelse
-                made = self.visit(kept)
-                assert isinstance(made, ast.expr)
-                return made
-            made = self.generic_visit(node)
+            """The branch that a concentration above zero takes."""
+            taken = {_value(node.test, {**p, **quiet}) != 0 for p in points} if _is_guard(node.test) else set()
+            made = self.visit(node.body if True in taken else node.orelse) if len(taken) == 1 else self.generic_visit(node)
             assert isinstance(made, ast.expr)
             return made
 
     made = Guards().visit(folded(tree))
     assert isinstance(made, ast.expr)
     return folded(made)
+
+
+def _is_guard(test: ast.expr) -> bool:
+    """Whether a test compares something built from the amounts with 0 or as good as 0."""
+    match test:
+        case ast.Compare(left=left, ops=[_], comparators=[ast.Constant(value=int() | float() as bound)]):
+            return abs(bound) < NOTHING and any(n[0] == "A" and n[1:].isdigit() for n in names_in(left))
+    return False
 
 
 def _sds(y: ast.expr, epsilons: Sequence[str], sigma: Array, points: Sequence[Point], where: str) -> tuple[Array, bool]:
@@ -103,13 +104,13 @@ def _sds(y: ast.expr, epsilons: Sequence[str], sigma: Array, points: Sequence[Po
     return np.asarray(found), exponential
 
 
-def _log(sd: Array, where: str) -> dict[str, float]:
+def _log(sd: Array, where: str) -> float:
     if not np.allclose(sd, sd[0], rtol=RTOL):
         raise ModelError(where=where, what="the error on the logarithm is not one number", remedy="use one additive SD on log(F)")
-    return {"proportional": _tidy(sd[0]), "additive": 0.0, "power": 1.0}
+    return _tidy(sd[0])
 
 
-def _fitted(f: Array, sd: Array, where: str) -> dict[str, float | str]:
+def _fitted(f: Array, sd: Array, where: str) -> tuple[str, float, float, float]:
     """The first kind whose two or three numbers, solved from the first points, give the SD at all of them."""
     solvers: dict[str, Callable[[Array, Array], tuple[float, float, float]]] = {
         "combined": _combined, "combined1": _combined1, "power": _power,
@@ -118,7 +119,7 @@ def _fitted(f: Array, sd: Array, where: str) -> dict[str, float | str]:
         b, a, p = solve(f, sd)
         shaped = np.sqrt((b * f) ** 2 + a**2) if kind == "combined" else b * f**p + a
         if all(map(math.isfinite, (a, b, p))) and min(a, b) >= 0 and np.allclose(shaped, sd, rtol=RTOL, atol=0.0):
-            return {"kind": kind, "proportional": _tidy(b), "additive": _tidy(a), "power": _tidy(p)}
+            return kind, _tidy(b), _tidy(a), _tidy(p)
     remedy = f"auctor knows these errors, the same for every patient: {KINDS}; rewrite $ERROR as one of them"
     raise ModelError(where=where, what="the residual error is none that auctor knows", remedy=remedy)
 

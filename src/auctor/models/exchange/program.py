@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from auctor.errors import ModelError
 from auctor.models.exchange.course import Course, course_of
 from auctor.models.exchange.names import Namer
-from auctor.models.exchange.trees import folded, lowered, number, product, renamed
+from auctor.models.exchange.trees import folded, lowered, number, product, renamed, tree_of
 from auctor.models.model import DrugModel, Effect, Parameter, Residual
 
 Array = NDArray[np.float64]
+# how an eta acts on a typical value P
+VARIED = {"lognormal": "P * exp(eta)", "normal": "P + eta", "logitnormal": "1 / (1 + exp(-(log(P / (1 - P)) + eta)))"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +78,8 @@ def program_of(model: DrugModel, spelling: Spelling) -> Program:
     >>> from auctor.models.reader import read_model
     >>> plain = Spelling(namer=Namer(), theta=lambda k, n: f"TH{k}", eta=lambda k, n: f"ET{k}", time="t", amount=lambda k: f"A{k}")
     >>> program = program_of(read_model("phenobarbital_grasela1985"), plain)
-    >>> [f"{name} = {ast.unparse(tree)}" for name, tree in program.statements]
-    ['TVCL = TH1', 'TVV = TH2', 'TVCL = TVCL * WT', 'TVV = TVV * (WT * (1 + TH3 * (APGR < 5)))', 'CL = TVCL * exp(ET1)', 'V = TVV * exp(ET2)']
+    >>> [f"{name} = {ast.unparse(tree)}" for name, tree in program.statements if name.endswith("CL")]
+    ['TVCL = TH1', 'TVCL = TVCL * WT', 'CL = TVCL * exp(ET1)']
     """
     return _Writer(model, spelling).program()
 
@@ -172,10 +175,11 @@ class _Writer:
         for name in self.model.eta_names:
             if name in self.plain:
                 continue
-            typical, eta = ast.Name(self.typical[name]), ast.Name(self.eta[name])
-            lognormal = self.model.parameters[name].distribution == "lognormal"
-            varied = ast.Call(ast.Name("exp"), [eta], []) if lognormal else eta
-            yield self.names[name], ast.BinOp(typical, ast.Mult() if lognormal else ast.Add(), varied)
+            text = VARIED.get(self.model.parameters[name].distribution)
+            if text is None:
+                what = f"eta distribution {self.model.parameters[name].distribution!r} is not exported yet"
+                raise ModelError(where=f"{self.model.name}: parameters.{name}", what=what, remedy="write it under [individual]")
+            yield self.names[name], renamed(tree_of(text), {"P": self.typical[name], "eta": self.eta[name]})
 
     def _formulas(self) -> Iterator[tuple[str, ast.expr]]:
         for name, expr in self.model.formulas.items():

@@ -64,7 +64,8 @@ def covariate(text: str) -> tuple[str, dict[str, Any]]:
     word, colon, pairs = rest.partition(":")
     levels = dict(pair.split("=", 1) for pair in pairs.split(",") if "=" in pair)
     if not colon or word.strip() not in levels or len(levels) < 2:
-        raise UnitError(where=where, what="no reference with a unit", remedy="write 'WT=70 kg', 'APGR=7 1' (no unit) or 'SEX=male:male=0,female=1'")
+        remedy = "write 'WT=70 kg', 'APGR=7 1' (no unit) or 'SEX=male:male=0,female=1'"
+        raise UnitError(where=where, what="no reference with a unit", remedy=remedy)
     codes = {key.strip(): _number(value, where) for key, value in levels.items()}
     return name.strip(), {"levels": codes, "reference": word.strip()}
 

@@ -33,8 +33,8 @@ _UNKNOWN_RECORDS = ("MIX", "PRE", "AES", "INF", "LEV")
 class Stream:
     """What a control stream says. Trees are in NONMEM's names, thetas `THETA1` .., etas `ETA1` .., epsilons `EPS1` .., amounts `A1` ...
 
-    `pk`, `error` assignments in order, a refusal in place of a statement that cannot be understood (it may not be needed); `derivatives` where the model has $DES or $MODEL; `observed` the default observation
-    and dosing compartments; `same` etas that share their variance with an earlier one; `columns` of $INPUT.
+    `pk`, `error` assignments in order, a refusal in place of a statement that cannot be understood (it may not be needed); `derivatives`
+    by compartment; `observed`, `dosed` the default observation and dosing compartments; `same` etas that share their variance with an earlier one; `columns` of $INPUT.
     """
 
     name: str
@@ -157,7 +157,8 @@ def _subroutine(name: str, text: str) -> tuple[str, str]:
     body = next((b for r, b in records(text) if r.startswith("SUB")), "")
     advan = re.search(r"ADVAN(?:=ADVAN)?(\d+)", body, re.IGNORECASE)
     if advan is None:
-        raise ModelError(where=f"{name}: $SUBROUTINES", what="no ADVAN", remedy="models without a kinetic subroutine ($PRED) are not supported")
+        remedy = "models without a kinetic subroutine ($PRED) are not supported"
+        raise ModelError(where=f"{name}: $SUBROUTINES", what="no ADVAN", remedy=remedy)
     trans = re.search(r"TRANS(?:=TRANS)?(\d+)", body, re.IGNORECASE)
     return f"ADVAN{advan[1]}", f"TRANS{trans[1] if trans else 1}"
 

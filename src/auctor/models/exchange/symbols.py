@@ -38,7 +38,7 @@ class _Walk:
 
     def tree(self, e: Any) -> ast.expr:
         """One node and what is below it."""
-        if e.is_Symbol or getattr(e, "is_Function", False) and str(e.func).startswith("A_"):
+        if e.is_Symbol or (getattr(e, "is_Function", False) and str(e.func).startswith("A_")):
             return ast.Name(self.rename(e.name if e.is_Symbol else str(e.func)))
         if e.is_Number:
             return _number(e)
