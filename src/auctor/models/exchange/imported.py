@@ -88,7 +88,7 @@ class _File:
         questions = [
             f"The numbers are {self.origin}: not yet read against the publication.",
             *([] if said.cite else ["The publication is not named (--cite)."]),
-            "The population and the range of each covariate (low, high) are not in a control stream: add them, for the warning outside them.",
+            "Population and covariate ranges (low, high) are not in a control stream: add them, for the warning outside them.",
             *self.reading.questions,
         ]
         if self.reading.stream.same:

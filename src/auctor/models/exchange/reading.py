@@ -47,6 +47,7 @@ class Reading:
             self.pk.trees[name] = folded(replaced(tree, dict.fromkeys(self.fixed, ast.Constant(0))))
 
     def shape(self) -> Shape:
+        """Derivatives, outputs, and F, ALAG, D and R by compartment, in NONMEM's names and units."""
         shape = Shape(derivatives={k: self.in_course(t) for k, t in enumerate(self.stream.derivatives, 1)})
         for key, word in INPUTS.items():
             table = {k: ast.Name(f"{word}{k}") for k in shape.derivatives if f"{word}{k}" in self.defined}
@@ -57,6 +58,7 @@ class Reading:
 
     @property
     def defined(self) -> set[str]:
+        """Names that $PK or $DES assigns."""
         return {*self.pk.trees, *self.pk.refusals}
 
     def in_course(self, tree: ast.expr) -> ast.expr:
@@ -124,6 +126,7 @@ class Reading:
         return float(said["levels"][said["reference"]] if "levels" in said else said["reference"])
 
     def pk_values(self, names: Iterable[str], known: Mapping[str, float], where: str) -> dict[str, float]:
+        """Values of the definitions that these names need; ModelError for a name that is nowhere defined."""
         values: dict[str, float] = {}
         for name in self.pk.closure(names):
             tree = replaced(self.pk.trees[name], {"__nothing__": ast.Constant(0)})
@@ -133,6 +136,7 @@ class Reading:
         return values
 
     def needed(self, shape: Shape) -> set[str]:
+        """Names that the course reads."""
         trees = [*shape.derivatives.values(), *(o.prediction for o in shape.outputs.values())]
         trees += [t for table in shape.inputs.values() for t in table.values()]
         return {n for t in trees for n in names_in(t)}

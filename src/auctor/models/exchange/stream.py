@@ -33,8 +33,9 @@ _UNKNOWN_RECORDS = ("MIX", "PRE", "AES", "INF", "LEV")
 class Stream:
     """What a control stream says. Trees are in NONMEM's names, thetas `THETA1` .., etas `ETA1` .., epsilons `EPS1` .., amounts `A1` ...
 
-    `pk`, `error` assignments in order, a refusal in place of a statement that cannot be understood (it may not be needed); `derivatives`
-    by compartment; `observed`, `dosed` the default observation and dosing compartments; `same` etas that share their variance with an earlier one; `columns` of $INPUT.
+    `pk`, `error` assignments in order, a refusal in place of a statement that cannot be understood (it may not be needed);
+    `derivatives` by compartment; `observed`, `dosed` the default observation and dosing compartments; `same` etas that share their
+    variance with an earlier one; `columns` of $INPUT.
     """
 
     name: str
