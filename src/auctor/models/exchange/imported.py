@@ -65,14 +65,15 @@ class _File:
     def build(self) -> tuple[dict[str, Any], tuple[str, ...]]:
         """The tables in the order of docs/model-file.md, and the etas' names in NONMEM's order."""
         shape = self.reading.shape()
-        needed = self.reading.needed(shape)
+        routine = ROUTINES.get((self.reading.stream.advan, self.reading.stream.trans))
+        needed = self.reading.needed(shape, routine)
         gaps = self.reading.pk.settle(self.reading.pk.closure(needed))
         self.reading.questions += [
             f"{n} has no value where none of its IFs holds; it is 0 there, as in NONMEM at first." for n in sorted(gaps)
         ]
         covariates = self.reading.covariates(needed)
         require(self.reading.said, covariates, self.reading.stream.name)
-        if (routine := ROUTINES.get((self.reading.stream.advan, self.reading.stream.trans))) is not None:
+        if routine is not None:
             name_structure(self.reading, shape, routine)
         self._refuse_rates_without_meaning(shape)
         tables = self._tables(shape, covariates)

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from auctor.errors import ModelError
+from auctor.models.exchange.advan import Routine
 from auctor.models.exchange.definitions import Definitions
 from auctor.models.exchange.observed import Observation, Point, observation
 from auctor.models.exchange.said import Said
 from auctor.models.exchange.stream import Stream
-from auctor.models.exchange.trees import folded, formula, names_in, number, replaced
+from auctor.models.exchange.trees import folded, formula, names_in, number, replaced, tree_of
 
 INPUTS = {"F": "F", "lag": "ALAG", "duration": "D", "rate": "R"}
 CLOCK = {"TIME", "TAD", "AMT", "DV", "EVID", "MDV", "RATE", "II", "SS", "ADDL", "NEWIND", "ID", "T", "t"}
@@ -135,11 +136,12 @@ class Reading:
             values[name] = float(formula(tree).evaluate({**known, **values}, math))
         return values
 
-    def needed(self, shape: Shape) -> set[str]:
-        """Names that the course reads."""
-        trees = [*shape.derivatives.values(), *(o.prediction for o in shape.outputs.values())]
+    def needed(self, shape: Shape, routine: Routine | None = None) -> set[str]:
+        """Names that the course reads: through its equations, or through the parts of a routine, which say the same."""
+        parts = [tree_of(text) for text in (*routine.parts.values(), routine.rate or "S")] if routine else []
+        trees = [*(parts or shape.derivatives.values()), *(o.prediction for o in shape.outputs.values())]
         trees += [t for table in shape.inputs.values() for t in table.values()]
-        return {n for t in trees for n in names_in(t)}
+        return {n for t in trees for n in names_in(t)} - ({"S"} if routine else set())
 
     def covariates(self, needed: Collection[str]) -> list[str]:
         """Columns that the needed statements read; what varies within a record, or is not there, is refused with its statement."""
@@ -151,7 +153,7 @@ class Reading:
         for name, statement in read.items():
             if name in known or re.fullmatch(r"A\d+", name):
                 continue
-            where = f"{self.stream.name}: {statement}"
+            where = f"{self.stream.name}: $PK {statement}"
             if name in CLOCK:
                 raise ModelError(where=where, what=f"reads {name}", remedy="make it a covariate column; parameters read covariates only")
             if name not in self.stream.columns:

@@ -70,6 +70,7 @@ def read_stream(path: Path) -> Stream:
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(where=str(path), what="this file cannot be read as text", remedy="check the path and the encoding") from error
     _refuse_what_is_lost(path.name, text)
+    _subroutine(path.name, text)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pharmpy and what it loads warn of their own matters
         return _stream(path.name, text, _parsed(path.name, text))
@@ -130,7 +131,7 @@ def _stream(name: str, text: str, model: Any) -> Stream:
         derivatives=_derivatives(name, model, numbers, rename),
         error=trees(model.statements.after_odes, "ERROR"),
         observed=_observed(model, numbers),
-        dosed=min(numbers[c.name] for c in model.statements.ode_system.dosing_compartments),
+        dosed=_dosed(model, numbers),
     )
 
 
@@ -210,6 +211,12 @@ def _raw_names(tree: ast.expr, rename: Callable[[str], str]) -> dict[str, str]:
     """Names as $DES writes them: A(1), THETA(2), T."""
     names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
     return {n: "t" if n == "T" else re.sub(r"^(A|THETA|ETA)\((\d+)\)$", r"\1\2", n) if "(" in n else rename(n) for n in names}
+
+
+def _dosed(model: Any, numbers: Mapping[str, int]) -> int:
+    """The compartment that a dose without CMT goes into."""
+    found = {name: model.statements.ode_system.find_compartment(name) for name in numbers}
+    return min((numbers[name] for name, c in found.items() if c is not None and c.doses), default=1)
 
 
 def _observed(model: Any, numbers: Mapping[str, int]) -> int:
