@@ -71,7 +71,7 @@ drug = "form"
 status = "draft"
 population = "none"
 reference = { cite = "none" }
-units = { time = "h", dose = "mg", concentration = "mg/L" }
+units = { time = "h", dose = "mg", concentration = "ug/L" }
 [structure]
 [covariates]
 WT = { unit = "kg", reference = 71 }

@@ -411,3 +411,18 @@ def test_compartment_numbers_that_leave_a_gap_are_not_exported(tmp_path: Path) -
     path.write_text(text.replace("[structure]", "[structure]\ncmt = { central = 5 }"))
     with pytest.raises(ModelError, match=r"structure\.cmt"):
         nonmem_text(read_model(path))
+
+
+def test_a_name_without_a_counterpart_is_not_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later version's symbol in the equations must not be printed as if the other program knew it."""
+    from dataclasses import replace
+
+    from auctor.models.exchange import program
+    from auctor.models.exchange.nonmem import nonmem_text
+    from auctor.models.expressions import parse
+
+    model = read_model("phenobarbital_grasela1985")
+    course = replace(course_of(model), derivatives=(parse("-CL / V * A1 * tad", where="A1"),))
+    monkeypatch.setattr(program, "course_of", lambda _: course)
+    with pytest.raises(ModelError, match="reads tad"):
+        nonmem_text(model)

@@ -21,11 +21,13 @@ def heading(program: Program) -> list[str]:
     model = program.model
     logged = any(e.kind == "log" for e in program.errors.values())
     unit = model.units["concentration"]
+    timed = any("t" in d.names for d in program.course.derivatives)
     rows = [
         f"auctor model {model.name}, status {model.status}, SHA-256 {model.sha256}",
         model.reference["cite"],
         f"TIME in h, AMT in mg, RATE in mg/h, DV in {unit}" + (" (residual error on its logarithm)" if logged else ""),
         _compartments(program),
+        *(["the time in the equations counts from TIME 0: let each first record be there, as auctor counts from it"] if timed else []),
         *(f"covariate {program.names[n]}: {c.label}, {c.unit or codes(c.levels)}" for n, c in model.covariates.items()),
         *(
             f"RATE = {code}: the {key} is modelled (CMT {_listed(program.course.inputs[key])})"

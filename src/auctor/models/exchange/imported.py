@@ -71,6 +71,8 @@ class _File:
         self.reading.questions += [
             f"{n} has no value where none of its IFs holds; it is 0 there, as in NONMEM at first." for n in sorted(gaps)
         ]
+        if "t" in needed:
+            self.reading.questions.append("The equations read the time: T counted from TIME 0, t here from each first record.")
         covariates = self.reading.covariates(needed)
         require(self.reading.said, covariates, self.reading.stream.name)
         if routine is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from auctor.errors import ModelError
 from auctor.models.exchange.course import Course, course_of
 from auctor.models.exchange.names import Namer
-from auctor.models.exchange.trees import folded, lowered, number, product, renamed, tree_of
+from auctor.models.exchange.trees import folded, lowered, names_in, number, product, renamed, tree_of
 from auctor.models.model import DrugModel, Effect, Parameter, Residual
 
 Array = NDArray[np.float64]
@@ -183,11 +183,21 @@ class _Writer:
 
     def _formulas(self) -> Iterator[tuple[str, ast.expr]]:
         for name, expr in self.model.formulas.items():
+            self._check(expr.tree, f"individual.{name}", ())
             yield self.names[name], renamed(expr.tree, self.names)
 
     def _in_course(self, tree: ast.expr) -> ast.expr:
         amounts = {f"A{k}": self.spelling.amount(k) for k in range(1, len(self.course.derivatives) + 1)}
+        self._check(tree, "equations", (*amounts, "t"))
         return folded(lowered(renamed(tree, {**self.names, **amounts, "t": self.spelling.time})))
+
+    def _check(self, tree: ast.expr, where: str, more: Collection[str]) -> None:
+        """A name that this package has no word for would mean nothing, or something else, in the other program."""
+        for name in sorted(names_in(tree) - self.names.keys() - set(more)):
+            what = f"reads {name}, which is not exported yet"
+            raise ModelError(
+                where=f"{self.model.name}: {where}", what=what, remedy="write the model without it, or check it in auctor alone"
+            )
 
     def _error(self, cmt: int) -> Error:
         residuals = self.model.residuals
