@@ -16,7 +16,7 @@ from auctor.cli.check import check_models
 from auctor.cli.command import Command, Group
 from auctor.cli.demo import demo
 from auctor.cli.estimate import estimate
-from auctor.cli.models import list_models, show_model
+from auctor.cli.models import export_model, import_model, list_models, show_model
 from auctor.cli.refit import refit
 from auctor.cli.reproduce import reproduce
 from auctor.cli.simulate import simulate
@@ -26,7 +26,7 @@ from auctor.cli.train import train
 _PLAIN = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "no_args_is_help": True}
 
 app = typer.Typer(name="auctor", cls=Group, add_completion=False, **_PLAIN)  # type: ignore[arg-type]
-models = typer.Typer(cls=Group, help="The library of published models: list, show, check.", **_PLAIN)  # type: ignore[arg-type]
+models = typer.Typer(cls=Group, help="The library of published models: list, show, check, import, export.", **_PLAIN)  # type: ignore[arg-type]
 
 
 def _print_version(asked: bool) -> None:
@@ -47,6 +47,8 @@ for _command in (analyse, estimate, refit, simulate, train, reproduce, demo):
 models.command("list", cls=Command)(list_models)
 models.command("show", cls=Command)(show_model)
 models.command("check", cls=Command)(check_models)
+models.command("import", cls=Command)(import_model)
+models.command("export", cls=Command)(export_model)
 app.add_typer(models, name="models")
 
 
