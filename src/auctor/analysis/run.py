@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from auctor.analysis.course import curve
 from auctor.analysis.methods import Attempt, Question, SupportsPredictor, answer, predictors, views
 from auctor.analysis.result import Analysis, MethodResult, SampleRow
 from auctor.analysis.samples import fit_notices, sample_rows
-from auctor.case import Case, Covariates, Regimen, Target
+from auctor.case import Blq, Case, Covariates, Regimen, Target
 from auctor.dosing.candidates import Option, OptionKind, candidate_regimens, current_option
 from auctor.dosing.concordance import Concordance, State, concordance
 from auctor.dosing.current import current_regimen
 from auctor.errors import CaseError, Notice
+from auctor.estimate.flatten import weights_of
 from auctor.models.domain import domain_notices
 from auctor.models.model import DrugModel
 from auctor.predictor import Predictor
@@ -28,26 +30,32 @@ def analyse(
     learner: SupportsPredictor | None = None,
     n_draws: int = 2000,
     seed: int = 0,
+    blq: Blq | None = None,
+    prior_weight: float | Mapping[str, float] = 1.0,
 ) -> Analysis:
     """Exposure and the next dose of one patient, by every method that can answer.
 
     `target` defaults to the case's, then to the model's first. `learner` is a trained `auctor.learn.Learner`; without one
-    the machine-learning column says so. Exposures are (n_draws,) in mg*h/L or mg/L. The same arguments give the same
-    result. Raises CaseError when there is no target, or when the model cannot take this case.
+    the machine-learning column says so. Exposures are (n_draws,) in mg*h/L or mg/L. `blq` is what a level below its LLOQ tells
+    (default: as the case says), `prior_weight` how far MAP and posterior trust the population, for all etas or by name. The same
+    arguments give the same result. Raises CaseError when there is no target, or when the model cannot take this case.
     """
+    case = case if blq is None else replace(case, blq=blq)
+    changed = {name: w for name, w in weights_of(model, prior_weight).items() if w != 1}
     case, defaults, filled = _complete(case, model)
     current, derived = current_regimen(case, intervals_h=model.dosing.intervals_h if model.dosing else ())
     weight = None if WEIGHT in defaults else _latest(case.covariates).get(WEIGHT)
     options, listed = _options(model, current, weight)
     goal = _target(case, model, target)
-    question = Question(case=case, model=model, target=goal, options=options, n_draws=n_draws, seed=seed)
+    question = Question(case=case, model=model, target=goal, options=options, n_draws=n_draws, seed=seed, prior_weight=changed)
     attempts = predictors(question, learner)
     evidence = _evidence(case, model, attempts)
     outside = _outside(case, model)
     methods = tuple(_doubted(answer(key, attempt, question), outside, evidence) for key, attempt in attempts.items())
     going_on = next((o for o in options if o.kind is OptionKind.CURRENT), None)
     agreement = concordance(views(methods), options=options)
-    notices = (*_disagreement(agreement), *case.notices, *filled, *derived, *listed, *outside, *evidence.notices, *_model_notices(model))
+    told = (*_prior_weight(changed, model), *_blq(case), *case.notices)
+    notices = (*_disagreement(agreement), *told, *filled, *derived, *listed, *outside, *evidence.notices, *_model_notices(model))
     return Analysis(
         case=case,
         model=model,
@@ -63,6 +71,7 @@ def analyse(
         learner=None if learner is None else (str(learner.plan.name), str(learner.plan.sha256)),
         n_draws=n_draws,
         seed=seed,
+        prior_weight=changed,
     )
 
 
@@ -150,6 +159,23 @@ def _disagreement(found: Concordance) -> tuple[Notice, ...]:
     what = "the methods disagree, or one of them cannot be trusted here"
     remedy = "read the reasons beside the state; signing needs a reason of one's own"
     return (Notice(code="methods-disagree", where="concordance", what=what, remedy=remedy, blocks_signing=True),)
+
+
+def _prior_weight(changed: Mapping[str, float], model: DrugModel) -> tuple[Notice, ...]:
+    if not changed:
+        return ()
+    what = f"the published prior counts {', '.join(f'{w:g} times on {name}' for name, w in changed.items())} in MAP and posterior"
+    remedy = "sign only where the patient is unlike the model's population, and say so"
+    return (Notice(code="prior-weight", where=f"model.{model.name}", what=what, remedy=remedy, blocks_signing=True),)
+
+
+def _blq(case: Case) -> tuple[Notice, ...]:
+    if case.blq is not Blq.M1:
+        return ()
+    what = "below the LLOQ and left out of the estimation (method M1)"
+    remedy = "M3 uses what such a level tells"
+    left_out = [k for k, s in enumerate(case.samples) if s.used and s.below_lloq]
+    return tuple(Notice(code="sample-excluded", where=f"samples[{k}]", what=what, remedy=remedy) for k in left_out)
 
 
 def _warning(model: DrugModel, text: str) -> Notice:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from auctor.analysis.result import SampleRow
-from auctor.case import Case, Sample
+from auctor.case import Blq, Case, Sample
 from auctor.dosing.current import given_times
 from auctor.errors import Notice
 from auctor.estimate.objective import variance
@@ -58,18 +58,23 @@ def after_dose(case: Case, time_h: float) -> float | None:
 
 
 def _row(case: Case, sample: Sample, residual: Residual, draws: Array, pred: float, ipred: float | None) -> SampleRow:
-    known = not sample.below_lloq
+    known = not sample.censored
+    left_out = case.blq is Blq.M1 and sample.below_lloq
     return SampleRow(
         time_h=sample.time_h,
         after_dose_h=after_dose(case, sample.time_h),
         observed=sample.value,
         below_lloq=sample.below_lloq,
         lloq=sample.lloq,
-        used=sample.used,
+        used=case.counts(sample),
         pred=pred,
         ipred=ipred,
         percentile=_percentile(residual, sample.value, draws) if known else None,
         iwres=float(_deviate(residual, sample.value, np.asarray([ipred]))[0]) if known and ipred is not None else None,
+        above_uloq=sample.above_uloq,
+        uloq=sample.uloq,
+        weight=sample.weight,
+        reason=sample.reason or ("below the LLOQ, method M1" if left_out else ""),
     )
 
 

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auctor.case import Blq
 from auctor.cli.command import AsJson
+from auctor.cli.options import BlqMethod, PriorWeight
+from auctor.cli.quantities import prior_weight as weight_of
 from auctor.cli.question import Question, answer
 from auctor.cli.terminal import put_table, say, working
 from auctor.errors import AuctorError, EstimationError, OutOfDomain
@@ -34,6 +37,8 @@ def analyse(
             "--ml/--no-ml", help="Insist on the machine-learning answer (4 when it abstains), or leave it out.", show_default=False
         ),
     ] = None,
+    blq: BlqMethod = Blq.M3,
+    prior_weight: PriorWeight = "",
     draws: Annotated[int, typer.Option(min=100, max=1_000_000, help="Draws of each distribution.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws; same input and seed, same bytes.")] = 0,
     as_json: AsJson = False,
@@ -43,7 +48,10 @@ def analyse(
     A learner that the cache does not hold is trained first, once. Leaves with 3 when there are samples and no method
     could use them, with 4 when no method answers; what there is to say is written before.
     """
-    asked = Question(case=case, patient=patient, drug=drug, model=model, target=target, ml=ml is not False, draws=draws, seed=seed)
+    asked = Question(
+        case=case, patient=patient, drug=drug, model=model, target=target, ml=ml is not False, draws=draws, seed=seed,
+        blq=blq, prior_weight=weight_of(prior_weight),
+    )  # fmt: skip
     with working(f"analysing {case.name}") as steps:
         found = answer(asked, tell=say, progress=steps)
     for path in write(found, folder=folder, report=report):
@@ -88,6 +96,6 @@ def shortfall(analysis: Analysis, *, insist_on_ml: bool) -> AuctorError | None:
         return OutOfDomain(where="ml", what=ml.abstained, remedy="read the other methods, or leave --ml out")
     if not answered:
         return OutOfDomain(where="case", what="every method abstains", remedy="see the reasons in the result")
-    if any(s.used for s in analysis.case.samples) and not answered & {"map", "posterior", "ml"}:
+    if any(analysis.case.counts(s) for s in analysis.case.samples) and not answered & {"map", "posterior", "ml"}:
         return EstimationError(where="samples", what="no method could use them", remedy="check times, units and doses")
     return None

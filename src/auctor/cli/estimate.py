@@ -2,46 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auctor.case import Blq
 from auctor.cli.command import AsJson
+from auctor.cli.options import BlqMethod, DataFile, ModelName, PriorWeight
+from auctor.cli.quantities import prior_weight as weight_of
 from auctor.cli.terminal import out, put_json, warn, working
-from auctor.errors import EstimationError
+from auctor.errors import CaseError, EstimationError
 
 if TYPE_CHECKING:
     from auctor.estimate.table import TableEstimate
+    from auctor.models.model import DrugModel
+    from auctor.records import Records
 
 
 class Method(StrEnum):
-    """How the etas are estimated: the mode, Laplace around it, or importance resampling."""
+    """How the etas are estimated."""
 
     MAP = "map"
     LAPLACE = "laplace"
     SIR = "sir"
+    NUTS = "nuts"
+    NONPARAMETRIC = "nonparametric"
 
 
 def estimate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A library name or a TOML file of your own.", show_default=False)],
-    data: Annotated[
-        Path,
-        typer.Argument(metavar="DATA.csv", help="ID TIME AMT RATE EVID MDV CMT SS II ADDL DV and covariates.", show_default=False),
-    ],
+    model: ModelName,
+    data: DataFile,
     *,
-    method: Annotated[Method, typer.Option(help="map, laplace: the mode; sir: mean of resampled draws.")] = Method.MAP,
-    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the four files.")] = Path("estimates"),
-    draws: Annotated[int, typer.Option(min=100, help="Draws of each subject (sir).")] = 2000,
+    method: Annotated[
+        Method, typer.Option(help="map, laplace: the mode; sir, nuts: posterior mean by resampling or chains; nonparametric: by --points.")
+    ] = Method.MAP,
+    blq: BlqMethod = Blq.M3,
+    prior_weight: PriorWeight = "",
+    points: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Support points (nonparametric), as `auctor npag` writes.")
+    ] = None,
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the files.")] = Path("estimates"),
+    draws: Annotated[int, typer.Option(min=100, help="Draws of each subject (sir, nuts).")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws; same input and seed, same bytes.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Etas, parameters and predictions of every subject of a table.
 
     Writes etas.csv, parameters.csv, predictions.csv and summary.json. Leaves with 3, after writing, when the search did
-    not converge in some subject.
+    not converge, or chains did not mix, in some subject.
     """
+    asked = _Asked(method=method, blq=blq, weight=weight_of(prior_weight), points=points, draws=draws, seed=seed)
+    asked.check()
     from auctor.data.nonmem import read_table
     from auctor.models.reader import read_model
     from auctor.report.estimate_files import summary, write_files
@@ -51,18 +66,58 @@ def estimate(
     notices = tuple(dict.fromkeys(notice for one in records for notice in one.notices))
     warn(notices)
     with working(f"{len(records)} subjects") as steps:
-        from auctor.estimate.table import estimate_table
-
-        steps("searching the modes", 0.0)
-        found = estimate_table(
-            read, records, method=method.value, n_draws=draws, seed=seed, progress=lambda done, total: steps(method.value, done / total)
-        )
+        found = asked.run(read, records, steps)
+    warn(found.notices)
     files = write_files(found, folder, notices=notices)
     if as_json:
         put_json(summary(found, notices) | {"files": [str(path) for path in files]})
     else:
         _print(found, files)
     _check(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What was asked of each subject."""
+
+    method: Method
+    blq: Blq
+    weight: float | dict[str, float]
+    points: Path | None
+    draws: int
+    seed: int
+
+    def check(self) -> None:
+        """CaseError for options that do not go together."""
+        nonparametric = self.method is Method.NONPARAMETRIC
+        if nonparametric and self.points is None:
+            raise CaseError(where="--points", what="missing", remedy="name the file that `auctor npag` wrote")
+        if not nonparametric and self.points is not None:
+            raise CaseError(where="--points", what="only of use with support points", remedy="add --method nonparametric")
+        if nonparametric and self.weight != 1.0:
+            raise CaseError(where="--prior-weight", what="support points have no weight to change", remedy="leave it out")
+
+    def run(self, model: DrugModel, records: Sequence[Records], steps: Callable[[str, float], None]) -> TableEstimate:
+        """Every subject estimated."""
+        if self.points is not None:
+            from auctor.estimate.nonparametric_table import nonparametric_table
+            from auctor.estimate.support import read_support_points
+
+            steps("weighing the support points", 0.0)
+            return nonparametric_table(model, records, read_support_points(self.points), blq=self.blq)
+        from auctor.estimate.table import estimate_table
+
+        steps("searching the modes", 0.0)
+        return estimate_table(
+            model,
+            records,
+            method=self.method.value,
+            n_draws=self.draws,
+            seed=self.seed,
+            blq=self.blq,
+            prior_weight=self.weight,
+            progress=lambda done, total: steps(self.method.value, done / total),
+        )
 
 
 def _print(found: TableEstimate, files: tuple[Path, ...]) -> None:
@@ -82,9 +137,15 @@ def _print(found: TableEstimate, files: tuple[Path, ...]) -> None:
 
 
 def _check(found: TableEstimate) -> None:
-    lost = [s.id for s in found.subjects if not s.converged]
-    if lost:
-        named = ", ".join(lost[:5]) + (" ..." if len(lost) > 5 else "")
-        raise EstimationError(
-            where=f"ID {named}", what="the search did not converge", remedy="check doses, levels and units; the files mark them"
-        )
+    lost, apart = ([s.id for s in found.subjects if not getattr(s, name)] for name in ("converged", "mixed"))
+    for ids, what, remedy in (
+        (lost, "the search did not converge", "check doses, levels and units; the files mark them"),
+        (
+            apart,
+            "the chains did not mix (R-hat above 1.01, or divergent transitions)",
+            "ask for more --draws, or compare with --method sir",
+        ),
+    ):
+        if ids:
+            named = ", ".join(ids[:5]) + (" ..." if len(ids) > 5 else "")
+            raise EstimationError(where=f"ID {named}", what=what, remedy=remedy)

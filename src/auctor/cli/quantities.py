@@ -101,6 +101,23 @@ def covariate(text: str, model: DrugModel) -> tuple[str, float]:
     return name, convert(quantity.value, unit, known.unit or "1", where=where)
 
 
+def prior_weight(text: str) -> float | dict[str, float]:
+    """`0.5` for every eta, or `CL=0.2,V1=1` by name; an empty text is 1.
+
+    >>> prior_weight("0.5"), prior_weight("CL=0.2, V1=1"), prior_weight("")
+    (0.5, {'CL': 0.2, 'V1': 1.0}, 1.0)
+    """
+    if re.fullmatch(rf"\s*({_NUMBER})?\s*", text):
+        return float(text) if text.strip() else 1.0
+    parts = [part.strip() for part in text.split(",")]
+    found = [re.fullmatch(rf"(?P<name>[A-Za-z]\w*)\s*=\s*(?P<value>{_NUMBER})", part) for part in parts]
+    names = [one["name"] for one in found if one]
+    if len(names) < len(parts) or len(set(names)) < len(names):
+        remedy = "write one number above 0, or a list by eta such as CL=0.2,V1=1"
+        raise CaseError(where="--prior-weight", what="not a weight", remedy=remedy)
+    return {one["name"]: float(one["value"]) for one in found if one}
+
+
 def target(text: str, *, molar_mass: float | None = None) -> Target:
     """`METRIC:LOW-HIGH UNIT` as a therapeutic range in mg*h/L or mg/L.
 

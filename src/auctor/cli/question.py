@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auctor.case import Blq
 from auctor.cli import quantities
 from auctor.errors import CaseError
 
@@ -32,6 +33,8 @@ class Question:
     ml: bool = True
     draws: int = 2000
     seed: int = 0
+    blq: Blq = Blq.M3
+    prior_weight: float | Mapping[str, float] = 1.0
 
     @property
     def is_table(self) -> bool:
@@ -54,7 +57,16 @@ def answer(question: Question, *, tell: Callable[[str], None], progress: Progres
     from auctor.analysis import analyse
 
     progress("estimating", 0.5)
-    return analyse(case, model, target=goal, learner=learner, n_draws=question.draws, seed=question.seed)
+    return analyse(
+        case,
+        model,
+        target=goal,
+        learner=learner,
+        n_draws=question.draws,
+        seed=question.seed,
+        blq=question.blq,
+        prior_weight=question.prior_weight,
+    )
 
 
 def choose_model(question: Question) -> tuple[DrugModel, str]:

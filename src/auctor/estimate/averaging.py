@@ -186,7 +186,7 @@ def _estimates(
 
 def _scores(estimates: Sequence[Estimate], score: Callable[[Estimate], float]) -> Array:
     """One log score per model; without a used sample they are all 0, which the integrals only approach."""
-    if not any(s.used for s in estimates[0].case.samples):
+    if not any(estimates[0].case.counts(s) for s in estimates[0].case.samples):
         return np.zeros(len(estimates))
     return np.asarray([score(e) for e in estimates])
 

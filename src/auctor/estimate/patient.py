@@ -1,29 +1,35 @@
 """One patient's estimates as `Predictor`s: a priori, MAP, Laplace and importance resampling.
 
+`blq` and `prior_weight` choose what a level below its LLOQ tells (default: the case's own method) and how far the population is
+trusted; with `found`, the options are those of that search and have to be given again.
+
 All four hold draws of eta (n_draws, p) and read exposure and curves off the same engine; they differ in where the draws come from.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.case import Case, Covariates, Metric, Regimen
+from auctor.case import Blq, Case, Covariates, Metric, Regimen
 from auctor.errors import Notice
+from auctor.estimate.flatten import flattened
 from auctor.estimate.map import MapFit, Mode, map_batch
 from auctor.estimate.objective import deviation, sample_terms, variance
-from auctor.estimate.observations import of_case, stack_observations
+from auctor.estimate.observations import of_case
 from auctor.estimate.sir import importance_resample
+from auctor.estimate.subjects import prepared
 from auctor.models.model import DrugModel
 from auctor.pk.exposure import curves, exposures
-from auctor.pk.timeline import build, stack
 from auctor.predictor import Draws, Prediction
 
 Array = NDArray[np.float64]
 
 LOW_ESS = 200.0
+Weight = float | Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,15 +104,25 @@ def a_priori(model: DrugModel, case: Case, n_draws: int = 2000, seed: int = 0) -
     return Estimate(name="A priori", model=model, case=case, etas=etas, eta_point=np.zeros(p), sd=np.sqrt(np.diag(model.omega)))
 
 
-def fit(model: DrugModel, case: Case) -> MapFit:
-    """The MAP search for one case: every distinct mode with its curvature."""
-    times = np.asarray([s.time_h for s in case.samples], dtype=np.float64)
-    batch = stack([build(model, case.history, case.covariates, times)])
-    return map_batch(model, batch, stack_observations([of_case(case)], batch.arrays["wanted"].shape[1]))
+def chosen(model: DrugModel, case: Case, blq: Blq | None, prior_weight: Weight) -> tuple[DrugModel, Case]:
+    """The model under that prior weight and the case under that method for levels below their LLOQ (None: its own)."""
+    return flattened(model, prior_weight), case if blq is None else replace(case, blq=Blq(blq))
 
 
-def map_estimate(model: DrugModel, case: Case, *, found: MapFit | None = None) -> Estimate:
+def fit(model: DrugModel, case: Case, *, blq: Blq | None = None, prior_weight: Weight = 1.0) -> MapFit:
+    """The MAP search for one case: every distinct mode with its curvature.
+
+    Raises ModelError for a prior weight that is not above 0 or names no eta.
+    """
+    model, case = chosen(model, case, blq, prior_weight)
+    return map_batch(model, *prepared(model, [case]))
+
+
+def map_estimate(
+    model: DrugModel, case: Case, *, found: MapFit | None = None, blq: Blq | None = None, prior_weight: Weight = 1.0
+) -> Estimate:
     """The mode of the posterior: a single draw. `found` reuses a search already made."""
+    model, case = chosen(model, case, blq, prior_weight)
     found = found or fit(model, case)
     best = found.modes[0][0]
     return Estimate(
@@ -122,8 +138,18 @@ def map_estimate(model: DrugModel, case: Case, *, found: MapFit | None = None) -
     )
 
 
-def laplace_estimate(model: DrugModel, case: Case, n_draws: int = 2000, seed: int = 0, *, found: MapFit | None = None) -> Estimate:
+def laplace_estimate(
+    model: DrugModel,
+    case: Case,
+    n_draws: int = 2000,
+    seed: int = 0,
+    *,
+    found: MapFit | None = None,
+    blq: Blq | None = None,
+    prior_weight: Weight = 1.0,
+) -> Estimate:
     """MAP with draws from the normal approximation at the mode (inverse Hessian)."""
+    model, case = chosen(model, case, blq, prior_weight)
     found = found or fit(model, case)
     best = found.modes[0][0]
     spread = np.random.default_rng(seed).standard_normal((n_draws, len(best.eta))) @ np.linalg.cholesky(best.covariance).T
@@ -140,8 +166,18 @@ def laplace_estimate(model: DrugModel, case: Case, n_draws: int = 2000, seed: in
     )
 
 
-def posterior_estimate(model: DrugModel, case: Case, n_draws: int = 2000, seed: int = 0, *, found: MapFit | None = None) -> Estimate:
+def posterior_estimate(
+    model: DrugModel,
+    case: Case,
+    n_draws: int = 2000,
+    seed: int = 0,
+    *,
+    found: MapFit | None = None,
+    blq: Blq | None = None,
+    prior_weight: Weight = 1.0,
+) -> Estimate:
     """The full posterior by importance resampling around every mode; the point is the posterior mean."""
+    model, case = chosen(model, case, blq, prior_weight)
     found = found or fit(model, case)
     drawn = importance_resample(found.modes[0], lambda etas: case_ofv(model, case, etas), n_draws=n_draws, seed=seed)
     mean = drawn.etas.mean(axis=0)

@@ -24,7 +24,8 @@ FILES = ("etas.csv", "parameters.csv", "predictions.csv", "summary.json")
 def write_files(found: TableEstimate, folder: Path | str, *, notices: Sequence[Notice] = ()) -> tuple[Path, ...]:
     """Write the four files into `folder` (made when missing) and return their paths.
 
-    Concentrations are in the model's own unit, parameters in engine units (h, L), etas and their SD on eta's scale.
+    Concentrations are in the model's own unit, parameters in engine units (h, L), etas and their SD on eta's scale; a residual of a
+    level of which only a limit is known is NONMEM's dot.
     Raises EstimationError for a number that is not finite: none is ever written.
     """
     target = Path(folder)
@@ -42,19 +43,25 @@ def summary(found: TableEstimate, notices: Sequence[Notice] = ()) -> dict[str, A
     """What a reader wants before opening the tables: model, method, counts, objective, what did not go well, warnings."""
     model, subjects = found.model, found.subjects
     drawn = [s.ess for s in subjects if s.ess is not None]
+    chains = [s for s in subjects if s.rhat is not None]
+    by = "over the support points" if found.method == "nonparametric" else "by Laplace's method"
     return {
         "schema": 1,
-        "model": {"name": model.name, "sha256": model.sha256, "status": model.status, "cite": model.reference["cite"]},
+        "model": {"name": model.name, "sha256": found.published or model.sha256, "status": model.status, "cite": model.reference["cite"]},
         "method": found.method,
+        "blq": found.blq.value,
+        "prior_weight": dict(found.prior_weight),
         "subjects": len(subjects),
         "observations": sum(s.n_observations for s in subjects),
         "objective": found.objective,
-        "objective_is": "-2 log marginal likelihood by Laplace's method, without NONMEM's constant n log(2 pi)",
+        "objective_is": f"-2 log marginal likelihood {by}, without NONMEM's constant n log(2 pi)",
         "not_converged": [s.id for s in subjects if not s.converged],
         "several_modes": [s.id for s in subjects if s.n_modes > 1],
         "smallest_effective_sample_size": min(drawn) if drawn else None,
+        "chains": [{"id": s.id, "rhat": s.rhat, "ess": s.ess, "divergences": s.divergences} for s in chains],
+        "not_mixed": [s.id for s in chains if not s.mixed],
         "units": {"TIME": "h", "concentration": model.units["concentration"], "parameters": "engine units: h, L"},
-        "notices": [vars(notice) for notice in dict.fromkeys(notices)],
+        "notices": [vars(notice) for notice in dict.fromkeys((*notices, *found.notices))],
     }
 
 
@@ -80,8 +87,9 @@ def _predictions(found: TableEstimate) -> Iterable[list[str]]:
 
 
 def _prediction(subject: Subject, row: Row) -> list[str]:
-    numbers = (row.time_h, row.dv, row.pred, row.ipred, row.res, row.wres, row.iwres)
-    return [row.id, *_texts(numbers, f"predictions.csv, ID {subject.id}"), str(row.cmt)]
+    known, where = math.isfinite(row.iwres), f"predictions.csv, ID {subject.id}"
+    residuals = _texts((row.res, row.wres, row.iwres), where) if known else ["."] * 3
+    return [row.id, *_texts((row.time_h, row.dv, row.pred, row.ipred), where), *residuals, str(row.cmt)]
 
 
 def _texts(values: Iterable[float], where: str) -> list[str]:
