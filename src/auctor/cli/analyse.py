@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,7 @@ from auctor.cli.command import AsJson
 from auctor.cli.options import BlqMethod, PriorWeight
 from auctor.cli.quantities import prior_weight as weight_of
 from auctor.cli.question import Question, answer
-from auctor.cli.terminal import put_table, say, working
+from auctor.cli.terminal import put_table, put_text, say, working
 from auctor.errors import AuctorError, EstimationError, OutOfDomain
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def show(analysis: Analysis, *, as_json: bool) -> None:
     if as_json:
         from auctor.report.result import to_json
 
-        sys.stdout.write(to_json(analysis))
+        put_text(to_json(analysis))
         return
     from auctor.report.table import summary_table
 

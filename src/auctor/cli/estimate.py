@@ -18,6 +18,7 @@ from auctor.cli.terminal import out, put_json, warn, working
 from auctor.errors import CaseError, EstimationError
 
 if TYPE_CHECKING:
+    from auctor.estimate.diagnostics import Diagnosis
     from auctor.estimate.table import TableEstimate
     from auctor.models.model import DrugModel
     from auctor.records import Records
@@ -45,6 +46,9 @@ def estimate(
     points: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="Support points (nonparametric), as `auctor npag` writes.")
     ] = None,
+    diagnostics: Annotated[
+        bool, typer.Option("--diagnostics", help="CWRES, NPDE, shrinkage, and each sample predicted from those before it.")
+    ] = False,
     folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the files.")] = Path("estimates"),
     draws: Annotated[int, typer.Option(min=100, help="Draws of each subject (sir, nuts).")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws; same input and seed, same bytes.")] = 0,
@@ -52,10 +56,11 @@ def estimate(
 ) -> None:
     """Etas, parameters and predictions of every subject of a table.
 
-    Writes etas.csv, parameters.csv, predictions.csv and summary.json. Leaves with 3, after writing, when the search did
-    not converge, or chains did not mix, in some subject.
+    Writes etas.csv, parameters.csv, predictions.csv and summary.json; --diagnostics adds diagnostics.csv, shrinkage.csv and
+    next_samples.csv. Leaves with 3, after writing, when the search did not converge, or chains did not mix, in some subject.
     """
-    asked = _Asked(method=method, blq=blq, weight=weight_of(prior_weight), points=points, draws=draws, seed=seed)
+    weight = weight_of(prior_weight)
+    asked = _Asked(method=method, blq=blq, weight=weight, points=points, draws=draws, seed=seed, diagnostics=diagnostics)
     asked.check()
     from auctor.data.nonmem import read_table
     from auctor.models.reader import read_model
@@ -67,10 +72,11 @@ def estimate(
     warn(notices)
     with working(f"{len(records)} subjects") as steps:
         found = asked.run(read, records, steps)
+        diagnosis = asked.diagnose(found, records, steps)
     warn(found.notices)
-    files = write_files(found, folder, notices=notices)
+    files = write_files(found, folder, notices=notices, diagnosis=diagnosis)
     if as_json:
-        put_json(summary(found, notices) | {"files": [str(path) for path in files]})
+        put_json(summary(found, notices, diagnosis) | {"files": [str(path) for path in files]})
     else:
         _print(found, files)
     _check(found)
@@ -86,6 +92,7 @@ class _Asked:
     points: Path | None
     draws: int
     seed: int
+    diagnostics: bool
 
     def check(self) -> None:
         """CaseError for options that do not go together."""
@@ -96,6 +103,8 @@ class _Asked:
             raise CaseError(where="--points", what="only of use with support points", remedy="add --method nonparametric")
         if nonparametric and self.weight != 1.0:
             raise CaseError(where="--prior-weight", what="support points have no weight to change", remedy="leave it out")
+        if nonparametric and self.diagnostics:
+            raise CaseError(where="--diagnostics", what="not defined for support points", remedy="choose another --method")
 
     def run(self, model: DrugModel, records: Sequence[Records], steps: Callable[[str, float], None]) -> TableEstimate:
         """Every subject estimated."""
@@ -118,6 +127,15 @@ class _Asked:
             prior_weight=self.weight,
             progress=lambda done, total: steps(self.method.value, done / total),
         )
+
+    def diagnose(self, found: TableEstimate, records: Sequence[Records], steps: Callable[[str, float], None]) -> Diagnosis | None:
+        """The diagnostics, where they were asked for."""
+        if not self.diagnostics:
+            return None
+        from auctor.estimate.diagnostics import diagnose
+
+        steps("diagnostics", 0.9)
+        return diagnose(found, records, seed=self.seed)
 
 
 def _print(found: TableEstimate, files: tuple[Path, ...]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from auctor.cli.command import AsJson
+from auctor.cli.options import DataFile, ModelName
 from auctor.cli.terminal import out, put_json, warn, working
 from auctor.errors import EstimationError
 
@@ -28,11 +29,8 @@ class Method(StrEnum):
 
 
 def refit(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A library name or a TOML file of your own.", show_default=False)],
-    data: Annotated[
-        Path,
-        typer.Argument(metavar="DATA.csv", help="ID TIME AMT RATE EVID MDV CMT SS II ADDL DV and covariates.", show_default=False),
-    ],
+    model: ModelName,
+    data: DataFile,
     *,
     method: Annotated[Method, typer.Option(help="focei, saem; also laplace, foce, fo.")] = Method.FOCEI,
     fixed: Annotated[list[str], typer.Option("--fix", metavar="NAME", help="Keep a number: CL, CL.hct_cl, omega.CL, omega, sigma.")] = [],  # noqa: B006

@@ -307,3 +307,28 @@ def next_sample_error(predictions: Sequence[NextSample]) -> NextSampleError:
         mdpe=float(np.median(pe)),
         mdape=float(np.median(np.abs(pe))),
     )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Diagnosis:
+    """What `diagnose` found: `cwres` and `npde` (m,) per subject, `shrinkage` (None for one subject), and every next sample."""
+
+    cwres: tuple[Array, ...]
+    npde: tuple[Array, ...]
+    shrinkage: Shrinkage | None
+    next_samples: tuple[NextSample, ...]
+
+
+def diagnose(estimate: TableEstimate, records: Sequence[Records], *, seed: int = 0) -> Diagnosis:
+    """All diagnostics of a table estimate, under its own model, prior weight and method for BLQ.
+
+    Raises EstimationError for support points, which have no Omega to refer to.
+    """
+    if estimate.method == "nonparametric":
+        raise EstimationError(where="diagnostics", what="not defined for support points", remedy="estimate by map, laplace, sir or nuts")
+    return Diagnosis(
+        cwres=tuple(cwres(estimate, records)),
+        npde=tuple(npde(estimate.model, records, seed=seed)),
+        shrinkage=shrinkage(estimate) if len(estimate.subjects) > 1 else None,
+        next_samples=tuple(next_samples(estimate.model, records, blq=estimate.blq)),
+    )

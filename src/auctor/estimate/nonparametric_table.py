@@ -15,7 +15,7 @@ from auctor.case import Blq
 from auctor.errors import EstimationError, Notice, TableError
 from auctor.estimate.nonparametric import Weighed, point_notices, weigh
 from auctor.estimate.npag import Population
-from auctor.estimate.observations import Observations, select
+from auctor.estimate.observations import Observations, of_times, select
 from auctor.estimate.support import LOG_2PI, SupportPoints, log_likelihood, on_scale, sd_of, standardised
 from auctor.estimate.table import Row, Subject, TableEstimate, observation_rows
 from auctor.models.model import DrugModel
@@ -76,7 +76,7 @@ def _subject(model: DrugModel, records: Records, support: SupportPoints, found: 
 
 def _rows(model: DrugModel, records: Records, support: SupportPoints, weights: Array, at: tuple[Array, Observations]) -> tuple[Row, ...]:
     rows = np.flatnonzero(records.observed)
-    f, seen = at[0][:, rows], select(at[1], rows)
+    f, seen = at[0][:, rows], of_times(at[1], rows)
     known, error = ~seen.censored, support.error
     pred, ipred = support.probabilities @ f, weights @ f
     whole = seen._replace(weight=np.ones_like(seen.weight))  # a residual is shown for an observation that was left out, too

@@ -156,10 +156,12 @@ def npag(
     The names are the model's parameters, or any coordinates of which `derive` makes those (`{"CL": v["KE"] * v["V"], "V": v["V"]}`).
     `error` is where its size starts from, or stays (`settings.fit_error`). `blq`: as `seen_of`.
     `progress(cycle, -2LL)` is told after every cycle.
-    Raises EstimationError for an empty population or range, for a subject that no point of the first grid can explain.
+    Raises EstimationError for an empty population or range, for several outputs, for a subject that no point of the first grid can explain.
     """
     settings = settings or Settings()
     _check(ranges)
+    if len(model.residuals) > 1:
+        raise EstimationError(where=model.name, what="several outputs with errors of their own", remedy="use a model with one output")
     first = sobol(settings.grid, len(ranges), settings.seed)
     task = _Task(population=Population(model, subjects, blq=blq), ranges=ranges, derive=derive, first=first)
     best, trace, converged = _search(task, error, settings, progress or (lambda cycle, value: None))
@@ -178,6 +180,23 @@ def npag(
         certificate=_certificate(task, best, settings.seed + 10_000),
         converged=converged,
     )
+
+
+def prior_box(model: DrugModel, *, spread: float = 3.0) -> dict[str, tuple[float, float]]:
+    """Ranges `spread` SDs of eta to either side of every parameter that varies, engine units.
+
+    >>> from auctor.models.reader import read_model
+    >>> {name: (round(low, 4), round(high, 4)) for name, (low, high) in prior_box(read_model("phenobarbital_grasela1985")).items()}
+    {'CL': (0.0027, 0.0083), 'V': (0.5958, 1.5467)}
+    """
+    box = {}
+    for k, name in enumerate(model.eta_names):
+        parameter, reach = model.parameters[name], spread * float(np.sqrt(model.omega[k, k]))
+        if parameter.distribution == "lognormal":
+            box[name] = (parameter.value * float(np.exp(-reach)), parameter.value * float(np.exp(reach)))
+        else:
+            box[name] = (parameter.value - reach, parameter.value + reach)
+    return box
 
 
 def _check(ranges: Mapping[str, tuple[float, float]]) -> None:

@@ -105,3 +105,9 @@ def stack_observations(many: Sequence[Observations], width: int) -> Observations
 def select(seen: Observations, part: NDArray[np.int64] | int) -> Observations:
     """The observations of some subjects of a stack (or of one)."""
     return Observations(*(values[part] for values in seen))
+
+
+def of_times(seen: Observations, times: NDArray[np.int64]) -> Observations:
+    """Some samples of one subject; a `state` of width 0 stays so."""
+    state = seen.state[times] if len(seen.state) else seen.state
+    return Observations(seen.value[times], seen.weight[times], state, seen.limit[times])

@@ -199,7 +199,8 @@ def write_support_points(support: SupportPoints, path: Path) -> None:
 def _error_lines(error: ErrorModel) -> list[str]:
     if isinstance(error, AssayError):
         return [f"coefficients = {json.dumps(error.coefficients)}", f"gamma = {error.gamma!r}", f"of = {json.dumps(error.of)}"]
-    return [f"kind = {json.dumps(error.kind)}", f"proportional = {error.proportional!r}", f"additive = {error.additive!r}"]
+    lines = [f"kind = {json.dumps(error.kind)}", f"proportional = {error.proportional!r}", f"additive = {error.additive!r}"]
+    return [*lines, f"power = {error.power!r}"] if error.kind == "power" else lines
 
 
 def read_support_points(path: Path) -> SupportPoints:
@@ -238,6 +239,7 @@ def _error(table: Table) -> ErrorModel:
         known = table.only(required=("coefficients",), optional=("gamma", "of"))
         of = known.choice("of", ("observation", "prediction"), "observation")
         return AssayError(coefficients=known.numbers("coefficients"), gamma=known.positive("gamma", 1.0), of=of)
-    known = table.only(required=("kind", "proportional", "additive"))
-    kind = known.choice("kind", ("combined", "combined1", "log"))
-    return Residual(proportional=known.number("proportional", low=0.0), additive=known.number("additive", low=0.0), kind=kind)
+    known = table.only(required=("kind", "proportional", "additive"), optional=("power",))
+    kind = known.choice("kind", ("combined", "combined1", "log", "power"))
+    proportional, additive = known.number("proportional", low=0.0), known.number("additive", low=0.0)
+    return Residual(proportional=proportional, additive=additive, kind=kind, power=known.number("power", 1.0))

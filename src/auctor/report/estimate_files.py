@@ -13,16 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auctor.errors import EstimationError, Notice
+from auctor.report.diagnostic_files import prediction_error, write_diagnostics
 
 if TYPE_CHECKING:
+    from auctor.estimate.diagnostics import Diagnosis
     from auctor.estimate.table import Row, Subject, TableEstimate
 
 PREDICTIONS = ("ID", "TIME", "DV", "PRED", "IPRED", "RES", "WRES", "IWRES", "CMT")
 FILES = ("etas.csv", "parameters.csv", "predictions.csv", "summary.json")
 
 
-def write_files(found: TableEstimate, folder: Path | str, *, notices: Sequence[Notice] = ()) -> tuple[Path, ...]:
-    """Write the four files into `folder` (made when missing) and return their paths.
+def write_files(
+    found: TableEstimate, folder: Path | str, *, notices: Sequence[Notice] = (), diagnosis: Diagnosis | None = None
+) -> tuple[Path, ...]:
+    """Write the four files into `folder` (made when missing), and those of the diagnosis; their paths.
 
     Concentrations are in the model's own unit, parameters in engine units (h, L), etas and their SD on eta's scale; a residual of a
     level of which only a limit is known is NONMEM's dot.
@@ -30,16 +34,17 @@ def write_files(found: TableEstimate, folder: Path | str, *, notices: Sequence[N
     """
     target = Path(folder)
     tables = {"etas.csv": _etas(found), "parameters.csv": _parameters(found), "predictions.csv": _predictions(found)}
-    text = json.dumps(summary(found, notices), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(summary(found, notices, diagnosis), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     target.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
         with (target / name).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)
     (target / "summary.json").write_text(text, encoding="utf-8")
-    return tuple(target / name for name in FILES)
+    more = () if diagnosis is None else write_diagnostics(found, diagnosis, target)
+    return (*(target / name for name in FILES), *more)
 
 
-def summary(found: TableEstimate, notices: Sequence[Notice] = ()) -> dict[str, Any]:
+def summary(found: TableEstimate, notices: Sequence[Notice] = (), diagnosis: Diagnosis | None = None) -> dict[str, Any]:
     """What a reader wants before opening the tables: model, method, counts, objective, what did not go well, warnings."""
     model, subjects = found.model, found.subjects
     drawn = [s.ess for s in subjects if s.ess is not None]
@@ -60,6 +65,7 @@ def summary(found: TableEstimate, notices: Sequence[Notice] = ()) -> dict[str, A
         "smallest_effective_sample_size": min(drawn) if drawn else None,
         "chains": [{"id": s.id, "rhat": s.rhat, "ess": s.ess, "divergences": s.divergences} for s in chains],
         "not_mixed": [s.id for s in chains if not s.mixed],
+        "next_sample": None if diagnosis is None else prediction_error(diagnosis),
         "units": {"TIME": "h", "concentration": model.units["concentration"], "parameters": "engine units: h, L"},
         "notices": [vars(notice) for notice in dict.fromkeys((*notices, *found.notices))],
     }
