@@ -112,6 +112,14 @@ class Sample:
         return self.below_lloq or self.above_uloq
 
 
+class Interpolation(StrEnum):
+    """Which value of a covariate holds between two: the next one (NOCB), the last one (LOCF), or those of the line between them."""
+
+    NOCB = "nocb"
+    LOCF = "locf"
+    LINEAR = "linear"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Covariates:
     """Covariates over time in the unit the model file declares: name -> ((time_h, value), ...), in time order.

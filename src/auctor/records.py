@@ -26,8 +26,9 @@ class Records:
     concentration unit (0 where there is none: read it only where `observed`); `blq` the observation is only known to be
     below `lloq`, `alq` above `uloq` (limits 0 where none is given); `weight` multiplies its part of the objective (0: left out).
     `covariates`: name -> one value per record, a missing one filled from the record before (the first ones from the next known
-    one); which record's value holds *between* records is the engine's choice. `line` is the line of the file each record came
-    from; `notices` are the warnings raised while reading the subject.
+    one); which record's value holds *between* records is the engine's choice, and `given` says on which records one was written
+    (every one, where absent). `line` is the line of the file each record came from; `notices` are the warnings raised while
+    reading the subject.
 
     >>> r = Records.make("1", time_h=[0, 2], evid=[1, 0], amt=[100, 0], dv=[0, 3.5], covariates={"WT": [70, 70]})
     >>> r.observed.tolist(), r.dosed.tolist(), len(r)
@@ -53,6 +54,7 @@ class Records:
     covariates: Mapping[str, Array]
     line: Ints
     notices: tuple[Notice, ...] = field(default=())
+    given: Mapping[str, Flags] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.time_h)

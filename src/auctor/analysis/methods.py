@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from auctor.analysis.result import MethodResult
-from auctor.case import Case, Target
+from auctor.case import Case, Interpolation, Target
+from auctor.data.interpolation import interpolated
 from auctor.dosing.candidates import Option, OptionKind
 from auctor.dosing.concordance import View
 from auctor.dosing.recommend import Forecast, Recommendation, recommend
@@ -52,6 +53,7 @@ class Question:
     n_draws: int
     seed: int
     prior_weight: Mapping[str, float] = field(default_factory=dict)
+    interpolation: Interpolation = Interpolation.LOCF
 
     @property
     def sampled(self) -> bool:
@@ -67,7 +69,8 @@ def predictors(question: Question, learner: SupportsPredictor | None) -> dict[st
     from auctor.estimate import patient
     from auctor.estimate.flatten import flattened
 
-    case, model = question.case, question.model
+    model = question.model
+    case = interpolated(question.case, model, question.interpolation)
     before, learned = patient.a_priori(model, case, question.n_draws, question.seed), _learned(question, learner)
     if not question.sampled:
         return {"a_priori": before, "map": _NO_SAMPLE, "posterior": _NO_SAMPLE, "ml": learned}

@@ -9,7 +9,7 @@ from auctor.analysis.course import curve
 from auctor.analysis.methods import Attempt, Question, SupportsPredictor, answer, predictors, views
 from auctor.analysis.result import Analysis, MethodResult, SampleRow
 from auctor.analysis.samples import fit_notices, sample_rows
-from auctor.case import Blq, Case, Covariates, Regimen, Target
+from auctor.case import Blq, Case, Covariates, Interpolation, Regimen, Target
 from auctor.dosing.candidates import Option, OptionKind, candidate_regimens, current_option
 from auctor.dosing.concordance import Concordance, State, concordance
 from auctor.dosing.current import current_regimen
@@ -32,13 +32,15 @@ def analyse(
     seed: int = 0,
     blq: Blq | None = None,
     prior_weight: float | Mapping[str, float] = 1.0,
+    interpolation: Interpolation = Interpolation.LOCF,
 ) -> Analysis:
     """Exposure and the next dose of one patient, by every method that can answer.
 
     `target` defaults to the case's, then to the model's first. `learner` is a trained `auctor.learn.Learner`; without one
     the machine-learning column says so. Exposures are (n_draws,) in mg*h/L or mg/L. `blq` is what a level below its LLOQ tells
-    (default: as the case says), `prior_weight` how far MAP and posterior trust the population, for all etas or by name. The same
-    arguments give the same result. Raises CaseError when there is no target, or when the model cannot take this case.
+    (default: as the case says), `prior_weight` how far MAP and posterior trust the population, for all etas or by name,
+    `interpolation` which value of a covariate holds between two. The same arguments give the same result. Raises CaseError when
+    there is no target, or when the model cannot take this case.
     """
     case = case if blq is None else replace(case, blq=blq)
     changed = {name: w for name, w in weights_of(model, prior_weight).items() if w != 1}
@@ -47,7 +49,9 @@ def analyse(
     weight = None if WEIGHT in defaults else _latest(case.covariates).get(WEIGHT)
     options, listed = _options(model, current, weight)
     goal = _target(case, model, target)
-    question = Question(case=case, model=model, target=goal, options=options, n_draws=n_draws, seed=seed, prior_weight=changed)
+    question = Question(
+        case=case, model=model, target=goal, options=options, n_draws=n_draws, seed=seed, prior_weight=changed, interpolation=interpolation
+    )
     attempts = predictors(question, learner)
     evidence = _evidence(case, model, attempts)
     outside = _outside(case, model)
@@ -72,6 +76,7 @@ def analyse(
         n_draws=n_draws,
         seed=seed,
         prior_weight=changed,
+        interpolation=interpolation.value,
     )
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auctor.case import Blq
+from auctor.case import Blq, Interpolation
 from auctor.cli.command import AsJson
-from auctor.cli.options import BlqMethod, PriorWeight
+from auctor.cli.options import BlqMethod, CaseCovariates, PriorWeight
 from auctor.cli.quantities import prior_weight as weight_of
 from auctor.cli.question import Question, answer
 from auctor.cli.terminal import put_table, put_text, say, working
@@ -38,6 +38,7 @@ def analyse(
     ] = None,
     blq: BlqMethod = Blq.M3,
     prior_weight: PriorWeight = "",
+    covariates: CaseCovariates = Interpolation.LOCF,
     draws: Annotated[int, typer.Option(min=100, max=1_000_000, help="Draws of each distribution.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws; same input and seed, same bytes.")] = 0,
     as_json: AsJson = False,
@@ -49,7 +50,7 @@ def analyse(
     """
     asked = Question(
         case=case, patient=patient, drug=drug, model=model, target=target, ml=ml is not False, draws=draws, seed=seed,
-        blq=blq, prior_weight=weight_of(prior_weight),
+        blq=blq, prior_weight=weight_of(prior_weight), interpolation=covariates,
     )  # fmt: skip
     with working(f"analysing {case.name}") as steps:
         found = answer(asked, tell=say, progress=steps)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auctor.case import Blq, Metric
+from auctor.case import Blq, Interpolation, Metric
 from auctor.cli.command import AsJson
-from auctor.cli.options import BlqMethod
+from auctor.cli.options import BlqMethod, CaseCovariates
 from auctor.cli.quantities import numbers
 from auctor.cli.question import Question, read
 from auctor.cli.terminal import out, put_json, put_table, warn, working
@@ -46,6 +46,7 @@ def average(
     prior: Annotated[str, typer.Option(metavar="P,P,...", help="Weight of each model before the samples; default: equal.")] = "",
     metric: Annotated[str, typer.Option(help="For example AUC0-24; default: the case's target, else the first model's.")] = "",
     blq: BlqMethod = Blq.M3,
+    covariates: CaseCovariates = Interpolation.LOCF,
     draws: Annotated[int, typer.Option(min=100, max=1_000_000, help="Draws of the mixture.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws; same input and seed, same bytes.")] = 0,
     as_json: AsJson = False,
@@ -56,7 +57,14 @@ def average(
     if given is not None and len(given) != len(read_models):
         named = ", ".join(m.name for m in read_models)
         raise CaseError(where="--prior", what="not one number per model", remedy=f"give {len(read_models)}, in the order {named}")
-    asked = _Asked(question=Question(case=case, patient=patient), blq=blq, weights=weights, metric=metric, draws=draws, seed=seed)
+    asked = _Asked(
+        question=Question(case=case, patient=patient, interpolation=covariates),
+        blq=blq,
+        weights=weights,
+        metric=metric,
+        draws=draws,
+        seed=seed,
+    )
     with working(f"{len(read_models)} models of {places}") as steps:
         steps("estimating", 0.2)
         found = asked.run(read_models, given)
@@ -108,11 +116,14 @@ class _Asked:
 
     def _cases(self, models: Sequence[DrugModel]) -> tuple[dict[str, Case], tuple[Notice, ...]]:
         """The case as each model reads it, and a notice for every model that refuses it; the refusal itself when all do."""
+        from auctor.data.interpolation import interpolated
+
         cases: dict[str, Case] = {}
         refused: tuple[Notice, ...] = ()
         for model in models:
             try:
-                cases[model.name] = replace(read(self.question, model), blq=self.blq)
+                case = replace(read(self.question, model), blq=self.blq)
+                cases[model.name] = interpolated(case, model, self.question.interpolation)
             except AuctorError as problem:
                 if len(refused) == len(models) - 1:
                     raise

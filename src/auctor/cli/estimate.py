@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auctor.case import Blq
+from auctor.case import Blq, Interpolation
 from auctor.cli.command import AsJson
-from auctor.cli.options import BlqMethod, DataFile, ModelName, PriorWeight
+from auctor.cli.options import BlqMethod, DataFile, ModelName, PriorWeight, TableCovariates
 from auctor.cli.quantities import prior_weight as weight_of
 from auctor.cli.terminal import out, put_json, warn, working
 from auctor.errors import CaseError, EstimationError
@@ -42,6 +42,7 @@ def estimate(
         Method, typer.Option(help="map, laplace: the mode; sir, nuts: posterior mean by resampling or chains; nonparametric: by --points.")
     ] = Method.MAP,
     blq: BlqMethod = Blq.M3,
+    covariates: TableCovariates = Interpolation.NOCB,
     prior_weight: PriorWeight = "",
     points: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="Support points (nonparametric), as `auctor npag` writes.")
@@ -62,12 +63,13 @@ def estimate(
     weight = weight_of(prior_weight)
     asked = _Asked(method=method, blq=blq, weight=weight, points=points, draws=draws, seed=seed, diagnostics=diagnostics)
     asked.check()
+    from auctor.data.interpolation import interpolated
     from auctor.data.nonmem import read_table
     from auctor.models.reader import read_model
     from auctor.report.estimate_files import summary, write_files
 
     read = read_model(model)
-    records = read_table(data, read)
+    records = [interpolated(one, read, covariates) for one in read_table(data, read)]
     notices = tuple(dict.fromkeys(notice for one in records for notice in one.notices))
     warn(notices)
     with working(f"{len(records)} subjects") as steps:

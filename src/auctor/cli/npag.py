@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auctor.case import Blq
+from auctor.case import Blq, Interpolation
 from auctor.cli import quantities
 from auctor.cli.command import AsJson
-from auctor.cli.options import BlqMethod, DataFile, ModelName
+from auctor.cli.options import BlqMethod, DataFile, ModelName, TableCovariates
 from auctor.cli.terminal import out, put_json, warn, working
 from auctor.errors import EstimationError, Notice
 
@@ -42,6 +42,7 @@ def npag(
     error_of: Annotated[Of, typer.Option(help="What y in --error is.")] = Of.OBSERVATION,
     fix_error: Annotated[bool, typer.Option("--fix-error", help="Keep the error's size instead of estimating it.")] = False,
     blq: BlqMethod = Blq.M3,
+    covariates: TableCovariates = Interpolation.NOCB,
     grid: Annotated[int, typer.Option(min=16, help="Points of the first grid.")] = 2048,
     cycles: Annotated[int, typer.Option(min=1, help="Most cycles.")] = 500,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the grid; same input and seed, same bytes.")] = 0,
@@ -53,13 +54,14 @@ def npag(
     Writes points.toml (for `auctor estimate --method nonparametric`), points.csv and summary.json. Leaves with 3, after
     writing, when the search did not converge.
     """
+    from auctor.data.interpolation import interpolated
     from auctor.data.nonmem import read_table
     from auctor.estimate.npag import Settings
     from auctor.estimate.npag import npag as search
     from auctor.models.reader import read_model
 
     read = read_model(model)
-    records = read_table(data, read)
+    records = [interpolated(one, read, covariates) for one in read_table(data, read)]
     warn(dict.fromkeys(notice for one in records for notice in one.notices))
     box, assay = _box(read, ranges or []), _error(read, error, error_of)
     with working(f"support points of {len(records)} subjects") as steps:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auctor.case import Blq
+from auctor.case import Blq, Interpolation
 from auctor.cli import quantities
 from auctor.errors import CaseError
 
@@ -35,6 +35,7 @@ class Question:
     seed: int = 0
     blq: Blq = Blq.M3
     prior_weight: float | Mapping[str, float] = 1.0
+    interpolation: Interpolation = Interpolation.LOCF
 
     @property
     def is_table(self) -> bool:
@@ -66,6 +67,7 @@ def answer(question: Question, *, tell: Callable[[str], None], progress: Progres
         seed=question.seed,
         blq=question.blq,
         prior_weight=question.prior_weight,
+        interpolation=question.interpolation,
     )
 
 

@@ -249,10 +249,11 @@ def _subject(sheet: Sheet, rows: Ints, events: dict[str, Any], covariates: dict[
     own = {name: values[rows] for name, values in events.items()}
     beyond = bool(own.pop("beyond").any())
     filled = {name: _filled(column, rows) for name, column in covariates.items()}
+    given = {name: column.given[rows] for name, column in covariates.items() if column.given[rows].any()}
     absent = [c for name, c in covariates.items() if name in sheet.columns and not c.given[rows].any()]
     more = [_default_used(f"{sheet.name} ID {id}, {c.name}", "never given", "fill it in") for c in absent]
     more += _observation_notices(f"{sheet.name} ID {id}", own, beyond)
-    return Records(id=id, **own, covariates=filled, line=np.array(sheet.line)[rows], notices=(*notices, *more))
+    return Records(id=id, **own, covariates=filled, line=np.array(sheet.line)[rows], notices=(*notices, *more), given=given)
 
 
 def _observation_notices(where: str, own: dict[str, Any], beyond: bool) -> list[Notice]:

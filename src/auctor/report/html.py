@@ -11,7 +11,7 @@ from typing import Any
 
 from auctor import __version__
 from auctor.analysis.result import Analysis, MethodResult, SampleRow
-from auctor.case import Blq
+from auctor.case import Blq, Interpolation
 from auctor.dosing.candidates import OptionKind
 from auctor.dosing.concordance import State
 from auctor.dosing.recommend import Forecast
@@ -36,6 +36,11 @@ BLQ = {
     Blq.M1: "levels below the LLOQ are left out (M1)",
     Blq.M3: "levels below the LLOQ count with their probability (M3)",
     Blq.M4: "levels below the LLOQ count with their probability, given that every level is above 0 (M4)",
+}
+BETWEEN = {
+    Interpolation.LOCF: "the last one holds",
+    Interpolation.NOCB: "the next one holds",
+    Interpolation.LINEAR: "a line is followed",
 }
 MOST_ROWS = 8  # candidates shown at once; the others are one click away and in result.json
 BAR_WIDTH = 120
@@ -73,6 +78,7 @@ def view(analysis: Analysis) -> dict[str, Any]:
         "level": level,
         "covariates": _covariates(analysis),
         "prior_weight": ", ".join(f"{name} × {weight:g}" for name, weight in analysis.prior_weight.items()),
+        "between": BETWEEN[Interpolation(analysis.interpolation)],
         "blq": BLQ[analysis.case.blq] if any(row.below_lloq for row in analysis.samples) else "",
         "state": _state(analysis.concordance.state),
         "now": _now(analysis, metric),
