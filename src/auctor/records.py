@@ -20,8 +20,8 @@ Flags = NDArray[np.bool_]
 class Records:
     """One subject of a NONMEM-style table; every array has shape (n_records,), in the order of the file.
 
-    `time_h` h as in the table; `evid` 0 observation, 1 dose, 2 other, 3 reset, 4 reset and dose; `amt` in the model's
-    dose unit; `rate` amount/h (0 bolus, -2 modelled duration); `cmt` compartment (0 when the table does not say);
+    `time_h` h as in the table; `evid` 0 observation, 1 dose, 2 other, 3 reset, 4 reset and dose; `amt` mg; `rate` mg/h (0 bolus,
+    -2 modelled duration); `cmt` compartment (0 when the table does not say);
     `ii` h; `addl` doses still to come; `ss` 0, 1 or 2; `mdv` 1 when DV is not an observation; `dv` in the model's own
     concentration unit (0 where there is none: read it only where `observed`); `blq` the observation is only known to be
     below `lloq`, `alq` above `uloq` (limits 0 where none is given); `weight` multiplies its part of the objective (0: left out).

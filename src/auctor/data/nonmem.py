@@ -14,6 +14,7 @@ from auctor.data.limits import MAX_ADDITIONAL, MAX_INTERVAL_H
 from auctor.data.sheet import Array, Sheet, read_sheet
 from auctor.errors import Notice, TableError
 from auctor.models.model import Covariate, DrugModel
+from auctor.models.quantities import MASS, factor
 from auctor.records import Records
 
 Ints = NDArray[np.int64]
@@ -32,8 +33,8 @@ def read_table(path: Path | str, model: DrugModel) -> tuple[Records, ...]:
     keeps the value of the record before, and for DVWT, which is then 1. Without EVID a row is a dose when AMT is above 0. BLQ (0/1)
     needs LLOQ and ALQ (0/1) ULOQ; with CENS (1 below, -1 above, 0 neither) the limit is DV where LLOQ or ULOQ does not give it, as
     Monolix has it. DVWT multiplies an observation's part of the objective; 0 leaves it out. DV, LLOQ and ULOQ are in the model's
-    concentration unit, AMT in its dose unit, TIME and II in hours. A covariate of the model that the table lacks takes the model's
-    reference, with a notice.
+    concentration unit, TIME and II in hours, AMT and RATE in the model's dose unit (mg and mg/h in what is returned). A covariate
+    of the model that the table lacks takes the model's reference, with a notice.
 
     Raises TableError with file, line and column for anything that is not a number, decreasing times within a subject
     (EVID 3 and 4 may restart the clock), RATE below -2 or -1, a subject in two places, and doses that contradict themselves.
@@ -45,10 +46,17 @@ def read_table(path: Path | str, model: DrugModel) -> tuple[Records, ...]:
     clock = [name for name in CLOCK if name in sheet.columns]
     if clock:
         raise TableError(where=sheet.name, what=f"column {clock[0]}", remedy="give TIME as hours and leave dates out")
-    events = _events(sheet, logarithmic=model.residual.kind == "log")
+    events = _in_mg(_events(sheet, logarithmic=model.residual.kind == "log"), model)
     covariates = {name: _covariate(sheet, covariate) for name, covariate in model.covariates.items()}
     notices = _table_notices(sheet, model)
     return tuple(_subject(sheet, rows, events, covariates, notices) for rows in _subjects(sheet))
+
+
+def _in_mg(events: dict[str, Any], model: DrugModel) -> dict[str, Any]:
+    """Amounts and rates in mg and mg/h; a rate below zero is a code."""
+    worth = factor(model.units["dose"], MASS, where=f"{model.name}.units.dose", molar_mass=model.molar_mass)
+    rate = events["rate"]
+    return {**events, "amt": events["amt"] * worth, "rate": np.where(rate > 0, rate * worth, rate)}
 
 
 def _aliases(model: DrugModel) -> dict[str, str]:

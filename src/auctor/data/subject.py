@@ -104,13 +104,12 @@ def _after_dose(records: Records) -> tuple[Notice, ...]:
 
 
 def _dose(records: Records, row: int, origin: float, model: DrugModel) -> Dose:
-    amount = convert(float(records.amt[row]), model.units["dose"], "mg", where="AMT", molar_mass=model.molar_mass)
     rate = float(records.rate[row])
     route = _route(int(records.cmt[row]), model)
     check_route(route, model, f"ID {records.id}, line {records.line[row]}, CMT")
     return Dose(
         time_h=round(float(records.time_h[row]) - origin, 9),
-        amount_mg=amount,
+        amount_mg=float(records.amt[row]),
         route=route,
         duration_h=float(records.amt[row]) / rate if rate > 0 else 0.0,
         every_h=float(records.ii[row]),
