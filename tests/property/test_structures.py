@@ -105,7 +105,7 @@ STEADY = [name for name in ALL if not name.startswith("zero_order")]
 
 @pytest.mark.parametrize("name", STEADY)
 @settings(max_examples=6, deadline=None)
-@given(amount=st.floats(1, 2000), every=st.integers(18, 30), seed=seeds)
+@given(amount=st.floats(1, 2000), every=st.integers(24, 36), seed=seeds)
 def test_steady_state_is_the_limit_of_repeated_doses(name: str, amount: float, every: int, seed: int) -> None:
     """The course after a steady-state dose is that after the twelfth of a series, and closes on itself after an interval."""
     oral = swallowed(name)

@@ -21,7 +21,7 @@ from auctor.records import Records
 
 STEP_H = 1.0  # a line is cut into pieces no longer than this,
 MOST_PIECES = 240  # but at most so many between two values: longer gaps (over ten days) get longer pieces
-JUST_BEFORE_H = 1e-6  # a value that is carried forward ends this long before the record of the next one, which so keeps its own
+JUST_BEFORE_H = 1e-6  # what holds between values ends this long before the next one's own time, and starts as long after the last one's
 
 Subject = TypeVar("Subject", Case, Records)
 Points = tuple[tuple[float, float], ...]
@@ -32,14 +32,15 @@ def interpolated(subject: Subject, model: DrugModel, how: Interpolation, *, step
 
     A line is a staircase of pieces no longer than `step_h`, each at the value of its middle: the error falls with the square of the
     step. Categories have no line between them and are carried forward. A record keeps the values that are written on it, whatever
-    holds before it; a cell that was left empty lies on the line too. A table's records carry a notice where this is not NONMEM's way.
+    holds before it, and so does a case at the time of a value; a cell that was left empty lies on the line too. A table's records
+    carry a notice where this is not NONMEM's way.
     """
     how = Interpolation(how)
     if isinstance(subject, Records):
         if how is Interpolation.NOCB:
             return subject
         return _records(_filled(subject, model) if how is Interpolation.LINEAR else subject, model, how, step_h)
-    return subject if how is Interpolation.LOCF else replace(subject, covariates=_series(subject.covariates, model, how, step_h))
+    return replace(subject, covariates=_series(subject.covariates, model, how, step_h))
 
 
 def _pieces(gap_h: float, step_h: float) -> int:
@@ -126,13 +127,19 @@ def _series(covariates: Covariates, model: DrugModel, how: Interpolation, step_h
 
 
 def _drawn(points: Points, straight: bool, how: Interpolation, step_h: float) -> Points:
-    """The staircase of one covariate; the first value still holds before its time and the last one after."""
-    if len(points) < 2 or (how is Interpolation.LINEAR and not straight):
-        return points
-    first = (points[0][0] - 1.0, points[0][1])
-    steps: list[tuple[float, float]] = []
+    """The staircase of one covariate; the first value still holds before its time and the last one after.
+
+    At its own time each value holds, whether the engine counts a change from its time on or from just after it.
+    """
+    how = Interpolation.LOCF if how is Interpolation.LINEAR and not straight else how
+    steps = [points[0]]
     for (start, before), (end, own) in pairwise(points):
-        count = _pieces(end - start, step_h) if how is Interpolation.LINEAR and own != before else 1
-        shares = [(k + 0.5) / count for k in range(count)] if how is Interpolation.LINEAR else [1.0]
-        steps += [(start + (end - start) * k / count, before + share * (own - before)) for k, share in enumerate(shares)]
-    return (first, *steps, points[-1]) if how is Interpolation.LINEAR else (first, *steps)
+        if end - start > 2 * JUST_BEFORE_H and how is not Interpolation.LOCF:
+            count = _pieces(end - start, step_h) if how is Interpolation.LINEAR and own != before else 1
+            shares = [(k + 0.5) / count for k in range(count)] if how is Interpolation.LINEAR else [1.0]
+            steps += [
+                (start + max((end - start) * k / count, JUST_BEFORE_H), before + share * (own - before)) for k, share in enumerate(shares)
+            ]
+        if how is not Interpolation.NOCB:
+            steps.append((end - JUST_BEFORE_H, own))
+    return tuple(steps)
