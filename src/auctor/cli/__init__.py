@@ -12,11 +12,13 @@ import typer
 
 from auctor import __version__
 from auctor.cli.analyse import analyse
+from auctor.cli.average import average
 from auctor.cli.check import check_models
 from auctor.cli.command import Command, Group
 from auctor.cli.demo import demo
 from auctor.cli.estimate import estimate
 from auctor.cli.models import export_model, import_model, list_models, show_model
+from auctor.cli.npag import npag
 from auctor.cli.refit import refit
 from auctor.cli.reproduce import reproduce
 from auctor.cli.simulate import simulate
@@ -42,7 +44,7 @@ def _auctor(
     """Drug exposure from a few samples, and the next dose, four ways side by side. Research software, not a medical device."""
 
 
-for _command in (analyse, estimate, refit, simulate, train, reproduce, demo):
+for _command in (analyse, average, estimate, npag, refit, simulate, train, reproduce, demo):
     app.command(cls=Command)(_command)
 models.command("list", cls=Command)(list_models)
 models.command("show", cls=Command)(show_model)

@@ -35,7 +35,7 @@ def flattened(model: DrugModel, weight: float | Mapping[str, float]) -> DrugMode
     >>> flattened(model, {"CL": 0.25}).eta_names == model.eta_names
     True
     """
-    weights = _weights(model, weight)
+    weights = np.asarray(list(weights_of(model, weight).values()), dtype=np.float64)
     if (weights == 1.0).all():
         return model
     root = np.sqrt(weights)
@@ -54,14 +54,25 @@ def _wider(parameter: Parameter, root: float) -> Parameter:
     return parameter if parameter.omega is None else replace(parameter, omega=parameter.omega / root)
 
 
-def _weights(model: DrugModel, weight: float | Mapping[str, float]) -> Array:
+def weights_of(model: DrugModel, weight: float | Mapping[str, float]) -> dict[str, float]:
+    """The prior weight of every eta, in the model's order; ModelError as `flattened`.
+
+    >>> from auctor.models.reader import read_model
+    >>> weights_of(read_model("phenobarbital_grasela1985"), {"CL": 0.2})
+    {'CL': 0.2, 'V': 1.0}
+    """
     given = weight if isinstance(weight, Mapping) else dict.fromkeys(model.eta_names, weight)
     unknown = [name for name in given if name not in model.eta_names]
     if unknown:
         raise ModelError(
             where=f"prior_weight.{unknown[0]}", what=f"not an eta of {model.name}", remedy=f"name one of {', '.join(model.eta_names)}"
         )
-    weights = np.asarray([given.get(name, 1.0) for name in model.eta_names], dtype=np.float64)
-    if not ((weights > 0) & np.isfinite(weights)).all():
+    weights = {name: float(given.get(name, 1.0)) for name in model.eta_names}
+    if not all(0 < w < np.inf for w in weights.values()):
         raise ModelError(where="prior_weight", what="not a number above 0", remedy="1 is the published prior; 0.1 is a tenth of its weight")
     return weights
+
+
+def changed_weights(model: DrugModel, weight: float | Mapping[str, float]) -> dict[str, float]:
+    """The weights other than 1, by eta; those of kappas written out for occasions together as `IOV`. ModelError as `flattened`."""
+    return {"IOV" if occasion_of(name) else name: w for name, w in weights_of(model, weight).items() if w != 1}
