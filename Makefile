@@ -38,7 +38,7 @@ $(VENV)/runtime.stamp: requirements.lock pyproject.toml | $(VENV)/made.stamp
 
 $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/runtime.stamp
 	@echo "installing the tools of the tests and of the documentation into $(VENV)"
-	$(PIP) install --require-hashes -r requirements-dev.lock
+	$(PIP) install --require-hashes --no-build-isolation -r requirements-dev.lock
 	@touch $@
 
 # --- the two commands of the README -----------------------------------------------------------------------------------

@@ -83,11 +83,27 @@ def given_times(regimen: Regimen, *, until_h: float = float("inf")) -> tuple[tup
     return tuple(sorted(((t, d) for t, d in every if t <= until_h), key=lambda pair: pair[0]))
 
 
+class Blq(StrEnum):
+    """What a sample below its LLOQ tells (names of Beal, J Pharmacokinet Pharmacodyn 2001;28:481-504).
+
+    M1 leaves it out; M3 counts the probability of a level below the limit; M4 does too, and conditions every sample of the
+    patient on a level above 0.
+
+    >>> Blq("M3") is Blq.M3
+    True
+    """
+
+    M1 = "M1"
+    M3 = "M3"
+    M4 = "M4"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """One measured concentration: `value` mg/L at `time_h`; `below_lloq` means only "less than `lloq`" is known.
 
-    `used` False leaves it out of the fit; `weight` (>= 0) multiplies its part of the objective.
+    `above_uloq` means only "more than `uloq`" is known. `used` False leaves it out of the fit; `weight` (>= 0) multiplies its part
+    of the objective; `reason` says why either was changed.
     """
 
     time_h: float
@@ -97,6 +113,22 @@ class Sample:
     below_lloq: bool = False
     used: bool = True
     weight: float = 1.0
+    uloq: float | None = None
+    above_uloq: bool = False
+    reason: str = ""
+
+    @property
+    def censored(self) -> bool:
+        """Whether only a limit is known."""
+        return self.below_lloq or self.above_uloq
+
+
+class Interpolation(StrEnum):
+    """Which value of a covariate holds between two: the next one (NOCB), the last one (LOCF), or those of the line between them."""
+
+    NOCB = "nocb"
+    LOCF = "locf"
+    LINEAR = "linear"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,8 +274,8 @@ class Case:
     """One pseudonymous patient: what was given, what was measured, and what is known about them.
 
     `current` is the regimen as it would go on (steady state), from which a change is judged; None when not known.
-    `occasions` is how inter-occasion variability is meant here, None when not said. `notices` are the warnings raised while reading,
-    carried to the report.
+    `occasions` is how inter-occasion variability is meant here, None when not said; `blq` says what every estimator makes of a sample
+    below its LLOQ. `notices` are the warnings raised while reading, carried to the report.
     """
 
     label: str
@@ -255,6 +287,11 @@ class Case:
     target: Target | None = None
     occasions: Occasions | None = None
     notices: tuple[Notice, ...] = ()
+    blq: Blq = Blq.M3
+
+    def counts(self, sample: Sample) -> bool:
+        """Whether an estimation looks at this sample: used, with a weight, and not below its LLOQ under M1."""
+        return sample.used and sample.weight > 0 and not (sample.below_lloq and self.blq is Blq.M1)
 
     def with_notices(self, *more: Notice) -> Case:
         """A copy that carries further warnings."""

@@ -55,15 +55,16 @@ _USUAL = ("mg", "ug", "ng", "g", "kg", "mg/L", "ug/L", "ng/mL", "ug/mL", "umol/L
 _INDEXED = re.compile(r"/\s*[({]?\s*1\.73\s*_?\s*m2\s*[)}]?")
 _SIGNS = str.maketrans({"µ": "u", "μ": "u", "·": "*", "⋅": "*", "×": "*", "²": "2", "³": "3", "^": "", "[": "", "]": ""})
 _TERM = re.compile(r"1|bsa173|E(?:3|6|9|12)|(?P<name>[A-Za-z_%]\w*?)(?P<power>-?[1-9])?")
-_QUANTITY = re.compile(r"\s*(?P<sign><=|<|≤|)\s*(?P<number>[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(?P<unit>\D.*)?", re.DOTALL)
+_QUANTITY = re.compile(r"\s*(?P<sign><=|<|≤|>=|>|≥|)\s*(?P<number>[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(?P<unit>\D.*)?", re.DOTALL)
 
 
 class Quantity(NamedTuple):
-    """A number as written with its unit ("" when there was none); `below` when it was written `<2.0 mg/L`."""
+    """A number as written with its unit ("" when there was none); `below` when written `<2.0 mg/L`, `above` when `>40 mg/L`."""
 
     value: float
     unit: str
     below: bool = False
+    above: bool = False
 
 
 def parse(text: str, *, where: str) -> Quantity:
@@ -72,7 +73,7 @@ def parse(text: str, *, where: str) -> Quantity:
     A decimal comma is refused: 1,000 is one or one thousand, depending on the reader.
 
     >>> parse("1000 mg", where="doses[0].amount")
-    Quantity(value=1000.0, unit='mg', below=False)
+    Quantity(value=1000.0, unit='mg', below=False, above=False)
     >>> parse("<2.0 ng/mL", where="samples[0].value").below
     True
     """
@@ -80,7 +81,9 @@ def parse(text: str, *, where: str) -> Quantity:
     if found is None or (found["unit"] or "").startswith((",", ".")):
         remedy = "write a number with a decimal point and a unit, for example '12.5 mg'"
         raise UnitError(where=where, what="not a number with a unit", remedy=remedy)
-    return Quantity(float(found["number"]), (found["unit"] or "").strip(), bool(found["sign"]))
+    return Quantity(
+        float(found["number"]), (found["unit"] or "").strip(), found["sign"] in ("<", "<=", "≤"), found["sign"] in (">", ">=", "≥")
+    )
 
 
 def convert(value: float, unit: str | None, to: str, *, where: str, molar_mass: float | None = None) -> float:

@@ -12,6 +12,8 @@ import pytest
 
 from auctor.case import Case, Covariates, Dose, Metric, Occasions, Regimen, Route, Sample
 from auctor.data.nonmem import read_table
+from auctor.estimate.focei import Objective
+from auctor.estimate.free import Table, free_of
 from auctor.estimate.objective import sample_terms
 from auctor.estimate.observations import of_records, stack_observations
 from auctor.estimate.occasions import Prepared, prepared, prepared_records
@@ -37,8 +39,8 @@ units = { time = "h", dose = "mg", concentration = "mg/L" }
 [structure]
 disposition = { kind = "two_compartment", CL = "CL", V1 = "VC", Q = "Q", V2 = "VP" }
 [covariates]
-AGE = { unit = "1", reference = 62 }
-SCR = { unit = "1", reference = 67 }
+AGE = { unit = "1", reference = 62, low = 18, high = 90 }
+SCR = { unit = "1", reference = 67, low = 20, high = 400 }
 [parameters]
 CL = { value = 7.1, unit = "L/h", iov = 0.027225, printed_as = "variance", source = "models.json" }
 VC = { value = 25.1, unit = "L", source = "models.json" }
@@ -114,6 +116,19 @@ def test_map_is_nonmem_or_better(small: Path, methotrexate: tuple[DrugModel, tup
     no_worse = np.asarray([s.ofv for s in found.subjects]) <= at_theirs + 1e-4
     assert (close | no_worse).all()
     assert close.mean() > 0.9
+
+
+def test_focei_contributions(small: Path, methotrexate: tuple[DrugModel, tuple[Records, ...]]) -> None:
+    """NONMEM's FOCE-I objective of every subject, whose kappas are etas like any other; their variances stay fixed in a refit."""
+    model, subjects = methotrexate
+    free = free_of(model)
+    assert not [name for name in free.names if "@" in name] and "omega.CL" in free.names
+    table = Table(free, subjects)
+    values, _ = Objective(table).at(free.vector(free.start))
+    shift = [2 * np.log(2.2) * r.observed.sum() for r in subjects]
+    printed = [float(r["OBJ_i"]) for r in rows_of(small / "run951_nonmem_eta.csv")]
+    off = np.abs(values + shift - printed)
+    assert np.median(off) < 2e-4 and (values + shift <= printed + np.maximum(2e-4, 1e-5 * np.abs(printed))).mean() > 0.95
 
 
 def test_same_as_the_written_out_model(
@@ -240,6 +255,9 @@ def test_prefix_of_a_profile_is_the_record_table(tmp_path: Path) -> None:
         mdv=[e for _, e, _ in rows],
         covariates=columns | {OCCASION: [float(o) for _, _, o in rows]},
     )
+    bare = replace(table, covariates={name: v for name, v in table.covariates.items() if name != OCCASION})
+    _, (laid_out,), _ = prepared_records(read_model("tacrolimus_woillard2011"), [bare])
+    assert laid_out.covariates[OCCASION].tolist() == table.covariates[OCCASION].tolist()
     theirs = np.stack([concentrations(model, stack([from_records(model, table)]), e[None])[0, : len(table)] for e in eta])
     np.testing.assert_allclose(ours[:, 1:], theirs[:, table.observed][:, 1:], rtol=1e-6)
 

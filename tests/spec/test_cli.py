@@ -32,6 +32,9 @@ COMMANDS = [
     [],
     ["analyse"],
     ["estimate"],
+    ["average"],
+    ["npag"],
+    ["refit"],
     ["simulate"],
     ["train"],
     ["reproduce"],
@@ -39,6 +42,8 @@ COMMANDS = [
     ["models"],
     ["models", "list"],
     ["models", "show"],
+    ["models", "import"],
+    ["models", "export"],
 ]
 
 

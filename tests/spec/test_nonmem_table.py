@@ -14,7 +14,7 @@ from auctor.data.nonmem import read_table
 from auctor.data.subject import read_subject, subject_case
 from auctor.errors import TableError
 from auctor.models.model import DrugModel
-from auctor.models.reader import read_model
+from auctor.models.reader import library_path, read_model
 from auctor.records import Records
 from spec.bad_inputs import TABLE
 
@@ -148,6 +148,20 @@ def test_an_infusion_by_its_rate(tmp_path: Path) -> None:
     text = "ID,TIME,AMT,RATE,DV,CRCL,WT,DIAL\n1,0,1000,500,.,60,80,no\n1,8,0,0,14,60,80,no\n"
     dose = subject_case(_read(tmp_path, text, model)[0], model).history.doses[0]
     assert (dose.route, dose.duration_h, dose.rate_mg_h) == (Route.IV, 2.0, 500.0)
+
+
+@pytest.mark.parametrize(("unit", "worth"), [("ug", 1e3), ("g", 1e-3), ("umol", 1e3 / 232.24)])
+def test_amounts_are_in_the_dose_unit_of_the_model(unit: str, worth: float, pheno: DrugModel, tmp_path: Path) -> None:
+    """The same doses written in another unit reach engine and case as the same mg; a RATE too, and its codes stay."""
+    text = library_path(pheno.name).read_text().replace('dose = "mg"', f'dose = "{unit}"', 1)
+    (tmp_path / "other.toml").write_text(text)
+    other = read_model(tmp_path / "other.toml")
+    table = "ID,TIME,AMT,RATE,DV,WT,APGR\n1,0,{},{},.,1.4,7\n1,2,0,0,17.3,1.4,7\n1,3,{},-2,.,1.4,7\n"
+    (milli,), (ours,) = (_read(tmp_path, table.format(25 * w, 50 * w, 5 * w), m) for w, m in ((1.0, pheno), (worth, other)))
+    assert milli.amt.tolist() == [25, 0, 5]
+    np.testing.assert_allclose(ours.amt, milli.amt, rtol=1e-12)
+    np.testing.assert_allclose(ours.rate, milli.rate, rtol=1e-12)
+    assert ours.rate[2] == -2
 
 
 @pytest.mark.oracle

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from auctor.analysis import analyse
 from auctor.case import Case, Covariates, Dose, FutureIov, Metric, Occasions, Regimen, Route, Sample
+from auctor.cli import app
 from auctor.data.casefile import read_case
 from auctor.data.nonmem import read_table
 from auctor.errors import CaseError, ModelError, TableError
@@ -21,8 +27,10 @@ from auctor.models.model import OCCASION, DrugModel
 from auctor.models.occasions import idle, kappas_of, padded, with_occasions
 from auctor.models.reader import library_path, read_model
 from auctor.population.cohort import Question, simulate_cohort
+from auctor.records import Records
 from auctor.report import as_dict, to_html
 from spec.bad_inputs import ORAL
+from spec.test_report import ByWeight, NomogramPlan
 
 KNOWN = {"HCT": 35.0, "CYP3A5": 0.0, "FORM": 1.0}
 
@@ -121,6 +129,8 @@ def test_a_flattened_prior_weighs_kappas_like_etas(model: DrugModel) -> None:
     one = with_occasions(flattened(model, 0.25), 2)
     np.testing.assert_allclose(one.omega, flattened(with_occasions(model, 2), 0.25).omega)
     assert one.omega[5, 5] == pytest.approx(4 * 0.33**2)
+    named = flattened(model, dict.fromkeys(model.eta_names, 0.25))  # the etas alone
+    assert with_occasions(named, 2).omega[5, 5] == pytest.approx(0.33**2) and named != flattened(model, 0.25)
 
 
 def test_idle_kappas(model: DrugModel) -> None:
@@ -199,13 +209,32 @@ def test_a_column_of_occasions(tmp_path: Path, model: DrugModel) -> None:
     path = tmp_path / "table.csv"
     path.write_text(ROWS)
     found, (first, second), codes = prepared_records(model, read_table(path, model, occasion="visit"))
-    assert codes == (10.0, 20.0, 30.0) or (found.occasions, codes) == (16, codes)
+    assert (found.occasions, codes) == (3, (10.0, 20.0, 30.0))
     named = [codes[int(k) - 1] if k else 0.0 for r in (first, second) for k in r.covariates[OCCASION]]
     assert named == [10.0, 10.0, 30.0, 30.0, 0.0, 0.0, 20.0, 20.0]
     assert not [n for n in first.notices if n.code == "unused-column"]
     found, (first, second), codes = prepared_records(model, read_table(path, model))
     assert (found.occasions, codes) == (2, (1.0, 2.0))
-    assert second.covariates[OCCASION].tolist() == [1.0, 1.0, 2.0, 2.0]
+    assert second.covariates[OCCASION].tolist() == [1.0, 1.0, 1.0, 2.0]
+
+
+def test_a_dose_record_between_occasions(model: DrugModel) -> None:
+    """A record's occasion governs the time since the one before: a dose at the end of a visit stays in it, unless its F varies too."""
+    rows = Records.make(
+        "1",
+        time_h=[0, 1, 12, 24, 36, 37],
+        evid=[1, 0, 1, 1, 1, 0],
+        amt=[3, 0, 3, 3, 3, 0],
+        covariates={n: [v] * 6 for n, v in KNOWN.items()},
+    )
+    _, (found,), _ = prepared_records(model, [rows])
+    assert found.covariates[OCCASION].tolist() == [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]
+    of_share = replace(
+        model,
+        structure=replace(model.structure, bioavailability="KTR"),  # KTR has an IOV: as if it were F
+    )
+    _, (found,), _ = prepared_records(of_share, [rows])
+    assert found.covariates[OCCASION].tolist() == [1.0, 1.0, 2.0, 2.0, 2.0, 2.0]
 
 
 @pytest.mark.parametrize(("old", "new", "where"), [("1,10\n1,168", "1,ten\n1,168", "line 3, VISIT"), ("1,30", "1,1.5", "line 4, VISIT")])
@@ -273,3 +302,79 @@ def test_virtual_patients_of_one_occasion(model: DrugModel) -> None:
     )
     cohort = simulate_cohort(with_occasions(model, 1), question)
     assert np.log(cohort.parameters["CL"]).var() == pytest.approx(0.28**2 + 0.31**2, rel=0.08)
+
+
+# --- the command line --------------------------------------------------------------------------------------------------
+
+
+def run(*words: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, list(words))
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+CYCLES = """ID,TIME,AMT,EVID,DV,WT,APGR,CYC
+1,0,25,1,.,1.4,7,1
+1,2,0,0,18,1.4,7,1
+1,60,0,0,12,1.4,7,1
+1,300,25,1,.,1.4,7,2
+1,302,0,0,19,1.4,7,2
+1,360,0,0,9,1.4,7,2
+2,0,20,1,.,1.2,7,0
+2,2,0,0,17,1.2,7,0
+2,60,0,0,11,1.2,7,0
+"""
+
+
+def test_estimate_writes_kappas_beside_etas(tmp_path: Path, neonatal: DrugModel) -> None:
+    model, table = tmp_path / "neonatal.toml", tmp_path / "cycles.csv"
+    text = library_path("phenobarbital_grasela1985").read_text()
+    model.write_text(re.sub(r"(?m)^(CL = \{ value = [\d.]+,)", r"\1 iov = 0.3,", text))
+    table.write_text(CYCLES)
+    run("estimate", str(model), str(table), "--occasion-column", "CYC", "--out", str(tmp_path / "out"))
+    first, second = csv.DictReader((tmp_path / "out" / "etas.csv").read_text().splitlines())
+    assert list(first) == [
+        *("ID", "ETA_CL", "ETA_V", "KAPPA_CL_1", "KAPPA_CL_2", "SD_CL", "SD_V", "SD_KAPPA_CL_1", "SD_KAPPA_CL_2", "OFV"),
+    ]
+    assert float(first["KAPPA_CL_1"]) < float(first["KAPPA_CL_2"])
+    iov = math.sqrt(math.log(1.09))  # printed as a CV of 30 %
+    assert float(second["KAPPA_CL_1"]) == pytest.approx(0.0, abs=1e-9) and float(second["SD_KAPPA_CL_1"]) == pytest.approx(iov, rel=1e-6)
+    told = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert told["occasions"] == [1.0, 2.0] and told["model"]["sha256"] == neonatal.sha256
+    last = next(csv.DictReader((tmp_path / "out" / "parameters.csv").read_text().splitlines()))
+    expected = 0.0047 * 1.4 * np.exp(float(first["ETA_CL"]) + float(first["KAPPA_CL_2"]))
+    assert float(last["CL"]) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        (("--occasion-column", "CYC", "--occasions", "visit"), "--occasions"),
+        (("--occasion-column", "OCC"), "cycles.csv, OCC"),
+        (("--occasions", "day"), "--occasions"),
+    ],
+)
+def test_occasions_on_the_command_line_that_cannot_be_used(tmp_path: Path, words: tuple[str, ...], where: str) -> None:
+    (tmp_path / "cycles.csv").write_text(CYCLES)
+    told = run("estimate", "phenobarbital_grasela1985", str(tmp_path / "cycles.csv"), *words, "--out", str(tmp_path / "out"), code=2)
+    assert where in told and not (tmp_path / "out").exists()
+    if where != "cycles.csv, OCC":
+        case = tmp_path / "case.toml"
+        case.write_text(ORAL)
+        assert "--occasions" in run("analyse", str(case), "--no-ml", "--occasions", "day", code=2)
+
+
+class Nomogram:
+    """A learner that knows one clearance."""
+
+    plan = NomogramPlan()
+
+    def predictor(self, case: Case, model: DrugModel) -> ByWeight:
+        return ByWeight(clearance=0.0047 * 1.4 * np.exp(np.linspace(-0.3, 0.3, 200)), point=0.0047 * 1.4)
+
+
+def test_a_learner_that_knows_no_occasions_is_marked(neonatal: DrugModel) -> None:
+    found = analyse(neonate(100.0), neonatal, learner=Nomogram(), n_draws=200)
+    assert "iov-not-learned" in {n.code for n in found.notices}
+    plain = analyse(neonate(100.0), neonatal, learner=Nomogram(), n_draws=200, occasions=Occasions.read("none"))
+    assert "iov-not-learned" not in {n.code for n in plain.notices}

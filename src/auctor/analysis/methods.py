@@ -41,7 +41,12 @@ class SupportsPredictor(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What every method is asked: the patient, the model (and both with occasions), the target, the candidates, and how many draws."""
+    """What every method is asked: the patient, the model, the target, the candidates, and how many draws.
+
+    `ready` has patient and model as the estimators take them: covariates between their values as asked for, and occasions.
+    `prior_weight` (one number, or eta -> weight, 1 where not named) holds for MAP and posterior; the a-priori column is always the
+    published prior.
+    """
 
     case: Case
     model: DrugModel
@@ -50,11 +55,12 @@ class Question:
     options: tuple[Option, ...]
     n_draws: int
     seed: int
+    prior_weight: float | Mapping[str, float] = 1.0
 
     @property
     def sampled(self) -> bool:
         """Whether any sample can be used."""
-        return any(s.used for s in self.case.samples)
+        return any(self.case.counts(s) for s in self.case.samples)
 
 
 Attempt = Predictor | str  # the predictor, or why there is none
@@ -63,20 +69,21 @@ Attempt = Predictor | str  # the predictor, or why there is none
 def predictors(question: Question, learner: SupportsPredictor | None) -> dict[str, Attempt]:
     """Each method's predictor, or the reason why it abstains; keys and order as in `TITLES`."""
     from auctor.estimate import patient
+    from auctor.estimate.flatten import flattened
 
     case, model = question.ready.case, question.ready.model
-    drawn: dict[str, int] = {"n_draws": question.n_draws, "seed": question.seed}
-    before, learned = patient.a_priori(model, case, **drawn), _learned(question, learner)
+    before, learned = patient.a_priori(model, case, question.n_draws, question.seed), _learned(question, learner)
     if not question.sampled:
         return {"a_priori": before, "map": _NO_SAMPLE, "posterior": _NO_SAMPLE, "ml": learned}
+    weighted = flattened(model, question.prior_weight)
     try:
-        modes = patient.fit(model, case)
+        modes = patient.fit(weighted, case)
     except EstimationError as failed:
         return {"a_priori": before, "map": _why(failed), "posterior": _why(failed), "ml": learned}
     return {
         "a_priori": before,
-        "map": _attempt(lambda: patient.laplace_estimate(model, case, **drawn, found=modes)),
-        "posterior": _attempt(lambda: patient.posterior_estimate(model, case, **drawn, found=modes)),
+        "map": _attempt(lambda: patient.laplace_estimate(weighted, case, question.n_draws, question.seed, found=modes)),
+        "posterior": _attempt(lambda: patient.posterior_estimate(weighted, case, question.n_draws, question.seed, found=modes)),
         "ml": learned,
     }
 

@@ -70,8 +70,9 @@ class SampleRow:
     """One sample against the model: times in h, concentrations in mg/L, `percentile` 0-100 of the a-priori prediction.
 
     The percentile includes the residual error; `ipred` and `iwres` are those of MAP; None where not defined (a value
-    below the LLOQ has no percentile and no residual; without MAP there is no individual prediction). `occasion` is the one whose
-    inter-occasion variability applies, None without any.
+    outside the assay's limits has no percentile and no residual; without MAP there is no individual prediction). `weight` is that of
+    the sample in the estimation, and `reason` why it is not 1 or the sample not used. `occasion` is the one whose inter-occasion
+    variability applies, None without any.
     """
 
     time_h: float
@@ -85,6 +86,20 @@ class SampleRow:
     percentile: float | None
     iwres: float | None
     occasion: int | None = None
+    above_uloq: bool = False
+    uloq: float | None = None
+    weight: float = 1.0
+    reason: str = ""
+
+    @property
+    def censored(self) -> bool:
+        """Whether only a limit is known."""
+        return self.below_lloq or self.above_uloq
+
+    @property
+    def limit(self) -> float | None:
+        """The limit that was passed, mg/L."""
+        return self.uloq if self.above_uloq else self.lloq if self.below_lloq else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +109,8 @@ class Analysis:
     `options` are the candidate regimens in the order of the table, `learner` names the machine-learning plan and its
     SHA-256 (None when none was asked), `defaults` the covariates for which the model's reference stood in. `occasions` are those that
     inter-occasion variability was estimated for, `future_iov` what the forecasts do with the next one's (None: there is none).
+    `prior_weight` holds the etas whose prior does not weigh what was published (`IOV`: inter-occasion variability); `model` is always
+    the published one. `interpolation` says how covariates go from one value to the next.
     """
 
     case: Case
@@ -112,6 +129,8 @@ class Analysis:
     future_iov: FutureIov | None
     n_draws: int
     seed: int
+    prior_weight: Mapping[str, float] = field(default_factory=dict)
+    interpolation: str = "locf"
 
     def method(self, key: str) -> MethodResult:
         """The column of one method: `a_priori`, `map`, `posterior` or `ml`. KeyError for another name."""

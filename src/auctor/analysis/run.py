@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from auctor.analysis.course import curve
 from auctor.analysis.methods import Attempt, Question, SupportsPredictor, answer, predictors, views
 from auctor.analysis.result import Analysis, MethodResult, SampleRow
 from auctor.analysis.samples import fit_notices, sample_rows
-from auctor.case import Case, Covariates, FutureIov, Occasions, Regimen, Target
+from auctor.case import Blq, Case, Covariates, FutureIov, Interpolation, Occasions, Regimen, Target
+from auctor.data.interpolation import interpolated
 from auctor.dosing.candidates import Option, OptionKind, candidate_regimens, current_option
 from auctor.dosing.concordance import Concordance, State, concordance
 from auctor.dosing.current import current_regimen
 from auctor.errors import CaseError, Notice
+from auctor.estimate.flatten import changed_weights
 from auctor.estimate.occasions import Prepared, prepared
 from auctor.models.domain import domain_notices
 from auctor.models.model import DrugModel
@@ -31,29 +34,50 @@ def analyse(
     future_iov: FutureIov = FutureIov.DRAW,
     n_draws: int = 2000,
     seed: int = 0,
+    blq: Blq | None = None,
+    prior_weight: float | Mapping[str, float] = 1.0,
+    interpolation: Interpolation = Interpolation.LOCF,
 ) -> Analysis:
     """Exposure and the next dose of one patient, by every method that can answer.
 
     `target` defaults to the case's, then to the model's first. `learner` is a trained `auctor.learn.Learner`; without one
     the machine-learning column says so. `occasions` (default: the case's, then by sampling visit) divides the history where the
-    model has inter-occasion variability, `future_iov` says what forecasts do with the next occasion's. Exposures are (n_draws,) in
-    mg*h/L or mg/L. The same arguments give the same result. Raises CaseError when there is no target, or when the model cannot take
-    this case.
+    model has inter-occasion variability, `future_iov` says what forecasts do with the next occasion's. `blq` is what a level below
+    its LLOQ tells (default: as the case says), `prior_weight` how far MAP and posterior trust the population, for all etas or by
+    name, `interpolation` which value of a covariate holds between two. Exposures are (n_draws,) in mg*h/L or mg/L. The same arguments
+    give the same result. Raises CaseError when there is no target, or when the model cannot take this case.
     """
+    case = case if blq is None else replace(case, blq=blq)
     case, defaults, filled = _complete(case, model)
     current, derived = current_regimen(case, intervals_h=model.dosing.intervals_h if model.dosing else ())
     weight = None if WEIGHT in defaults else _latest(case.covariates).get(WEIGHT)
     options, listed = _options(model, current, weight)
     goal = _target(case, model, target)
-    ready = prepared(model, replace(case, current=current), occasions=occasions, future=future_iov)
-    question = Question(case=case, model=model, ready=ready, target=goal, options=options, n_draws=n_draws, seed=seed)
+    known = interpolated(replace(case, current=current), model, interpolation)
+    ready = prepared(model, known, occasions=occasions, future=future_iov)
+    changed = changed_weights(ready.model, prior_weight)
+    question = Question(
+        case=case, model=model, ready=ready, target=goal, options=options, n_draws=n_draws, seed=seed, prior_weight=prior_weight
+    )
     attempts = predictors(question, learner)
     evidence = _evidence(case, ready, attempts)
     outside = _outside(case, model)
     methods = tuple(_doubted(answer(key, attempt, question), outside, evidence) for key, attempt in attempts.items())
     going_on = next((o for o in options if o.kind is OptionKind.CURRENT), None)
     agreement = concordance(views(methods), options=options)
-    notices = (*_disagreement(agreement), *case.notices, *filled, *derived, *listed, *outside, *evidence.notices, *_model_notices(model))
+    notices = (
+        *_disagreement(agreement),
+        *_prior_weight(changed, model),
+        *_blq(case),
+        *case.notices,
+        *filled,
+        *derived,
+        *listed,
+        *outside,
+        *evidence.notices,
+        *_model_notices(model),
+        *_learned_notices(ready, methods),
+    )
     return Analysis(
         case=case,
         model=model,
@@ -71,6 +95,8 @@ def analyse(
         future_iov=ready.future,
         n_draws=n_draws,
         seed=seed,
+        prior_weight=changed,
+        interpolation=interpolation.value,
     )
 
 
@@ -150,12 +176,37 @@ def _model_notices(model: DrugModel) -> tuple[Notice, ...]:
     return tuple(found)
 
 
+def _learned_notices(ready: Prepared, methods: tuple[MethodResult, ...]) -> tuple[Notice, ...]:
+    """A learner knows the occasion that was sampled; the other methods answer for the next one."""
+    if ready.future is None or all(m.key != "ml" or m.recommendation is None for m in methods):
+        return ()
+    what = "its profiles had no inter-occasion variability: its interval is that of the sampled occasion, not of the next one"
+    return (Notice(code="iov-not-learned", where="ml", what=what, remedy="compare it with the exposure at the last sampled occasion"),)
+
+
 def _disagreement(found: Concordance) -> tuple[Notice, ...]:
     if found.state is not State.DISAGREE:
         return ()
     what = "the methods disagree, or one of them cannot be trusted here"
     remedy = "read the reasons beside the state; signing needs a reason of one's own"
     return (Notice(code="methods-disagree", where="concordance", what=what, remedy=remedy, blocks_signing=True),)
+
+
+def _prior_weight(changed: Mapping[str, float], model: DrugModel) -> tuple[Notice, ...]:
+    if not changed:
+        return ()
+    what = f"the published prior counts {', '.join(f'{w:g} times on {name}' for name, w in changed.items())} in MAP and posterior"
+    remedy = "sign only where the patient is unlike the model's population, and say so"
+    return (Notice(code="prior-weight", where=f"model.{model.name}", what=what, remedy=remedy, blocks_signing=True),)
+
+
+def _blq(case: Case) -> tuple[Notice, ...]:
+    if case.blq is not Blq.M1:
+        return ()
+    what = "below the LLOQ and left out of the estimation (method M1)"
+    remedy = "M3 uses what such a level tells"
+    left_out = [k for k, s in enumerate(case.samples) if s.used and s.below_lloq]
+    return tuple(Notice(code="sample-excluded", where=f"samples[{k}]", what=what, remedy=remedy) for k in left_out)
 
 
 def _warning(model: DrugModel, text: str) -> Notice:

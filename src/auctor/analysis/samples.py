@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from auctor.analysis.result import SampleRow
-from auctor.case import Case, Sample, given_times
+from auctor.case import Blq, Case, Sample, given_times
 from auctor.errors import Notice
 from auctor.estimate.objective import variance
 from auctor.estimate.occasions import Prepared
@@ -72,19 +72,24 @@ def after_dose(case: Case, time_h: float) -> float | None:
 def _row(
     case: Case, sample: Sample, residual: Residual, draws: Array, points: tuple[float, float | None], *, occasion: int | None
 ) -> SampleRow:
-    known, (pred, ipred) = not sample.below_lloq, points
+    known, (pred, ipred) = not sample.censored, points
+    left_out = case.blq is Blq.M1 and sample.below_lloq
     return SampleRow(
         time_h=sample.time_h,
         after_dose_h=after_dose(case, sample.time_h),
         observed=sample.value,
         below_lloq=sample.below_lloq,
         lloq=sample.lloq,
-        used=sample.used,
+        used=case.counts(sample),
         pred=pred,
         ipred=ipred,
         percentile=_percentile(residual, sample.value, draws) if known else None,
         iwres=float(_deviate(residual, sample.value, np.asarray([ipred]))[0]) if known and ipred is not None else None,
         occasion=occasion,
+        above_uloq=sample.above_uloq,
+        uloq=sample.uloq,
+        weight=sample.weight,
+        reason=sample.reason or ("below the LLOQ, method M1" if left_out else ""),
     )
 
 

@@ -12,11 +12,13 @@ import typer
 
 from auctor import __version__
 from auctor.cli.analyse import analyse
+from auctor.cli.average import average
 from auctor.cli.check import check_models
 from auctor.cli.command import Command, Group
 from auctor.cli.demo import demo
 from auctor.cli.estimate import estimate
-from auctor.cli.models import list_models, show_model
+from auctor.cli.models import export_model, import_model, list_models, show_model
+from auctor.cli.npag import npag
 from auctor.cli.refit import refit
 from auctor.cli.reproduce import reproduce
 from auctor.cli.simulate import simulate
@@ -26,7 +28,7 @@ from auctor.cli.train import train
 _PLAIN = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "no_args_is_help": True}
 
 app = typer.Typer(name="auctor", cls=Group, add_completion=False, **_PLAIN)  # type: ignore[arg-type]
-models = typer.Typer(cls=Group, help="The library of published models: list, show, check.", **_PLAIN)  # type: ignore[arg-type]
+models = typer.Typer(cls=Group, help="The library of published models: list, show, check, import, export.", **_PLAIN)  # type: ignore[arg-type]
 
 
 def _print_version(asked: bool) -> None:
@@ -42,11 +44,13 @@ def _auctor(
     """Drug exposure from a few samples, and the next dose, four ways side by side. Research software, not a medical device."""
 
 
-for _command in (analyse, estimate, refit, simulate, train, reproduce, demo):
+for _command in (analyse, average, estimate, npag, refit, simulate, train, reproduce, demo):
     app.command(cls=Command)(_command)
 models.command("list", cls=Command)(list_models)
 models.command("show", cls=Command)(show_model)
 models.command("check", cls=Command)(check_models)
+models.command("import", cls=Command)(import_model)
+models.command("export", cls=Command)(export_model)
 app.add_typer(models, name="models")
 
 

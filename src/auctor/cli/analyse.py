@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auctor.case import FutureIov
+from auctor.case import Blq, FutureIov, Interpolation
 from auctor.cli.command import AsJson
+from auctor.cli.options import BlqMethod, CaseCovariates, PriorWeight
+from auctor.cli.quantities import prior_weight as weight_of
 from auctor.cli.question import Question, answer
-from auctor.cli.terminal import put_table, say, working
+from auctor.cli.terminal import put_table, put_text, say, working
 from auctor.errors import AuctorError, EstimationError, OutOfDomain
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def analyse(
     future_iov: Annotated[
         FutureIov, typer.Option("--forecast-iov", help="Inter-occasion variability of forecasts: drawn, or zero.")
     ] = FutureIov.DRAW,
+    blq: BlqMethod = Blq.M3,
+    prior_weight: PriorWeight = "",
+    covariates: CaseCovariates = Interpolation.LOCF,
     draws: Annotated[int, typer.Option(min=100, max=1_000_000, help="Draws of each distribution.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws; same input and seed, same bytes.")] = 0,
     as_json: AsJson = False,
@@ -51,17 +55,9 @@ def analyse(
     could use them, with 4 when no method answers; what there is to say is written before.
     """
     asked = Question(
-        case=case,
-        patient=patient,
-        drug=drug,
-        model=model,
-        target=target,
-        ml=ml is not False,
-        occasions=occasions,
-        future_iov=future_iov,
-        draws=draws,
-        seed=seed,
-    )
+        case=case, patient=patient, drug=drug, model=model, target=target, ml=ml is not False, draws=draws, seed=seed,
+        occasions=occasions, future_iov=future_iov, blq=blq, prior_weight=weight_of(prior_weight), interpolation=covariates,
+    )  # fmt: skip
     with working(f"analysing {case.name}") as steps:
         found = answer(asked, tell=say, progress=steps)
     for path in write(found, folder=folder, report=report):
@@ -91,7 +87,7 @@ def show(analysis: Analysis, *, as_json: bool) -> None:
     if as_json:
         from auctor.report.result import to_json
 
-        sys.stdout.write(to_json(analysis))
+        put_text(to_json(analysis))
         return
     from auctor.report.table import summary_table
 
@@ -106,6 +102,6 @@ def shortfall(analysis: Analysis, *, insist_on_ml: bool) -> AuctorError | None:
         return OutOfDomain(where="ml", what=ml.abstained, remedy="read the other methods, or leave --ml out")
     if not answered:
         return OutOfDomain(where="case", what="every method abstains", remedy="see the reasons in the result")
-    if any(s.used for s in analysis.case.samples) and not answered & {"map", "posterior", "ml"}:
+    if any(analysis.case.counts(s) for s in analysis.case.samples) and not answered & {"map", "posterior", "ml"}:
         return EstimationError(where="samples", what="no method could use them", remedy="check times, units and doses")
     return None

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from auctor.cli.terminal import complain, put_json
+from auctor.cli.terminal import answered, complain, put_json
 from auctor.errors import AuctorError
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else; talk goes to stderr.")]
@@ -43,6 +43,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the subcommand; answer a refusal on stderr, and on stdout as `{"error": ...}` under `--json`."""
+        answered.set(False)
         try:
             return super().invoke(ctx)
         except AuctorError as error:
@@ -68,7 +69,8 @@ def refuse(error: AuctorError, *, as_json: bool) -> int:
 
 
 def _wants_json(ctx: Any) -> bool:
-    return bool(ctx.params.get("as_json"))
+    """Whether a refusal is due on stdout: asked for, and no document printed yet."""
+    return bool(ctx.params.get("as_json")) and not answered.get()
 
 
 def _of_file(error: OSError) -> FileError:

@@ -1,13 +1,15 @@
-"""`auctor models list | show NAME`: what the library holds."""
+"""`auctor models list | show NAME | import FILE.mod | export NAME`: what the library holds, and models from and for other programs."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from auctor.cli.command import AsJson
-from auctor.cli.terminal import out, put_json
+from auctor.cli.terminal import out, put_json, say
 
 _COLUMNS = ("name", "drug", "status", "title")
 
@@ -63,3 +65,76 @@ def show_model(
         put_json(as_dict(model))
     else:
         typer.echo(describe(model, latex=latex))
+
+
+class Program(StrEnum):
+    """What an exported model is written for."""
+
+    NONMEM = "nonmem"
+    MRGSOLVE = "mrgsolve"
+    NLMIXR2 = "nlmixr2"
+
+
+def export_model(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A library name or a TOML file.", show_default=False)],
+    *,
+    program: Annotated[Program, typer.Option("--to", help="The program that is to run it.", show_default=False)],
+    out_file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write it; without it, to stdout.")] = None,
+    data: Annotated[str, typer.Option(metavar="FILE", help="The table named in NONMEM's $DATA.")] = "data.csv",
+    as_json: AsJson = False,
+) -> None:
+    """A model as text that NONMEM, mrgsolve or nlmixr2 evaluates: AMT in mg, TIME in h, DV in the model's concentration unit."""
+    from auctor.models.reader import read_model
+
+    text = _exported(read_model(name), program, data)
+    _put(text, out_file, {"program": program.value, "text": text}, as_json=as_json)
+
+
+def _exported(model: Any, program: Program, data: str) -> str:
+    from auctor.models.exchange import mrgsolve, nlmixr2, nonmem
+
+    if program is Program.NONMEM:
+        return nonmem.nonmem_text(model, data)
+    return mrgsolve.mrgsolve_text(model) if program is Program.MRGSOLVE else nlmixr2.nlmixr2_text(model)
+
+
+def import_model(
+    stream: Annotated[Path, typer.Argument(metavar="FILE.mod", help="A NONMEM control stream.", show_default=False)],
+    *,
+    drug: Annotated[str | None, typer.Option(metavar="NAME", help="The drug.")] = None,
+    dose_unit: Annotated[str | None, typer.Option(metavar="UNIT", help="The unit of AMT.")] = None,
+    conc_unit: Annotated[str | None, typer.Option(metavar="UNIT", help="The unit of DV.")] = None,
+    time_unit: Annotated[str | None, typer.Option(metavar="UNIT", help="The unit of TIME.")] = None,
+    covariates: Annotated[
+        list[str], typer.Option("--covariate", metavar="NAME=REF UNIT", help="'WT=70 kg', or 'SEX=male:male=0,female=1'.")
+    ] = [],  # noqa: B006
+    estimates: Annotated[Path | None, typer.Option("--ext", metavar="FILE.ext", help="NONMEM's final estimates.")] = None,
+    molar_mass: Annotated[float | None, typer.Option(min=0, metavar="G/MOL", help="Needed where a unit is molar.")] = None,
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="The model's title.")] = None,
+    cite: Annotated[str | None, typer.Option(metavar="TEXT", help="The publication.")] = None,
+    out_file: Annotated[Path | None, typer.Option("--out", metavar="FILE.toml", help="Where to write it; without it, to stdout.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """A NONMEM control stream as a model file. It does not say units: what is missing is asked for, all at once."""
+    from auctor.models.exchange.imported import import_stream
+    from auctor.models.exchange.said import Said, covariate
+
+    words = {"drug": drug, "dose_unit": dose_unit, "conc_unit": conc_unit, "time_unit": time_unit, "title": title, "cite": cite}
+    said = Said(**words, molar_mass=molar_mass, covariates=dict(map(covariate, covariates)))
+    found = import_stream(stream, said, estimates)
+    for question in found.model.questions:
+        say(f"open question: {question}")
+    _put(found.text, out_file, {"etas": list(found.etas), "questions": list(found.model.questions), "text": found.text}, as_json=as_json)
+
+
+def _put(text: str, path: Path | None, document: dict[str, Any], *, as_json: bool) -> None:
+    """The text to its file or to stdout; the document instead under --json."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    if as_json:
+        put_json(document | {"file": None if path is None else str(path)})
+    elif path is None:
+        typer.echo(text, nl=False)
+    else:
+        typer.echo(str(path))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MOST_TIMES = 100_000
 _NUMBER = r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_RANGE = re.compile(rf"\s*(?P<name>[A-Za-z]\w*)\s*=\s*(?P<low>-?{_NUMBER})\s*[-–:]\s*(?P<high>-?{_NUMBER})(?P<unit>.*)")
 _TARGET = re.compile(rf"\s*(?P<metric>[^:\s]+)\s*:\s*(?P<low>{_NUMBER})\s*[-–]\s*(?P<high>{_NUMBER})\s*(?P<unit>.*)")
 
 
@@ -99,6 +100,60 @@ def covariate(text: str, model: DrugModel) -> tuple[str, float]:
     quantity = parse(written, where=where)
     unit = quantity.unit or ("1" if known.unit in ("", "1") else "")
     return name, convert(quantity.value, unit, known.unit or "1", where=where)
+
+
+def prior_weight(text: str) -> float | dict[str, float]:
+    """`0.5` for every eta, or `CL=0.2,V1=1` by name; an empty text is 1.
+
+    >>> prior_weight("0.5"), prior_weight("CL=0.2, V1=1"), prior_weight("")
+    (0.5, {'CL': 0.2, 'V1': 1.0}, 1.0)
+    """
+    if re.fullmatch(rf"\s*({_NUMBER})?\s*", text):
+        return float(text) if text.strip() else 1.0
+    parts = [part.strip() for part in text.split(",")]
+    found = [re.fullmatch(rf"(?P<name>[A-Za-z]\w*)\s*=\s*(?P<value>{_NUMBER})", part) for part in parts]
+    names = [one["name"] for one in found if one]
+    if len(names) < len(parts) or len(set(names)) < len(names):
+        remedy = "write one number above 0, or a list by eta such as CL=0.2,V1=1"
+        raise CaseError(where="--prior-weight", what="not a weight", remedy=remedy)
+    return {one["name"]: float(one["value"]) for one in found if one}
+
+
+def numbers(text: str, *, option: str) -> tuple[float, ...]:
+    """A list of numbers from 0 up.
+
+    >>> numbers("0.02, 0.05", option="--error")
+    (0.02, 0.05)
+    """
+    if not re.fullmatch(rf"\s*{_NUMBER}(\s*,\s*{_NUMBER})*\s*", text):
+        raise CaseError(where=option, what="not a list of numbers", remedy="write for example 0.02,0.05")
+    return tuple(float(part) for part in text.split(","))
+
+
+def parameter_range(text: str, model: DrugModel) -> tuple[str, tuple[float, float]]:
+    """`CL=1-10 L/h` as name and range in engine units; the unit must have the dimension of the parameter's own.
+
+    >>> from auctor.models.reader import read_model
+    >>> parameter_range("CL=10-200 mL/min", read_model("vancomycin_goti2018"))
+    ('CL', (0.6, 12.0))
+    """
+    from auctor.models.quantities import read_unit
+    from auctor.models.table import suggestion
+
+    found = _RANGE.fullmatch(text)
+    if found is None:
+        raise CaseError(where="--range", what="not a range", remedy="write for example 'CL=1-10 L/h'")
+    name, where = found["name"], f"--range {found['name']}"
+    if name not in model.parameters:
+        raise CaseError(where=where, what=f"not a parameter of {model.name}", remedy=suggestion(name, model.parameters))
+    own = model.parameters[name].unit
+    unit = read_unit(found["unit"].strip(), where=where, molar_mass=model.molar_mass)
+    if unit.powers != read_unit(own, where=where, molar_mass=model.molar_mass).powers:
+        raise CaseError(where=where, what="not a unit of this parameter", remedy=f"give the range in {own or '1'}")
+    low, high = (float(f"{float(found[end]) * unit.factor:.15g}") for end in ("low", "high"))
+    if not low < high:
+        raise CaseError(where=where, what="the upper end is not above the lower one", remedy="write LOW-HIGH")
+    return name, (low, high)
 
 
 def target(text: str, *, molar_mass: float | None = None) -> Target:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auctor.case import FutureIov, Occasions
+from auctor.case import Blq, FutureIov, Interpolation, Occasions
 from auctor.cli import quantities
 from auctor.errors import CaseError
 
@@ -35,6 +35,9 @@ class Question:
     future_iov: FutureIov = FutureIov.DRAW
     draws: int = 2000
     seed: int = 0
+    blq: Blq = Blq.M3
+    prior_weight: float | Mapping[str, float] = 1.0
+    interpolation: Interpolation = Interpolation.LOCF
 
     @property
     def is_table(self) -> bool:
@@ -66,6 +69,9 @@ def answer(question: Question, *, tell: Callable[[str], None], progress: Progres
         future_iov=question.future_iov,
         n_draws=question.draws,
         seed=question.seed,
+        blq=question.blq,
+        prior_weight=question.prior_weight,
+        interpolation=question.interpolation,
     )
 
 

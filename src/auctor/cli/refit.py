@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from auctor.case import Interpolation
 from auctor.cli.command import AsJson
+from auctor.cli.options import DataFile, ModelName, TableCovariates
 from auctor.cli.terminal import out, put_json, warn, working
 from auctor.errors import EstimationError
 
@@ -28,13 +30,11 @@ class Method(StrEnum):
 
 
 def refit(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A library name or a TOML file of your own.", show_default=False)],
-    data: Annotated[
-        Path,
-        typer.Argument(metavar="DATA.csv", help="ID TIME AMT RATE EVID MDV CMT SS II ADDL DV and covariates.", show_default=False),
-    ],
+    model: ModelName,
+    data: DataFile,
     *,
     method: Annotated[Method, typer.Option(help="focei, saem; also laplace, foce, fo.")] = Method.FOCEI,
+    covariates: TableCovariates = Interpolation.NOCB,
     fixed: Annotated[list[str], typer.Option("--fix", metavar="NAME", help="Keep a number: CL, CL.hct_cl, omega.CL, omega, sigma.")] = [],  # noqa: B006
     folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the new model file and of summary.json.")] = Path("refit"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of SAEM; same input and seed, same bytes.")] = 0,
@@ -44,11 +44,12 @@ def refit(
 
     Writes MODEL_refit.toml and summary.json. Leaves with 3, after writing, when the search did not converge.
     """
+    from auctor.data.interpolation import interpolated
     from auctor.data.nonmem import read_table
     from auctor.models.reader import model_path, read_model
 
     read = read_model(model)
-    records = read_table(data, read)
+    records = [interpolated(one, read, covariates) for one in read_table(data, read)]
     warn(dict.fromkeys(notice for one in records for notice in one.notices))
     with working(f"{len(records)} subjects") as steps:
         from auctor.estimate.refit import refit as fit

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from auctor.errors import Notice
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+answered = ContextVar("answered", default=False)  # stdout has the document of the running command
 WIDE = 120  # columns where nobody watches: a file or a pipe
 
 
@@ -50,7 +52,13 @@ def err() -> Console:
 
 def put_json(document: Any) -> None:
     """One JSON document on stdout: keys in their own order, full precision, no NaN (a ValueError says where one came from)."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    put_text(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def put_text(text: str) -> None:
+    """The one JSON document of a command, as text; a refusal that comes after it then goes to stderr alone."""
+    sys.stdout.write(text)
+    answered.set(True)
 
 
 def complain(kind: str, *, where: str, what: str, remedy: str) -> None:

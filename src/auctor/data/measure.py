@@ -18,7 +18,7 @@ def written(quantity: str | float | Measured, beside: str | None, *, where: str)
     """Number and unit of `"1000 mg"`, `{value = 1000, unit = "mg"}`, or 1000 with `unit = "mg"` beside it.
 
     >>> written(1000, "mg", where="doses[0].amount")
-    Quantity(value=1000.0, unit='mg', below=False)
+    Quantity(value=1000.0, unit='mg', below=False, above=False)
     """
     if isinstance(quantity, str):
         found = parse(quantity, where=where)
@@ -32,14 +32,15 @@ def written(quantity: str | float | Measured, beside: str | None, *, where: str)
 
 
 def measure(quantity: str | float | Measured, to: str, *, where: str, beside: str | None = None, molar_mass: float | None = None) -> float:
-    """The quantity in `to`; UnitError without a unit or for another kind, CaseError for "less than".
+    """The quantity in `to`; UnitError without a unit or for another kind, CaseError for "less than" or "more than".
 
     >>> measure("90 min", "h", where="doses[0].duration")
     1.5
     """
     found = written(quantity, beside, where=where)
-    if found.below:
-        raise CaseError(where=where, what="'less than' where a value is needed", remedy="give the number")
+    if found.below or found.above:
+        word = "less" if found.below else "more"
+        raise CaseError(where=where, what=f"'{word} than' where a value is needed", remedy="give the number")
     return convert(found.value, found.unit, to, where=where, molar_mass=molar_mass)
 
 

@@ -1,4 +1,4 @@
-"""NONMEM-style tables: ID TIME AMT RATE EVID MDV CMT SS II ADDL DV BLQ LLOQ and covariates, read into `Records`, checked row by row."""
+"""NONMEM-style tables: ID TIME AMT RATE EVID MDV CMT SS II ADDL DV, limits, weights and covariates, as `Records` checked row by row."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from auctor.data.limits import MAX_ADDITIONAL, MAX_INTERVAL_H
 from auctor.data.sheet import Array, Sheet, read_sheet
 from auctor.errors import Notice, TableError
 from auctor.models.model import OCCASION, Covariate, DrugModel
+from auctor.models.quantities import MASS, factor
 from auctor.records import Records
 
 Ints = NDArray[np.int64]
 ALIASES = {"WGT": "WT", "WEIGHT": "WT", "CLCR": "CRCL", "SUBJ": "ID", "SUBJECT": "ID", "CONC": "DV"}
-RESERVED = ("ID", "TIME", "AMT", "RATE", "EVID", "MDV", "CMT", "SS", "II", "ADDL", "DV", "BLQ", "CENS", "LLOQ")
+EVENTS = ("ID", "TIME", "AMT", "RATE", "EVID", "MDV", "CMT", "SS", "II", "ADDL", "DV")
+RESERVED = (*EVENTS, "BLQ", "ALQ", "CENS", "LLOQ", "ULOQ", "DVWT")
 _MOST = 1e6
 ROUNDING = 1e-9
 CLOCK = ("DATE", "DAT1", "DAT2", "DAT3")
@@ -28,10 +30,12 @@ def read_table(path: Path | str, model: DrugModel, *, occasion: str = "") -> tup
     """Every subject of a NONMEM-style table, in the order of the file.
 
     Column names in any case, `WGT` taken as `WT`; a missing cell (empty, `.`, `NA`) is 0, except for a covariate, which
-    keeps the value of the record before. Without EVID a row is a dose when AMT is above 0. BLQ (0/1) needs LLOQ; with
-    CENS (0/1) the limit is DV, as Monolix has it. DV and LLOQ are in the model's concentration unit, AMT in its dose
-    unit, TIME and II in hours. A covariate of the model that the table lacks takes the model's reference, with a notice. `occasion` names
-    the column of occasions (whole numbers, 0 for none), which becomes the covariate `OCC` of the records.
+    keeps the value of the record before, and for DVWT, which is then 1. Without EVID a row is a dose when AMT is above 0. BLQ (0/1)
+    needs LLOQ and ALQ (0/1) ULOQ; with CENS (1 below, -1 above, 0 neither) the limit is DV where LLOQ or ULOQ does not give it, as
+    Monolix has it. DVWT multiplies an observation's part of the objective; 0 leaves it out. DV, LLOQ and ULOQ are in the model's
+    concentration unit, TIME and II in hours, AMT and RATE in the model's dose unit (mg and mg/h in what is returned). A covariate
+    of the model that the table lacks takes the model's reference, with a notice. `occasion` names the column of occasions (whole
+    numbers, 0 for none), which becomes the covariate `OCC` of the records.
 
     Raises TableError with file, line and column for anything that is not a number, decreasing times within a subject
     (EVID 3 and 4 may restart the clock), RATE below -2 or -1, a subject in two places, and doses that contradict themselves.
@@ -43,12 +47,19 @@ def read_table(path: Path | str, model: DrugModel, *, occasion: str = "") -> tup
     clock = [name for name in CLOCK if name in sheet.columns]
     if clock:
         raise TableError(where=sheet.name, what=f"column {clock[0]}", remedy="give TIME as hours and leave dates out")
-    events = _events(sheet, logarithmic=model.residual.kind == "log")
+    events = _in_mg(_events(sheet, logarithmic=model.residual.kind == "log"), model)
     covariates = {name: _covariate(sheet, covariate) for name, covariate in model.covariates.items()}
     if occasion:
         covariates[OCCASION] = _occasions(sheet, occasion)
     notices = _table_notices(sheet, model, used=occasion)
     return tuple(_subject(sheet, rows, events, covariates, notices) for rows in _subjects(sheet))
+
+
+def _in_mg(events: dict[str, Any], model: DrugModel) -> dict[str, Any]:
+    """Amounts and rates in mg and mg/h; a rate below zero is a code."""
+    worth = factor(model.units["dose"], MASS, where=f"{model.name}.units.dose", molar_mass=model.molar_mass)
+    rate = events["rate"]
+    return {**events, "amt": events["amt"] * worth, "rate": np.where(rate > 0, rate * worth, rate)}
 
 
 def _aliases(model: DrugModel) -> dict[str, str]:
@@ -106,13 +117,14 @@ def _default_used(where: str, what: str, remedy: str) -> Notice:
 
 def _events(sheet: Sheet, *, logarithmic: bool) -> dict[str, Any]:
     columns: dict[str, Any] = {"time_h": _required(sheet, "TIME")}
-    for name in ("AMT", "RATE", "II", "LLOQ"):
+    for name in ("AMT", "RATE", "II", "LLOQ", "ULOQ"):
         columns[name.lower()] = sheet.numbers(name)[0] if name in sheet.columns else np.zeros(len(sheet))
     for name in ("CMT", "SS", "ADDL"):
         columns[name.lower()] = _whole(sheet, name)
     columns["evid"] = _evid(sheet, columns["amt"])
     columns["dv"], columns["mdv"] = _observations(sheet, columns["evid"])
-    columns["blq"], columns["lloq"] = _censoring(sheet, columns)
+    columns |= _censoring(sheet, columns)
+    columns["weight"] = _weights(sheet)
     _check(sheet, columns, logarithmic)
     return columns
 
@@ -155,14 +167,40 @@ def _observations(sheet: Sheet, evid: Ints) -> tuple[Array, Ints]:
     return np.where(evid == 0, dv, 0.0), np.where(evid == 0, mdv, 1).astype(np.int64)
 
 
-def _censoring(sheet: Sheet, columns: dict[str, Any]) -> tuple[NDArray[np.bool_], Array]:
+def _censoring(sheet: Sheet, columns: dict[str, Any]) -> dict[str, Any]:
+    """`blq`, `alq` and the limits they refer to; `beyond`: a DV above the row's own ULOQ, which nobody flagged, counts as above it."""
     observed = (columns["evid"] == 0) & (columns["mdv"] == 0)
-    blq = (_whole(sheet, "BLQ") == 1) & observed
-    cens = (_whole(sheet, "CENS") == 1) & observed
-    lloq = np.where(cens & (columns["lloq"] <= 0), columns["dv"], columns["lloq"])
-    for row in np.flatnonzero((blq | cens) & (lloq <= 0)):
+    cens = _cens(sheet) * observed
+    below, above = ((_whole(sheet, name) == 1) & observed for name in ("BLQ", "ALQ"))
+    lloq = np.where((cens == 1) & (columns["lloq"] <= 0), columns["dv"], columns["lloq"])
+    uloq = np.where((cens == -1) & (columns["uloq"] <= 0), columns["dv"], columns["uloq"])
+    blq, alq = below | (cens == 1), above | (cens == -1)
+    for row in np.flatnonzero(blq & (lloq <= 0)):
         raise sheet.fault(int(row), "LLOQ", "missing where the level is below it", "give the assay's limit in LLOQ on that row")
-    return blq | cens, lloq
+    for row in np.flatnonzero(alq & (uloq <= 0)):
+        raise sheet.fault(int(row), "ULOQ", "missing where the level is above it", "give the assay's limit in ULOQ on that row")
+    for row in np.flatnonzero(blq & alq):
+        raise sheet.fault(int(row), "ALQ", "below one limit and above the other", "keep what the laboratory reported")
+    beyond = observed & ~blq & ~alq & (uloq > 0) & (columns["dv"] > uloq)
+    return {"blq": blq, "alq": alq | beyond, "lloq": lloq, "uloq": uloq, "beyond": beyond}
+
+
+def _cens(sheet: Sheet) -> Ints:
+    if "CENS" not in sheet.columns:
+        return np.zeros(len(sheet), np.int64)
+    values, _ = sheet.numbers("CENS")
+    for row in np.flatnonzero(~np.isin(values, (-1, 0, 1))):
+        raise sheet.fault(int(row), "CENS", "not -1, 0 or 1", "write 1 below the lower limit, -1 above the upper one, 0 otherwise")
+    return values.astype(np.int64)
+
+
+def _weights(sheet: Sheet) -> Array:
+    if "DVWT" not in sheet.columns:
+        return np.ones(len(sheet))
+    values, given = sheet.numbers("DVWT")
+    for row in np.flatnonzero(values < 0):
+        raise sheet.fault(int(row), "DVWT", "negative weight", "write 1 to count the observation once, 0 to leave it out")
+    return np.where(given, values, 1.0)
 
 
 @dataclass(frozen=True)
@@ -201,6 +239,8 @@ _RULES = (
     _Rule("AMT", lambda c: c["amt"] > 1e12, "more than 1e12", "check AMT and its unit"),
     _Rule("RATE", lambda c: (c["rate"] > 0) & (c["amt"] > MAX_INTERVAL_H * c["rate"]), "an infusion of more than a year", "check RATE"),
     _Rule("LLOQ", lambda c: c["lloq"] < 0, "negative limit", "give the assay's limit as a positive number"),
+    _Rule("ULOQ", lambda c: c["uloq"] < 0, "negative limit", "give the assay's limit as a positive number"),
+    _Rule("ULOQ", lambda c: (c["uloq"] > 0) & (c["uloq"] <= c["lloq"]), "not above LLOQ", "give the assay's lower and upper limit"),
 )
 _NEGATIVE_DV = _Rule("DV", lambda c: (c["dv"] < 0) & (c["mdv"] == 0), "negative concentration", "give DV as measured, or BLQ 1 with LLOQ")
 
@@ -230,10 +270,30 @@ def _subjects(sheet: Sheet) -> list[NDArray[np.int64]]:
 def _subject(sheet: Sheet, rows: Ints, events: dict[str, Any], covariates: dict[str, _Column], notices: tuple[Notice, ...]) -> Records:
     id = _plain(sheet.columns["ID"][rows[0]])
     own = {name: values[rows] for name, values in events.items()}
+    beyond = bool(own.pop("beyond").any())
     filled = {name: _filled(column, rows) for name, column in covariates.items()}
+    given = {name: column.given[rows] for name, column in covariates.items() if column.given[rows].any()}
     absent = [c for name, c in covariates.items() if name in sheet.columns and not c.given[rows].any()]
     more = [_default_used(f"{sheet.name} ID {id}, {c.name}", "never given", "fill it in") for c in absent]
-    return Records(id=id, **own, covariates=filled, line=np.array(sheet.line)[rows], notices=(*notices, *more))
+    more += _observation_notices(f"{sheet.name} ID {id}", own, beyond)
+    return Records(id=id, **own, covariates=filled, line=np.array(sheet.line)[rows], notices=(*notices, *more), given=given)
+
+
+def _observation_notices(where: str, own: dict[str, Any], beyond: bool) -> list[Notice]:
+    """What was changed about a subject's observations: weights, and numbers above the assay's own limit."""
+    observed = (own["evid"] == 0) & (own["mdv"] == 0)
+    left_out, weighted = observed & (own["weight"] == 0), observed & ~np.isin(own["weight"], (0, 1))
+    found = []
+    if left_out.any():
+        what = f"{left_out.sum()} of {observed.sum()} observations left out (DVWT 0)"
+        found.append(Notice(code="sample-excluded", where=where, what=what, remedy="check that it is meant"))
+    if weighted.any():
+        what = f"{weighted.sum()} of {observed.sum()} observations with a weight other than 1 (DVWT)"
+        found.append(Notice(code="sample-weight", where=where, what=what, remedy="check that it is meant"))
+    if beyond:
+        what = "a number above the assay's own limit; only 'above the limit' is used"
+        found.append(Notice(code="above-uloq", where=where, what=what, remedy="check DV and ULOQ"))
+    return found
 
 
 def _filled(column: _Column, rows: Ints) -> Array:

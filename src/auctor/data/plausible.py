@@ -80,7 +80,7 @@ def _twins(samples: tuple[Sample, ...]) -> Iterator[Notice]:
         for other in samples[:k]:
             if abs(other.time_h - sample.time_h) > _SLACK_H:
                 continue
-            if other.value == sample.value and other.below_lloq == sample.below_lloq:
+            if (other.value, other.below_lloq, other.above_uloq) == (sample.value, sample.below_lloq, sample.above_uloq):
                 raise CaseError(where=f"samples[{k}]", what="the same level at the same time twice", remedy="remove one")
             remedy = "check both times; leave one out with used = false and a reason"
             yield Notice(

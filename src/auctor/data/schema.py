@@ -61,15 +61,18 @@ class DoseEntry(Entry):
 class SampleEntry(Entry):
     """One measured concentration; a sample at the time of a dose was drawn before it."""
 
-    value: Quantity | None = Field(None, description="'6.8 ng/mL', or '<2.0 ng/mL' below the assay's limit")
-    unit: str | None = Field(None, description="unit of `value` and `lloq`, when they are bare numbers")
+    value: Quantity | None = Field(None, description="'6.8 ng/mL'; '<2.0 ng/mL' below the assay's limit, '>40 ng/mL' above it")
+    unit: str | None = Field(None, description="unit of `value`, `lloq` and `uloq`, when they are bare numbers")
     at: Clock | None = None
     time_h: Hours | None = None
     matrix: str | None = Field(None, description="whole blood, plasma, serum")
     assay: str = ""
     lloq: Quantity | None = Field(None, description="lower limit of quantification of the assay")
     below_lloq: bool = False
+    uloq: Quantity | None = Field(None, description="upper limit of quantification of the assay")
+    above_uloq: bool = False
     used: bool = Field(True, description="false leaves the sample out of the estimation; say why in `reason`")
+    weight: float = Field(1.0, ge=0, description="multiplies the sample's part of the objective; say why in `reason` where it is not 1")
     reason: str = ""
 
 

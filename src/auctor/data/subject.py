@@ -104,13 +104,12 @@ def _after_dose(records: Records) -> tuple[Notice, ...]:
 
 
 def _dose(records: Records, row: int, origin: float, model: DrugModel) -> Dose:
-    amount = convert(float(records.amt[row]), model.units["dose"], "mg", where="AMT", molar_mass=model.molar_mass)
     rate = float(records.rate[row])
     route = _route(int(records.cmt[row]), model)
     check_route(route, model, f"ID {records.id}, line {records.line[row]}, CMT")
     return Dose(
         time_h=round(float(records.time_h[row]) - origin, 9),
-        amount_mg=amount,
+        amount_mg=float(records.amt[row]),
         route=route,
         duration_h=float(records.amt[row]) / rate if rate > 0 else 0.0,
         every_h=float(records.ii[row]),
@@ -125,11 +124,19 @@ def _route(cmt: int, model: DrugModel) -> Route:
 
 
 def _sample(records: Records, row: int, origin: float, model: DrugModel) -> Sample:
-    lloq = float(records.lloq[row]) / model.scale
-    below = bool(records.blq[row])
-    value = lloq if below else float(records.dv[row]) / model.scale
-    time_h = round(float(records.time_h[row]) - origin, 9)
-    return Sample(time_h=time_h, value=value, lloq=lloq if lloq > 0 else None, below_lloq=below)
+    lloq, uloq, dv = (float(values[row]) / model.scale for values in (records.lloq, records.uloq, records.dv))
+    below, above = bool(records.blq[row]), bool(records.alq[row])
+    return Sample(
+        time_h=round(float(records.time_h[row]) - origin, 9),
+        value=lloq if below else uloq if above else dv,
+        lloq=lloq if lloq > 0 else None,
+        below_lloq=below,
+        uloq=uloq if uloq > 0 else None,
+        above_uloq=above,
+        used=bool(records.weight[row] > 0),
+        weight=float(records.weight[row]),
+        reason="" if records.weight[row] == 1 else "DVWT of the table",
+    )
 
 
 def _covariates(records: Records, origin: float) -> Covariates:

@@ -142,7 +142,7 @@ SCORES: Mapping[str, Callable[[Estimate], float]] = {
 
 def average_estimate(
     models: Sequence[DrugModel],
-    case: Case,
+    case: Case | Sequence[Case],
     n_draws: int = 2000,
     seed: int = 0,
     *,
@@ -151,31 +151,42 @@ def average_estimate(
 ) -> Average:
     """Average several models' estimates of one case; `prior` one number per model (equal by default).
 
+    `case` may be one for each model, the same patient read with that model's covariates and units; the samples must be the same.
     `weights`: `importance` (marginal likelihood by importance sampling) or `laplace`; for comparison `ofv` = exp(-OFV/2) at each
     model's mode and `aic` = exp(-OFV/2 - number of etas), as mapbayr has them, which average the MAPs. A model that refuses the
-    case is left out with a notice. Raises EstimationError for an unknown kind of weight or when no model can be used.
+    case is left out with a notice. Raises EstimationError for an unknown kind of weight, for samples that differ, or when
+    no model can be used.
     """
+    cases = [case] * len(models) if isinstance(case, Case) else list(case)
+    _check_cases(models, cases)
     if weights not in SCORES:
         raise EstimationError(where="weights", what=f"{weights!r} is not a kind of weight", remedy=f"choose one of {', '.join(SCORES)}")
     if prior is not None:
         normalised(np.zeros(len(models)), prior)
-    found, left_out = _estimates(models, case, n_draws, seed, posterior=weights in ("importance", "laplace"))
+    found, left_out = _estimates(models, cases, n_draws, seed, posterior=weights in ("importance", "laplace"))
     kept = [e for e in found if e is not None]
     if not kept:
         why = left_out[0].what if left_out else "no model was given"
         raise EstimationError(where="model average", what=f"no model can be used ({why})", remedy="check the case, or name another model")
     own = None if prior is None else [p for p, e in zip(prior, found, strict=True) if e is not None]
-    return _mixture(case, kept, normalised(_scores(kept, SCORES[weights]), own), left_out, n_draws)
+    return _mixture(kept[0].case, kept, normalised(_scores(kept, SCORES[weights]), own), left_out, n_draws)
+
+
+def _check_cases(models: Sequence[DrugModel], cases: Sequence[Case]) -> None:
+    """Marginal likelihoods compare only where they are of the same samples."""
+    seen = {(c.blq, *((s.time_h, s.value, s.used, s.weight, s.below_lloq, s.above_uloq) for s in c.samples)) for c in cases}
+    if len(cases) != len(models) or len(seen) > 1:
+        raise EstimationError(where="model average", what="not the same samples for every model", remedy="read one case with each model")
 
 
 def _estimates(
-    models: Sequence[DrugModel], case: Case, n_draws: int, seed: int, *, posterior: bool
+    models: Sequence[DrugModel], cases: Sequence[Case], n_draws: int, seed: int, *, posterior: bool
 ) -> tuple[list[Estimate | None], tuple[Notice, ...]]:
     """Each model's estimate, None where the model refuses the case, and why."""
     method = posterior_estimate if posterior else laplace_estimate
     out: list[Estimate | None] = []
     left_out: tuple[Notice, ...] = ()
-    for model in models:
+    for model, case in zip(models, cases, strict=True):
         try:
             out.append(method(model, case, n_draws, seed, found=fit(model, case)))
         except AuctorError as error:
@@ -186,7 +197,7 @@ def _estimates(
 
 def _scores(estimates: Sequence[Estimate], score: Callable[[Estimate], float]) -> Array:
     """One log score per model; without a used sample they are all 0, which the integrals only approach."""
-    if not any(s.used for s in estimates[0].case.samples):
+    if not any(estimates[0].case.counts(s) for s in estimates[0].case.samples):
         return np.zeros(len(estimates))
     return np.asarray([score(e) for e in estimates])
 

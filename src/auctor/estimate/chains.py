@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+RHAT_LIMIT = 1.01  # above it chains have not mixed
+
 
 def rank_rhat(draws: Array) -> Array:
     """R-hat (p,) of draws (chains, n, p): the larger of that of the ranks and that of the ranks of the distance from the median.

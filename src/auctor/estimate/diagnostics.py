@@ -11,16 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.case import Case
+from auctor.case import Blq
 from auctor.errors import EstimationError
 from auctor.estimate.map import map_batch
 from auctor.estimate.objective import deviation, variance
-from auctor.estimate.observations import Observations, of_case, of_records, select, stack_observations
+from auctor.estimate.observations import Observations, of_records, stack_observations
 from auctor.estimate.outputs import residual_at
+from auctor.estimate.subjects import Source, part_of, seen_of, timeline_of
 from auctor.estimate.table import TableEstimate
 from auctor.models.model import DrugModel, Residual
 from auctor.pk.course import compiled_draws, concentrations
-from auctor.pk.timeline import Batch, build, from_records, stack
+from auctor.pk.timeline import Batch, from_records, running_clock, stack
 from auctor.records import Records
 
 Array = NDArray[np.float64]
@@ -50,12 +51,13 @@ def shrinkage(estimate: TableEstimate) -> Shrinkage:
     """
     if len(estimate.subjects) < 2:
         raise EstimationError(where="shrinkage", what="fewer than two subjects", remedy="read the individual SE^2/omega^2 instead")
-    omega2 = np.diag(estimate.model.omega)
-    ratio = np.var([s.eta for s in estimate.subjects], axis=0, ddof=1) / omega2
-    own = np.mean([s.sd**2 for s in estimate.subjects], axis=0) / omega2
+    at = list(estimate.named_etas)  # kappas of occasions that no record is in are left out
+    omega2 = np.diag(estimate.model.omega)[at]
+    ratio = np.var([s.eta[at] for s in estimate.subjects], axis=0, ddof=1) / omega2
+    own = np.mean([s.sd[at] ** 2 for s in estimate.subjects], axis=0) / omega2
     iwres = [row.iwres for s in estimate.subjects for row in s.rows if np.isfinite(row.iwres)]
     return Shrinkage(
-        names=estimate.model.eta_names,
+        names=tuple(name.removeprefix("ETA_") for name in estimate.named_etas.values()),
         eta=1 - np.sqrt(ratio),
         variance=1 - ratio,
         conditional=own,
@@ -225,43 +227,68 @@ class NextSampleError:
     mdape: float
 
 
-def next_samples(model: DrugModel, cases: Sequence[Case], *, a_priori: bool = True) -> list[NextSample]:
-    """Predict every used sample above its LLOQ by the MAP of the samples taken strictly before it, patient by patient in order of time.
+def next_samples(model: DrugModel, subjects: Sequence[Source], *, a_priori: bool = True, blq: Blq | None = None) -> list[NextSample]:
+    """Predict every used sample within the assay's limits by the MAP of the samples taken strictly before it, in order of time.
 
-    One batched search over all patients and all their prefixes. `a_priori` keeps the first samples, predicted at eta = 0.
+    Of cases or of a table's records (whose covariates may be those of the record predicted). One batched search over all patients and
+    all their prefixes. `a_priori` keeps the first samples, predicted at eta = 0; `blq` as in `seen_of`.
     References: Sheiner LB, Beal SL, J Pharmacokinet Biopharm 1981;9:503; Broeker A et al., Clin Microbiol Infect 2019;25:1286.e1.
     """
-    asked = [(case, k) for case in cases for k in _predictable(case, a_priori)]
+    asked = [one for subject in subjects for one in _asked(model, subject, blq, a_priori)]
     if not asked:
         return []
-    batch = stack([build(model, c.history, c.covariates, np.asarray([s.time_h for s in c.samples])) for c, _ in asked])
-    seen = stack_observations([_before(c, k) for c, k in asked], batch.arrays["wanted"].shape[1])
+    batch = stack([timeline_of(model, one.subject) for one in asked])
+    seen = stack_observations([one.before for one in asked], batch.arrays["wanted"].shape[1])
     known = np.flatnonzero(seen.weight.any(axis=1))
     eta = np.zeros((len(asked), len(model.eta_names)))
     if len(known):
-        arrays = {name: values[known] for name, values in batch.arrays.items()}
-        eta[known] = map_batch(model, Batch(arrays, len(known), batch.n_wanted[known]), select(seen, known)).eta
+        eta[known] = map_batch(model, *part_of(batch, seen, known)).eta
     predicted = concentrations(model, batch, eta)
-    return [_next(c, k, seen.weight[i], float(predicted[i, k])) for i, (c, k) in enumerate(asked)]
+    return [_next(one, float(predicted[i, one.k])) for i, one in enumerate(asked)]
 
 
-def _predictable(case: Case, a_priori: bool) -> list[int]:
-    """Indices of the samples to predict, in order of time."""
-    used = [k for k, s in enumerate(case.samples) if s.used and not s.below_lloq and s.value > 0]
-    ordered = sorted(used, key=lambda k: case.samples[k].time_h)
-    return [k for k in ordered if a_priori or _before(case, k).weight.any()]
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Asked:
+    """One sample to predict: its place `k` among the subject's wanted times, when, its value, and the samples known before it."""
+
+    subject: Source
+    k: int
+    time_h: float
+    value: float
+    before: Observations
 
 
-def _before(case: Case, k: int) -> Observations:
-    """The case's samples with weight only for those taken before sample k."""
-    seen = of_case(case)
-    earlier = np.asarray([s.time_h < case.samples[k].time_h for s in case.samples])
-    return seen._replace(weight=seen.weight * earlier)
+def _asked(model: DrugModel, subject: Source, blq: Blq | None, a_priori: bool) -> list[_Asked]:
+    """The samples of a subject that can be predicted, in order of time."""
+    seen = seen_of(model, subject, blq=blq)
+    clock, shown = _clocks(subject)
+    wanted = np.flatnonzero((seen.weight > 0) & ~seen.censored & (seen.value > 0))
+    found = [
+        _Asked(
+            subject=subject,
+            k=int(k),
+            time_h=float(shown[k]),
+            value=float(seen.value[k]),
+            before=seen._replace(weight=seen.weight * (clock < clock[k])),
+        )
+        for k in wanted[np.argsort(clock[wanted], kind="stable")]
+    ]
+    return [one for one in found if a_priori or one.before.weight.any()]
 
 
-def _next(case: Case, k: int, weight: Array, predicted: float) -> NextSample:
-    sample = case.samples[k]
-    return NextSample(label=case.label, time_h=sample.time_h, n_before=int((weight > 0).sum()), observed=sample.value, predicted=predicted)
+def _clocks(subject: Source) -> tuple[Array, Array]:
+    """Times made to run on across the resets of a table, where the clock starts again, and the times as given."""
+    if isinstance(subject, Records):
+        return running_clock(subject), subject.time_h
+    times = np.asarray([s.time_h for s in subject.samples], dtype=np.float64)
+    return times, times
+
+
+def _next(asked: _Asked, predicted: float) -> NextSample:
+    name = asked.subject.id if isinstance(asked.subject, Records) else asked.subject.label
+    return NextSample(
+        label=name, time_h=asked.time_h, n_before=int((asked.before.weight > 0).sum()), observed=asked.value, predicted=predicted
+    )
 
 
 def next_sample_error(predictions: Sequence[NextSample]) -> NextSampleError:
@@ -280,4 +307,29 @@ def next_sample_error(predictions: Sequence[NextSample]) -> NextSampleError:
         rrmse=float(np.sqrt(np.mean(pe**2))),
         mdpe=float(np.median(pe)),
         mdape=float(np.median(np.abs(pe))),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Diagnosis:
+    """What `diagnose` found: `cwres` and `npde` (m,) per subject, `shrinkage` (None for one subject), and every next sample."""
+
+    cwres: tuple[Array, ...]
+    npde: tuple[Array, ...]
+    shrinkage: Shrinkage | None
+    next_samples: tuple[NextSample, ...]
+
+
+def diagnose(estimate: TableEstimate, records: Sequence[Records], *, seed: int = 0) -> Diagnosis:
+    """All diagnostics of a table estimate, under its own model, prior weight and method for BLQ.
+
+    Raises EstimationError for support points, which have no Omega to refer to.
+    """
+    if estimate.method == "nonparametric":
+        raise EstimationError(where="diagnostics", what="not defined for support points", remedy="estimate by map, laplace, sir or nuts")
+    return Diagnosis(
+        cwres=tuple(cwres(estimate, records)),
+        npde=tuple(npde(estimate.model, records, seed=seed)),
+        shrinkage=shrinkage(estimate) if len(estimate.subjects) > 1 else None,
+        next_samples=tuple(next_samples(estimate.model, records, blq=estimate.blq)),
     )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from auctor.errors import ModelError
 from auctor.models.model import DrugModel, Parameter
-from auctor.models.occasions import occasion_of
+from auctor.models.occasions import has_iov, occasion_of
 
 Array = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ def flattened(model: DrugModel, weight: float | Mapping[str, float]) -> DrugMode
     >>> flattened(model, {"CL": 0.25}).eta_names == model.eta_names
     True
     """
-    weights = _weights(model, weight)
+    weights = np.asarray(list(weights_of(model, weight).values()), dtype=np.float64)
     if (weights == 1.0).all():
         return model
     root = np.sqrt(weights)
@@ -45,7 +45,8 @@ def flattened(model: DrugModel, weight: float | Mapping[str, float]) -> DrugMode
             parameters[name] = _wider(parameters[name], float(r))
     if not isinstance(weight, Mapping):
         parameters = {name: replace(p, iov=p.iov and p.iov / float(np.sqrt(weight))) for name, p in parameters.items()}
-    mark = f"{model.sha256} prior weight {weights.tolist()!r}"
+    named = isinstance(weight, Mapping)  # then the IOV keeps its weight, which is another model than one number gives
+    mark = f"{model.sha256} prior weight {weights.tolist()!r}" + (" but iov" if named and has_iov(model) else "")
     return replace(model, omega=model.omega / np.outer(root, root), parameters=parameters, sha256=hashlib.sha256(mark.encode()).hexdigest())
 
 
@@ -53,14 +54,25 @@ def _wider(parameter: Parameter, root: float) -> Parameter:
     return parameter if parameter.omega is None else replace(parameter, omega=parameter.omega / root)
 
 
-def _weights(model: DrugModel, weight: float | Mapping[str, float]) -> Array:
+def weights_of(model: DrugModel, weight: float | Mapping[str, float]) -> dict[str, float]:
+    """The prior weight of every eta, in the model's order; ModelError as `flattened`.
+
+    >>> from auctor.models.reader import read_model
+    >>> weights_of(read_model("phenobarbital_grasela1985"), {"CL": 0.2})
+    {'CL': 0.2, 'V': 1.0}
+    """
     given = weight if isinstance(weight, Mapping) else dict.fromkeys(model.eta_names, weight)
     unknown = [name for name in given if name not in model.eta_names]
     if unknown:
         raise ModelError(
             where=f"prior_weight.{unknown[0]}", what=f"not an eta of {model.name}", remedy=f"name one of {', '.join(model.eta_names)}"
         )
-    weights = np.asarray([given.get(name, 1.0) for name in model.eta_names], dtype=np.float64)
-    if not ((weights > 0) & np.isfinite(weights)).all():
+    weights = {name: float(given.get(name, 1.0)) for name in model.eta_names}
+    if not all(0 < w < np.inf for w in weights.values()):
         raise ModelError(where="prior_weight", what="not a number above 0", remedy="1 is the published prior; 0.1 is a tenth of its weight")
     return weights
+
+
+def changed_weights(model: DrugModel, weight: float | Mapping[str, float]) -> dict[str, float]:
+    """The weights other than 1, by eta; those of kappas written out for occasions together as `IOV`. ModelError as `flattened`."""
+    return {"IOV" if occasion_of(name) else name: w for name, w in weights_of(model, weight).items() if w != 1}

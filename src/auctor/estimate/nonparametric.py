@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auctor.case import Case, Metric, Regimen
 from auctor.errors import EstimationError, Notice
-from auctor.estimate.observations import of_case
+from auctor.estimate.observations import Observations, of_case
 from auctor.estimate.patient import Estimate, sample_predictions
 from auctor.estimate.support import SupportPoints, log_likelihood, standardised
 from auctor.models.model import DrugModel
@@ -84,41 +85,58 @@ def nonparametric_estimate(model: DrugModel, case: Case, support: SupportPoints,
     """
     etas, seen = support.etas(model), of_case(case)
     f = sample_predictions(model, case, etas)
-    joint = _log(support.probabilities) + log_likelihood(support.error, f, seen)
+    found = weigh(support, log_likelihood(support.error, f, seen))
+    at_points = Estimate(name="Non-parametric", model=model, case=case, etas=etas, eta_point=found.weights @ etas)
+    return NonParametric(
+        support=support,
+        weights=found.weights,
+        at_points=at_points,
+        log_marginal=found.log_marginal,
+        notices=point_notices(support, found.weights, f, seen),
+        n_draws=n_draws,
+    )
+
+
+class Weighed(NamedTuple):
+    """Posterior probabilities of the support points (k,) and log p(samples) under the prior."""
+
+    weights: Array
+    log_marginal: float
+
+
+def weigh(support: SupportPoints, likelihood: Array) -> Weighed:
+    """Bayes' theorem over the points, from the log likelihood of the samples at each (k,).
+
+    Raises EstimationError when no point has a finite one.
+    """
+    with np.errstate(divide="ignore"):
+        joint = np.log(support.probabilities) + likelihood
     top = joint.max()
     if not np.isfinite(top):
         raise EstimationError(
             where="support points", what="no point gives these samples a finite likelihood", remedy="check doses, samples and units"
         )
     mass = np.exp(joint - top)
-    weights = mass / mass.sum()
-    at_points = Estimate(name="Non-parametric", model=model, case=case, etas=etas, eta_point=weights @ etas)
-    return NonParametric(
-        support=support,
-        weights=weights,
-        at_points=at_points,
-        log_marginal=float(top + np.log(mass.sum())),
-        notices=_few(weights) + _far(support, f, case),
-        n_draws=n_draws,
-    )
+    return Weighed(mass / mass.sum(), float(top + np.log(mass.sum())))
 
 
-def _log(probabilities: Array) -> Array:
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(probabilities))
+def point_notices(
+    support: SupportPoints, weights: Array, f: Array, seen: Observations, *, where: str = "non-parametric prior"
+) -> tuple[Notice, ...]:
+    """`few-support-points` and `far-from-support`, from the posterior weights (k,) and the predictions (k, n_samples) mg/L."""
+    return _few(weights, where) + _far(support, f, seen, where)
 
 
-def _few(weights: Array) -> tuple[Notice, ...]:
+def _few(weights: Array, where: str) -> tuple[Notice, ...]:
     """The samples left hardly more than one point: an interval read off the draws is then too narrow."""
     if 1.0 / np.sum(weights**2) >= FEW_POINTS or len(weights) == 1:
         return ()
     what = f"{weights.max():.0%} of the posterior lies on one support point of {len(weights)}"
-    return (Notice(code="few-support-points", where="non-parametric prior", what=what, remedy="do not read the interval as certainty"),)
+    return (Notice(code="few-support-points", where=where, what=what, remedy="do not read the interval as certainty"),)
 
 
-def _far(support: SupportPoints, f: Array, case: Case) -> tuple[Notice, ...]:
+def _far(support: SupportPoints, f: Array, seen: Observations, where: str) -> tuple[Notice, ...]:
     """No point comes near: root mean square of (y - f) / sd above 3 at the best one."""
-    seen = of_case(case)
     used = (seen.weight > 0) & ~seen.censored
     if not used.any():
         return ()
@@ -126,4 +144,4 @@ def _far(support: SupportPoints, f: Array, case: Case) -> tuple[Notice, ...]:
     if apart <= FAR_SD:
         return ()
     what = f"the nearest support point misses the samples by {apart:.1f} SD"
-    return (Notice(code="far-from-support", where="non-parametric prior", what=what, remedy="use a parametric method for this patient"),)
+    return (Notice(code="far-from-support", where=where, what=what, remedy="use a parametric method for this patient"),)

@@ -16,17 +16,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.case import Case
+from auctor.case import Blq
 from auctor.errors import EstimationError
 from auctor.estimate.mixing import Scaled, best_weights, directional_derivative, independent, log_mixture, scaled
-from auctor.estimate.observations import Observations, of_case, of_records, stack_observations
+from auctor.estimate.subjects import Source, prepared
 from auctor.estimate.support import ErrorModel, SupportPoints, etas_at, log_likelihood, magnified, standardised
 from auctor.models.model import DrugModel
 from auctor.pk.course import course
 from auctor.pk.engine import jax
 from auctor.pk.kept import Kept
-from auctor.pk.timeline import Batch, Timeline, build, from_records, stack
-from auctor.records import Records
 
 Array = NDArray[np.float64]
 Values = Mapping[str, Array]
@@ -71,12 +69,11 @@ class NpagFit:
 class Population:
     """Subjects made ready for the engine: `predicted` gives (k, n, O) concentrations mg/L at k etas; `seen` arrays are (n, O)."""
 
-    def __init__(self, model: DrugModel, subjects: Sequence[Case] | Sequence[Records]) -> None:
+    def __init__(self, model: DrugModel, subjects: Sequence[Source], *, blq: Blq | None = None) -> None:
         if not subjects:
             raise EstimationError(where="NPAG", what="no subject", remedy="give at least one subject with samples")
         self.model = model
-        self.batch: Batch = stack([_timeline(model, s) for s in subjects])
-        self.seen: Observations = stack_observations([_seen(model, s) for s in subjects], self.batch.arrays["wanted"].shape[1])
+        self.batch, self.seen = prepared(model, subjects, blq=blq)
 
     def predicted(self, etas: Array) -> Array:
         """Concentrations (k, n, O), columns past a subject's own samples meaningless (their weight is 0)."""
@@ -97,16 +94,6 @@ def _compiled(model: DrugModel) -> Kept:
         return course(model, timeline, eta).concentration
 
     return Kept(jax.vmap(jax.vmap(concentration, in_axes=(None, 0)), in_axes=(0, None)), f"points {model.sha256}")
-
-
-def _timeline(model: DrugModel, subject: Case | Records) -> Timeline:
-    if isinstance(subject, Records):
-        return from_records(model, subject)
-    return build(model, subject.history, subject.covariates, [s.time_h for s in subject.samples])
-
-
-def _seen(model: DrugModel, subject: Case | Records) -> Observations:
-    return of_records(model, subject) if isinstance(subject, Records) else of_case(subject)
 
 
 def _filled(etas: Array) -> Array:
@@ -155,24 +142,28 @@ class _Task:
 
 def npag(
     model: DrugModel,
-    subjects: Sequence[Case] | Sequence[Records],
+    subjects: Sequence[Source],
     ranges: Mapping[str, tuple[float, float]],
     error: ErrorModel,
     *,
     derive: Callable[[Values], Values] = lambda values: values,
     settings: Settings | None = None,
+    blq: Blq | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> NpagFit:
     """Estimate a discrete distribution of parameters from the subjects' samples, in `ranges` (engine units, name -> low, high).
 
     The names are the model's parameters, or any coordinates of which `derive` makes those (`{"CL": v["KE"] * v["V"], "V": v["V"]}`).
-    `error` is where its size starts from, or stays (`settings.fit_error`). `progress(cycle, -2LL)` is told after every cycle.
-    Raises EstimationError for an empty population or range, for a subject that no point of the first grid can explain.
+    `error` is where its size starts from, or stays (`settings.fit_error`). `blq`: as `seen_of`.
+    `progress(cycle, -2LL)` is told after every cycle.
+    Raises EstimationError for an empty population or range, for several outputs, for a subject that no point of the first grid can explain.
     """
     settings = settings or Settings()
     _check(ranges)
+    if len(model.residuals) > 1:
+        raise EstimationError(where=model.name, what="several outputs with errors of their own", remedy="use a model with one output")
     first = sobol(settings.grid, len(ranges), settings.seed)
-    task = _Task(population=Population(model, subjects), ranges=ranges, derive=derive, first=first)
+    task = _Task(population=Population(model, subjects, blq=blq), ranges=ranges, derive=derive, first=first)
     best, trace, converged = _search(task, error, settings, progress or (lambda cycle, value: None))
     values = task.parameters(best.u)
     support = SupportPoints(
@@ -189,6 +180,23 @@ def npag(
         certificate=_certificate(task, best, settings.seed + 10_000),
         converged=converged,
     )
+
+
+def prior_box(model: DrugModel, *, spread: float = 3.0) -> dict[str, tuple[float, float]]:
+    """Ranges `spread` SDs of eta to either side of every parameter that varies, engine units.
+
+    >>> from auctor.models.reader import read_model
+    >>> {name: (round(low, 4), round(high, 4)) for name, (low, high) in prior_box(read_model("phenobarbital_grasela1985")).items()}
+    {'CL': (0.0027, 0.0083), 'V': (0.5958, 1.5467)}
+    """
+    box = {}
+    for k, name in enumerate(model.eta_names):
+        parameter, reach = model.parameters[name], spread * float(np.sqrt(model.omega[k, k]))
+        if parameter.distribution == "lognormal":
+            box[name] = (parameter.value * float(np.exp(-reach)), parameter.value * float(np.exp(reach)))
+        else:
+            box[name] = (parameter.value - reach, parameter.value + reach)
+    return box
 
 
 def _check(ranges: Mapping[str, tuple[float, float]]) -> None:

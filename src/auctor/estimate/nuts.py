@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 
 from auctor.case import Case
 from auctor.errors import EstimationError, Notice
-from auctor.estimate.chains import bulk_ess, rank_rhat
+from auctor.estimate.chains import RHAT_LIMIT, bulk_ess, rank_rhat
 from auctor.estimate.map import MapFit, Mode, cholesky_of_omega, ofv_and_slope
-from auctor.estimate.observations import Observations, of_case, select, stack_observations
+from auctor.estimate.observations import Observations, select
 from auctor.estimate.patient import LOW_ESS, Estimate, _search_notices, fit, iov_notices
 from auctor.estimate.search import point_density
+from auctor.estimate.subjects import prepared
 from auctor.models.model import DrugModel
 from auctor.pk.engine import jax, jnp
 from auctor.pk.kept import Kept
-from auctor.pk.timeline import build, stack
+from auctor.pk.timeline import Batch
 
 Array = NDArray[np.float64]
 Traced = jax.Array
@@ -33,7 +34,6 @@ Traced = jax.Array
 CHUNK = 25  # transitions a call: every length of warm-up and of chain then shares one compiled function
 ACCEPTANCE = 0.8
 FIRST_STEP = 0.5
-RHAT_LIMIT = 1.01
 LONGEST = 4  # chains that have not mixed are continued, up to so many times the length asked for
 LAPLACE_WEIGHT = 10.0  # the metric before a window counts as so many of its draws
 
@@ -86,13 +86,29 @@ def sample_cases(
     chains: int = 2,
     longest: int = LONGEST,
 ) -> Sampled:
-    """NUTS on several cases side by side, each with its modes; at least `n_draws` a case, whole chunks of 25 a chain, 100 at the least.
+    """NUTS on several cases side by side, each with its modes; otherwise as `sample_batch`."""
+    return sample_batch(model, prepared(model, cases), modes, n_draws=n_draws, seed=seed, warmup=warmup, chains=chains, longest=longest)
 
-    Deterministic in `seed` and the order of the cases. Raises EstimationError for a count below 1 or a density that is nowhere finite.
+
+def sample_batch(
+    model: DrugModel,
+    subjects: tuple[Batch, Observations],
+    modes: Sequence[Sequence[Mode]],
+    *,
+    n_draws: int = 1000,
+    seed: int = 0,
+    warmup: int = 500,
+    chains: int = 2,
+    longest: int = LONGEST,
+) -> Sampled:
+    """NUTS on stacked subjects side by side, each with its modes; at least `n_draws` a subject, in whole chunks of 25 a chain, 100 at
+    the least.
+
+    Deterministic in `seed` and the order of the subjects. Raises EstimationError for a count below 1 or a density that is nowhere finite.
     """
     if min(n_draws, chains, longest) < 1:
         raise EstimationError(where="NUTS", what="no draws asked for", remedy="give at least one draw and one chain")
-    running = _Chains(model, _Start.of(model, cases, modes, chains, np.random.default_rng(seed)))
+    running = _Chains(model, _Start.of(model, subjects, modes, chains, np.random.default_rng(seed)))
     running.warm_up(warmup)
     length = max(4, -(-n_draws // (chains * CHUNK)))
     etas, divergent = running.sample(length)
@@ -196,15 +212,21 @@ class _Start(NamedTuple):
     rng: np.random.Generator
 
     @classmethod
-    def of(cls, model: DrugModel, cases: Sequence[Case], modes: Sequence[Sequence[Mode]], chains: int, rng: np.random.Generator) -> _Start:
+    def of(
+        cls,
+        model: DrugModel,
+        subjects: tuple[Batch, Observations],
+        modes: Sequence[Sequence[Mode]],
+        chains: int,
+        rng: np.random.Generator,
+    ) -> _Start:
         """Chains start in turn at the modes of their case, each at a draw of the Laplace approximation there."""
-        batch = stack([build(model, c.history, c.covariates, np.asarray([s.time_h for s in c.samples], dtype=np.float64)) for c in cases])
-        seen = stack_observations([of_case(c) for c in cases], batch.arrays["wanted"].shape[1])
+        batch, seen = subjects
         placed = []
         for i, own in enumerate(modes):
             evaluate = partial(ofv_and_slope, model, batch, seen, np.full(chains, i))
             placed.append(_first(evaluate, *_whitened(model, own), chains, rng))
-        rows = np.repeat(np.arange(len(cases)), chains)
+        rows = np.repeat(np.arange(len(modes)), chains)
         roots = np.stack([_mixture_root(*_whitened(model, own), own) for own in modes])
         lane = _Lane({name: values[rows] for name, values in batch.arrays.items()}, select(seen, rows), roots[rows])
         u, value, slope = (np.concatenate(column) for column in zip(*placed, strict=True))

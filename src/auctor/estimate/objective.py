@@ -60,7 +60,7 @@ def sample_terms(residual: Residual, f: Any, seen: Observations, xp: ModuleType 
     v = variance(residual, f, xp)
     terms = xp.log(v) + deviation(residual, f, seen.value, xp) ** 2 / v
     if _maybe_censored(seen.state):
-        terms = _censored_terms(residual, f, (xp.sqrt(v), terms), seen, xp)
+        terms = censored_terms(residual, f, (xp.sqrt(v), terms), seen, xp)
     return seen.weight * terms
 
 
@@ -69,7 +69,7 @@ def _maybe_censored(state: Any) -> bool:
     return bool(state.any()) if isinstance(state, np.ndarray) else state.shape[-1] > 0
 
 
-def _censored_terms(residual: Residual, f: Any, at: tuple[Any, Any], seen: Observations, xp: ModuleType) -> Any:
+def censored_terms(residual: Residual, f: Any, at: tuple[Any, Any], seen: Observations, xp: ModuleType = np) -> Any:
     """The terms with those of censored and of conditioned samples replaced; `at` is the residual SD and the plain terms."""
     sd, plain = at
     below, above = (seen.state & BELOW) != 0, (seen.state & ABOVE) != 0

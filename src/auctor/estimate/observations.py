@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.case import Case, Sample
+from auctor.case import Blq, Case, Sample
 from auctor.errors import CaseError
 from auctor.models.model import DrugModel
 from auctor.records import Records
@@ -17,21 +16,6 @@ from auctor.records import Records
 Array = NDArray[np.float64]
 
 MEASURED, BELOW, ABOVE, POSITIVE = 0, 1, 2, 4
-
-
-class Blq(StrEnum):
-    """What a sample below its LLOQ tells (names of Beal, J Pharmacokinet Pharmacodyn 2001;28:481-504).
-
-    M1 leaves it out; M3 counts the probability of a level below the limit; M4 does too, and conditions every sample of the
-    patient on a level above 0.
-
-    >>> Blq("M3") is Blq.M3
-    True
-    """
-
-    M1 = "M1"
-    M3 = "M3"
-    M4 = "M4"
 
 
 class Observations(NamedTuple):
@@ -53,19 +37,20 @@ class Observations(NamedTuple):
         return known if known.shape == self.value.shape else np.zeros(self.value.shape, dtype=bool)
 
 
-def of_case(case: Case, *, blq: Blq = Blq.M3) -> Observations:
-    """A case's samples, (O,); an unused one weighs nothing, one below its LLOQ is treated by `blq`.
+def of_case(case: Case, *, blq: Blq | None = None) -> Observations:
+    """A case's samples, (O,); an unused one weighs nothing, one below its LLOQ is treated by `blq` (None: by the case's own method).
 
     Raises CaseError for a weight that is negative or not finite.
     """
     samples = case.samples
+    below, above = (np.asarray([getattr(s, name) for s in samples], dtype=np.int64) for name in ("below_lloq", "above_uloq"))
     seen = Observations(
         np.asarray([s.value for s in samples], dtype=np.float64),
         np.asarray([_weight(s, i) for i, s in enumerate(samples)], dtype=np.float64),
-        np.asarray([s.below_lloq for s in samples], dtype=np.int64) * BELOW,
-        np.asarray([s.lloq or 0.0 for s in samples], dtype=np.float64),
+        below * BELOW + above * ABOVE,
+        np.asarray([(s.uloq if s.above_uloq else s.lloq) or 0.0 for s in samples], dtype=np.float64),
     )
-    return by_method(seen, blq)
+    return by_method(seen, case.blq if blq is None else blq)
 
 
 def _weight(sample: Sample, i: int) -> float:
@@ -79,9 +64,9 @@ def of_records(model: DrugModel, records: Records, *, blq: Blq = Blq.M3) -> Obse
     rows = records.observed
     seen = Observations(
         np.where(rows, records.dv, 0.0) / model.scale,
-        rows.astype(np.float64),
-        (rows & records.blq).astype(np.int64) * BELOW,
-        np.where(rows, records.lloq, 0.0) / model.scale,
+        np.where(rows, records.weight, 0.0),
+        (rows & records.blq).astype(np.int64) * BELOW + (rows & records.alq).astype(np.int64) * ABOVE,
+        np.where(rows, np.where(records.alq, records.uloq, records.lloq), 0.0) / model.scale,
     )
     return by_method(seen, blq)
 
@@ -120,3 +105,9 @@ def stack_observations(many: Sequence[Observations], width: int) -> Observations
 def select(seen: Observations, part: NDArray[np.int64] | int) -> Observations:
     """The observations of some subjects of a stack (or of one)."""
     return Observations(*(values[part] for values in seen))
+
+
+def of_times(seen: Observations, times: NDArray[np.int64]) -> Observations:
+    """Some samples of one subject; a `state` of width 0 stays so."""
+    state = seen.state[times] if len(seen.state) else seen.state
+    return Observations(seen.value[times], seen.weight[times], state, seen.limit[times])

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.case import Case, Covariates, FutureIov, OccasionKind, Occasions, given_times
+from auctor.case import Blq, Case, Covariates, FutureIov, OccasionKind, Occasions, given_times
 from auctor.errors import CaseError
 from auctor.models.model import OCCASION, DrugModel
 from auctor.models.occasions import has_iov, iov_applies, padded, with_occasions
@@ -85,13 +85,13 @@ def prepared(model: DrugModel, case: Case, *, occasions: Occasions | None = None
 
 
 def covariate_rows(case: Case, until_h: float = np.inf) -> list[dict[str, float]]:
-    """Every covariate row of a case in time order: before the first change, and after each one before `until_h`."""
-    return [case.covariates.at(t) for t in (-np.inf, *(t for t in case.covariates.change_times() if t < until_h))]
+    """Every covariate row of a case in time order: before the first change, and after each one until `until_h`."""
+    return [case.covariates.at(t) for t in (-np.inf, *(t for t in case.covariates.change_times() if t <= until_h))]
 
 
 def sampled_rows(case: Case) -> list[dict[str, float]]:
     """Those up to the last sample that counts."""
-    return covariate_rows(case, max((s.time_h for s in case.samples if s.used and s.weight > 0), default=-np.inf))
+    return covariate_rows(case, max((s.time_h for s in case.samples if case.counts(s)), default=-np.inf))
 
 
 def _with_series(case: Case, layout: _Layout, following: int) -> Case:
@@ -116,7 +116,7 @@ class _Layout:
         last = given[-1][1].every_h if given else 0.0
         every = last or (case.current.doses[-1].every_h if case.current and case.current.doses else 0.0)
         end = bounds[-1] + every if bounds and every > 0 else np.inf
-        return cls.of([s.time_h for s in case.samples if s.used and s.weight > 0], [*bounds, end], how)
+        return cls.of([s.time_h for s in case.samples if case.counts(s)], [*bounds, end], how)
 
     @classmethod
     def of(cls, samples: Sequence[float], bounds: Sequence[float], how: Occasions) -> _Layout:
@@ -176,36 +176,48 @@ def _windows(times: Sequence[float], starts_h: Sequence[float], end: float) -> t
 
 
 def prepared_records(
-    model: DrugModel, records: Sequence[Records], occasions: Occasions | None = None
+    model: DrugModel, records: Sequence[Records], occasions: Occasions | None = None, *, blq: Blq = Blq.M3
 ) -> tuple[DrugModel, tuple[Records, ...], tuple[float, ...]]:
     """The same for a table: model, records with the covariate `OCC`, and the code that each occasion stands for.
 
-    Records that have the covariate already (`read_table` with the name of a column) keep it, codes 1 to 16 as they are, others by rank
-    over the table; 0 is no occasion. Else occasions are laid out for each subject. A model without IOV comes back as it is.
+    Records that have the covariate already (`read_table` with the name of a column) keep its occasions, numbered by the rank of their code
+    over the table; code 0 is no occasion. Else occasions are laid out for each subject, by the observations that count under `blq`. A model
+    without IOV comes back as it is.
     """
     how = occasions or Occasions()
     if model.occasions or how.kind is OccasionKind.NONE or not has_iov(model):
         return model, tuple(records), ()
     coded = all(OCCASION in r.covariates for r in records)
-    found = [r.covariates[OCCASION] if coded else _codes(r, how) for r in records]
+    found = [r.covariates[OCCASION] if coded else _codes(r, how, opens=_opens(model), blq=blq) for r in records]
     codes = sorted({float(v) for column in found for v in column if v != 0})
     if not codes:
         return model, tuple(records), ()
-    if all(v == int(v) and 0 < v <= 16 for v in codes):
-        codes = [float(k) for k in range(1, int(codes[-1]) + 1)]
     place = {code: float(k) for k, code in enumerate(codes, 1)} | {0.0: 0.0}
     columns = [np.asarray([place[float(v)] for v in column]) for column in found]
     numbered = tuple(replace(r, covariates={**r.covariates, OCCASION: c}) for r, c in zip(records, columns, strict=True))
     return with_occasions(model, padded(len(codes), where="occasions")), numbered, tuple(codes)
 
 
-def _codes(records: Records, how: Occasions) -> Array:
+def _opens(model: DrugModel) -> bool:
+    """Whether a dose at the end of an occasion must be in the next one, because its own F, lag or duration varies between them.
+
+    A record's occasion also governs the time since the record before it (as in NONMEM), so otherwise the dose stays in the old one.
+    """
+    s = model.structure
+    given = (s.bioavailability, s.lag, s.duration)
+    return model.system is not None or any(model.parameters[name].iov is not None for name in given if name)
+
+
+def _codes(records: Records, how: Occasions, *, opens: bool, blq: Blq) -> Array:
     """The occasion of every record; a level in the row below a dose of the same time was drawn after it."""
+    counted = records.observed & (records.weight > 0) & ~(records.blq & (blq is Blq.M1))
     clock = running_clock(records)
     late = [records.observed[i] and bool((records.dosed[:i] & (clock[:i] == clock[i])).any()) for i in range(len(records))]
     at = clock + np.where(late, 2 * SLACK_H, 0.0)
     doses = np.flatnonzero(records.dosed)
     given = [(float(clock[i]) + k * float(records.ii[i]), bool(records.ss[i])) for i in doses for k in range(int(records.addl[i]) + 1)]
     bounds = sorted(t - 2 * SLACK_H if steady else t for t, steady in given if t <= clock[-1])
-    layout = _Layout.of([float(t) for t in at[records.observed]], [*bounds, np.inf], how)
-    return np.asarray([layout.code(float(t) + (4 * SLACK_H if records.dosed[i] else 0.0)) for i, t in enumerate(at)], dtype=np.float64)
+    layout = _Layout.of([float(t) for t in at[counted]], [*bounds, np.inf], how)
+    return np.asarray(
+        [layout.code(float(t) + (4 * SLACK_H if records.dosed[i] and opens else 0.0)) for i, t in enumerate(at)], dtype=np.float64
+    )

@@ -1,34 +1,40 @@
 """One patient's estimates as `Predictor`s: a priori, MAP, Laplace and importance resampling.
 
+`blq` and `prior_weight` choose what a level below its LLOQ tells (default: the case's own method) and how far the population is
+trusted; with `found`, the options are those of that search and have to be given again.
+
 All four hold draws of eta (n_draws, p) and read exposure and curves off the same engine; they differ in where the draws come from.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.case import Case, Covariates, Metric, Regimen
+from auctor.case import Blq, Case, Covariates, Metric, Regimen
 from auctor.errors import Notice
 from auctor.estimate.direct_map import direct_map
+from auctor.estimate.flatten import flattened
 from auctor.estimate.modes import MapFit, Mode, require_etas
 from auctor.estimate.objective import deviation, sample_terms, variance
-from auctor.estimate.observations import of_case, stack_observations
+from auctor.estimate.observations import of_case
 from auctor.estimate.occasions import covariate_rows, sampled_rows
 from auctor.estimate.sir import resample_beside_idle
+from auctor.estimate.subjects import prepared, timeline_of
 from auctor.models.distributions import refuse_out_of_range
 from auctor.models.model import OCCASION, DrugModel
 from auctor.models.occasions import has_iov, idle, iov_applies, kappas_of
 from auctor.pk.direct import is_direct
 from auctor.pk.exposure import curves, exposures
-from auctor.pk.timeline import build, stack
 from auctor.predictor import Draws, Prediction
 
 Array = NDArray[np.float64]
 
 LOW_ESS = 200.0
+Weight = float | Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,25 +126,33 @@ def a_priori(model: DrugModel, case: Case, n_draws: int = 2000, seed: int = 0) -
     )
 
 
-def fit(model: DrugModel, case: Case, *, compiled: bool | None = None) -> MapFit:
+def chosen(model: DrugModel, case: Case, blq: Blq | None, prior_weight: Weight) -> tuple[DrugModel, Case]:
+    """The model under that prior weight and the case under that method for levels below their LLOQ (None: its own)."""
+    return flattened(model, prior_weight), case if blq is None else replace(case, blq=Blq(blq))
+
+
+def fit(model: DrugModel, case: Case, *, compiled: bool | None = None, blq: Blq | None = None, prior_weight: Weight = 1.0) -> MapFit:
     """The MAP search for one case: every distinct mode with its curvature.
 
     By default a model with a closed form is searched in NumPy, which needs no compiling, any other compiled; `compiled` True asks for the
     compiled search, which is the faster one for many patients in a process.
+    Raises ModelError for a prior weight that is not above 0 or names no eta.
     """
+    model, case = chosen(model, case, blq, prior_weight)
     refuse_out_of_range(model, covariate_rows(case))
-    timeline = build(model, case.history, case.covariates, np.asarray([s.time_h for s in case.samples], dtype=np.float64))
-    if not (compiled or not is_direct(model)):
+    if not compiled and is_direct(model):
         require_etas(model)
-        return direct_map(model, timeline, of_case(case))
+        return direct_map(model, timeline_of(model, case), of_case(case))
     from auctor.estimate.map import map_batch
 
-    batch = stack([timeline])
-    return map_batch(model, batch, stack_observations([of_case(case)], batch.arrays["wanted"].shape[1]))
+    return map_batch(model, *prepared(model, [case]))
 
 
-def map_estimate(model: DrugModel, case: Case, *, found: MapFit | None = None) -> Estimate:
+def map_estimate(
+    model: DrugModel, case: Case, *, found: MapFit | None = None, blq: Blq | None = None, prior_weight: Weight = 1.0
+) -> Estimate:
     """The mode of the posterior: a single draw. `found` reuses a search already made."""
+    model, case = chosen(model, case, blq, prior_weight)
     found = found or fit(model, case)
     best = found.modes[0][0]
     return Estimate(
@@ -154,8 +168,18 @@ def map_estimate(model: DrugModel, case: Case, *, found: MapFit | None = None) -
     )
 
 
-def laplace_estimate(model: DrugModel, case: Case, n_draws: int = 2000, seed: int = 0, *, found: MapFit | None = None) -> Estimate:
+def laplace_estimate(
+    model: DrugModel,
+    case: Case,
+    n_draws: int = 2000,
+    seed: int = 0,
+    *,
+    found: MapFit | None = None,
+    blq: Blq | None = None,
+    prior_weight: Weight = 1.0,
+) -> Estimate:
     """MAP with draws from the normal approximation at the mode (inverse Hessian)."""
+    model, case = chosen(model, case, blq, prior_weight)
     found = found or fit(model, case)
     best = found.modes[0][0]
     spread = np.random.default_rng(seed).standard_normal((n_draws, len(best.eta))) @ np.linalg.cholesky(best.covariance).T
@@ -172,8 +196,18 @@ def laplace_estimate(model: DrugModel, case: Case, n_draws: int = 2000, seed: in
     )
 
 
-def posterior_estimate(model: DrugModel, case: Case, n_draws: int = 2000, seed: int = 0, *, found: MapFit | None = None) -> Estimate:
+def posterior_estimate(
+    model: DrugModel,
+    case: Case,
+    n_draws: int = 2000,
+    seed: int = 0,
+    *,
+    found: MapFit | None = None,
+    blq: Blq | None = None,
+    prior_weight: Weight = 1.0,
+) -> Estimate:
     """The full posterior by importance resampling around every mode; the point is the posterior mean."""
+    model, case = chosen(model, case, blq, prior_weight)
     found = found or fit(model, case)
     without = idle(model, sampled_rows(case))
     drawn = resample_beside_idle(found.modes[0], lambda etas: case_ofv(model, case, etas), model.omega, without, n_draws=n_draws, seed=seed)
@@ -219,9 +253,14 @@ def iov_notices(model: DrugModel, case: Case) -> tuple[Notice, ...]:
     """The notice that published IOV is left out, where it would apply to this case."""
     if model.occasions or not has_iov(model) or not iov_applies(model, covariate_rows(case)):
         return ()
+    return (left_out_iov(model),)
+
+
+def left_out_iov(model: DrugModel) -> Notice:
+    """The notice that published IOV is left out."""
     what = "inter-occasion variability is published and left out here"
     remedy = "expect intervals that are too narrow for a dose given on another day"
-    return (Notice(code="iov-unused", where=f"model.{model.name}", what=what, remedy=remedy),)
+    return Notice(code="iov-unused", where=f"model.{model.name}", what=what, remedy=remedy)
 
 
 def _search_notices(found: MapFit) -> tuple[Notice, ...]:

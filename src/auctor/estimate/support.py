@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.errors import EstimationError
-from auctor.estimate.objective import deviation, sample_terms, variance
+from auctor.estimate.objective import censored_terms, deviation, sample_terms, variance
 from auctor.estimate.observations import Observations
 from auctor.models.distributions import shift_of
 from auctor.models.model import DrugModel, Parameter, Residual
@@ -50,6 +50,7 @@ class AssayError:
 
 
 ErrorModel = AssayError | Residual
+_PLAIN = Residual(proportional=0.0, additive=0.0)  # y - f: a deviation on no logarithm
 
 
 def magnified(error: ErrorModel, factor: float) -> ErrorModel:
@@ -62,7 +63,7 @@ def magnified(error: ErrorModel, factor: float) -> ErrorModel:
 def log_likelihood(error: ErrorModel, f: Array, seen: Observations) -> Array:
     """log p(samples | f), summed over the last axis of predictions `f` (..., n_samples) mg/L; -inf where it is not defined.
 
-    An unused sample counts nothing; one below its LLOQ counts log Phi((LLOQ - f) / sd), with the SD of the limit (M3).
+    An unused sample counts nothing; one outside the assay's limits counts as in the objective, with the SD of the limit.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         terms = _residual_terms(error, f, seen) if isinstance(error, Residual) else _assay_terms(error, f, seen)
@@ -77,20 +78,28 @@ def _residual_terms(error: Residual, f: Array, seen: Observations) -> Array:
 
 def _assay_terms(error: AssayError, f: Array, seen: Observations) -> Array:
     sd = error.sd(f, np.where(seen.censored, seen.limit, seen.value))
-    terms = np.where(sd > 0, -0.5 * (LOG_2PI + ((seen.value - f) / sd) ** 2) - np.log(sd), -np.inf)
-    if not seen.censored.any():
-        return terms
-    from scipy.special import log_ndtr
+    terms = np.where(sd > 0, 2.0 * np.log(sd) + ((seen.value - f) / sd) ** 2, np.inf)
+    if seen.state.any():
+        terms = censored_terms(_PLAIN, f, (sd, terms), seen)
+    return np.asarray(-0.5 * (terms + np.where(seen.censored, 0.0, LOG_2PI)))
 
-    return np.where(seen.censored, log_ndtr((seen.limit - f) / sd), terms)
+
+def sd_of(error: ErrorModel, f: Array, y: Array) -> Array:
+    """SD of the error at predictions `f` and measured values `y` mg/L (of the logarithm for a log error), broadcast together."""
+    if isinstance(error, Residual):
+        return np.broadcast_to(np.sqrt(variance(error, f)), np.broadcast(f, y).shape)
+    return error.sd(f, y)
+
+
+def on_scale(error: ErrorModel, values: Array) -> Array:
+    """Values mg/L on the scale of the error: their logarithm for a log error."""
+    return np.log(np.maximum(values, 1e-300)) if isinstance(error, Residual) and error.kind == "log" else values
 
 
 def standardised(error: ErrorModel, f: Array, seen: Observations) -> Array:
     """(y - f) / sd at each sample, the shape of `f` (..., n_samples); 0 at an unused or censored one, and where there is no SD."""
-    if isinstance(error, Residual):
-        apart, sd = deviation(error, f, seen.value), np.sqrt(variance(error, f))
-    else:
-        apart, sd = seen.value - f, error.sd(f, seen.value)
+    apart = deviation(error if isinstance(error, Residual) else _PLAIN, f, seen.value)
+    sd = sd_of(error, f, seen.value)
     counted = (seen.weight > 0) & ~seen.censored & (sd > 0)
     return np.asarray(np.where(counted, apart / np.where(counted, sd, 1.0), 0.0))
 
@@ -194,7 +203,8 @@ def write_support_points(support: SupportPoints, path: Path) -> None:
 def _error_lines(error: ErrorModel) -> list[str]:
     if isinstance(error, AssayError):
         return [f"coefficients = {json.dumps(error.coefficients)}", f"gamma = {error.gamma!r}", f"of = {json.dumps(error.of)}"]
-    return [f"kind = {json.dumps(error.kind)}", f"proportional = {error.proportional!r}", f"additive = {error.additive!r}"]
+    lines = [f"kind = {json.dumps(error.kind)}", f"proportional = {error.proportional!r}", f"additive = {error.additive!r}"]
+    return [*lines, f"power = {error.power!r}"] if error.kind == "power" else lines
 
 
 def read_support_points(path: Path) -> SupportPoints:
@@ -233,6 +243,7 @@ def _error(table: Table) -> ErrorModel:
         known = table.only(required=("coefficients",), optional=("gamma", "of"))
         of = known.choice("of", ("observation", "prediction"), "observation")
         return AssayError(coefficients=known.numbers("coefficients"), gamma=known.positive("gamma", 1.0), of=of)
-    known = table.only(required=("kind", "proportional", "additive"))
-    kind = known.choice("kind", ("combined", "combined1", "log"))
-    return Residual(proportional=known.number("proportional", low=0.0), additive=known.number("additive", low=0.0), kind=kind)
+    known = table.only(required=("kind", "proportional", "additive"), optional=("power",))
+    kind = known.choice("kind", ("combined", "combined1", "log", "power"))
+    proportional, additive = known.number("proportional", low=0.0), known.number("additive", low=0.0)
+    return Residual(proportional=proportional, additive=additive, kind=kind, power=known.number("power", 1.0))

@@ -220,10 +220,10 @@ def _pick(nominal: NominalSample, samples: Sequence[Sample], moments: list[Momen
 
 
 def _measured(sample: Sample) -> float:
-    if sample.below_lloq or sample.value <= 0:
+    if sample.censored or sample.value <= 0:
         raise OutOfDomain(
             where="samples",
-            what="a level is only known to be below the LLOQ",
+            what="a level is only known to be outside the assay's limits",
             remedy="use another method: the learner was trained on measured levels",
         )
     return sample.value

@@ -102,6 +102,8 @@ class Batch(NamedTuple):
 def build(model: DrugModel, regimen: Regimen, covariates: Covariates, times_h: Array | Sequence[float]) -> Timeline:
     """The timeline of a regimen with concentrations (first output) wanted at `times_h` (any order); covariates carried forward (LOCF).
 
+    A value holds from its own time on: what is given or read then has it already, what was in the body until then had the one before.
+
     Raises CaseError for a dose the model cannot take (a swallowed dose in an intravenous model, and the reverse).
     """
     times = np.asarray(times_h, dtype=np.float64)
@@ -109,10 +111,16 @@ def build(model: DrugModel, regimen: Regimen, covariates: Covariates, times_h: A
     events = [Event(t, 0.0, wanted=i) for i, t in enumerate(times.tolist())]
     for given in of_regimen(model, regimen):
         events += _of_epoch(events, _dose(spelled(model), given, last))
-    changes = [t for t in covariates.change_times() if t < last]
-    events += [Event(t, 0.0) for t in changes]
+    changes = [t for t in covariates.change_times() if t <= last]
+    knots = [_just_before(t) for t in changes]
+    events += [Event(t, 0.0) for t in knots]
     rows = [covariates.at(t) for t in [-math.inf, *changes]]
-    return _assemble(model, events, knots=changes, rows=rows, outputs=np.zeros(times.size, dtype=np.int64))
+    return _assemble(model, events, knots=knots, rows=rows, outputs=np.zeros(times.size, dtype=np.int64))
+
+
+def _just_before(time_h: float) -> float:
+    """The last moment before a time; before 0 one that compiled code does not round to 0 (a subnormal number would be)."""
+    return min(math.nextafter(time_h, -math.inf), time_h - 1e-300)
 
 
 def from_records(model: DrugModel, records: Records) -> Timeline:

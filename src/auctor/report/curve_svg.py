@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from auctor.analysis.result import Analysis, Band
+from auctor.analysis.result import Analysis, Band, SampleRow
 from auctor.case import MetricKind
 from auctor.predictor import Array
 from auctor.report.shown import Shown, concentration, significant
@@ -89,7 +89,7 @@ def _multiples(low: float, high: float, step: float) -> list[float]:
 
 def _frame(analysis: Analysis, shown: Shown) -> Frame:
     curve = analysis.curve
-    main = [row.observed for row in analysis.samples if not row.below_lloq]
+    main = [row.limit or row.observed for row in analysis.samples if not row.below_lloq]
     main += [] if curve.posterior is None else [float(curve.posterior.q95.max())]
     main += [analysis.target.high] if _is_level(analysis) else []
     main += [] if main else [float(curve.prior.q75.max())]
@@ -205,17 +205,15 @@ def _doses(analysis: Analysis, frame: Frame) -> str:
 
 
 def _samples(analysis: Analysis, shown: Shown, frame: Frame) -> str:
-    return "\n".join(
-        _sample(row.time_h, row.lloq if row.below_lloq else row.observed, row.used, row.below_lloq, shown, frame)
-        for row in analysis.samples
-    )
+    return "\n".join(_sample(row, shown, frame) for row in analysis.samples)
 
 
-def _sample(time_h: float, level: float | None, used: bool, below: bool, shown: Shown, frame: Frame) -> str:
-    value = level or 0.0
-    word = f"sample at {time_h:g} h: {'below ' if below else ''}{shown.text(value)} {shown.unit}{'' if used else ', not used'}"
-    fill = "#c0392b" if used and not below else "#ffffff"
-    x, y = frame.x(time_h), frame.y(shown.value(value))
+def _sample(row: SampleRow, shown: Shown, frame: Frame) -> str:
+    value = (row.limit or 0.0) if row.censored else row.observed
+    side = "below " if row.below_lloq else "above " if row.above_uloq else ""
+    word = f"sample at {row.time_h:g} h: {side}{shown.text(value)} {shown.unit}{'' if row.used else ', not used'}"
+    fill = "#c0392b" if row.used and not row.censored else "#ffffff"
+    x, y = frame.x(row.time_h), frame.y(shown.value(value))
     look = f'r="4.5" fill="{fill}" stroke="#8e1f14" stroke-width="1.6"'
     return f'<circle class="sample" cx="{x:.1f}" cy="{y:.1f}" {look}><title>{escape(word)}</title></circle>'
 
@@ -226,8 +224,10 @@ def _legend(analysis: Analysis) -> str:
     entries += (
         [('<circle cx="10" cy="0" r="4.5" fill="#c0392b" stroke="#8e1f14" stroke-width="1.6"/>', "Sample")] if analysis.samples else []
     )
-    if not all(row.used and not row.below_lloq for row in analysis.samples):
-        entries.append(('<circle cx="10" cy="0" r="4.5" fill="#ffffff" stroke="#8e1f14" stroke-width="1.6"/>', "Not used, or below LLOQ"))
+    if not all(row.used and not row.censored for row in analysis.samples):
+        entries.append(
+            ('<circle cx="10" cy="0" r="4.5" fill="#ffffff" stroke="#8e1f14" stroke-width="1.6"/>', "Not used, or beyond a limit")
+        )
     entries.append(('<path d="M10 -4l-4 8h8z" fill="#7a3e9d" stroke="#7a3e9d"/>', "Dose (open: planned)"))
     return f'<g class="legend" fill="{INK}" font-size="12">{"".join(_placed(entries))}</g>'
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from auctor import __version__
 from auctor.analysis.result import Analysis, MethodResult, SampleRow
+from auctor.case import Blq, Interpolation
 from auctor.dosing.candidates import OptionKind
 from auctor.dosing.concordance import State
 from auctor.dosing.recommend import Forecast
@@ -32,6 +33,16 @@ BASIS = {
     "map": "mode; shares by Laplace",
     "posterior": "importance resampling",
     "ml": "conformal interval",
+}
+BLQ = {
+    Blq.M1: "levels below the LLOQ are left out (M1)",
+    Blq.M3: "levels below the LLOQ count with their probability (M3)",
+    Blq.M4: "levels below the LLOQ count with their probability, given that every level is above 0 (M4)",
+}
+BETWEEN = {
+    Interpolation.LOCF: "the last one holds",
+    Interpolation.NOCB: "the next one holds",
+    Interpolation.LINEAR: "a line is followed",
 }
 MOST_ROWS = 8  # candidates shown at once; the others are one click away and in result.json
 BAR_WIDTH = 120
@@ -68,6 +79,9 @@ def view(analysis: Analysis) -> dict[str, Any]:
         "metric": metric,
         "level": level,
         "covariates": _covariates(analysis),
+        "prior_weight": ", ".join(f"{name} × {weight:g}" for name, weight in analysis.prior_weight.items()),
+        "between": BETWEEN[Interpolation(analysis.interpolation)],
+        "blq": BLQ[analysis.case.blq] if any(row.below_lloq for row in analysis.samples) else "",
         "state": _state(analysis.concordance.state),
         "now": _now(analysis, metric),
         "sampled": _sampled(analysis, metric),
@@ -241,19 +255,25 @@ def _bar(forecast: Forecast) -> list[dict[str, float | str]]:
 
 
 def _sample(number: int, row: SampleRow, level: Shown) -> dict[str, str]:
-    below = f"< {level.text(row.lloq)}" if row.lloq else "below LLOQ"
+    limit = "outside the limits" if row.limit is None else f"{'<' if row.below_lloq else '>'} {level.text(row.limit)}"
     return {
         "number": str(number),
         "time": f"{row.time_h:.4g}",
         "after": "–" if row.after_dose_h is None else f"{row.after_dose_h:.3g}",
-        "observed": below if row.below_lloq else level.text(row.observed),
+        "observed": limit if row.censored else level.text(row.observed),
         "pred": level.text(row.pred),
         "ipred": level.text(row.ipred),
         "percentile": "–" if row.percentile is None else f"{row.percentile:.0f}",
         "iwres": "–" if row.iwres is None else f"{row.iwres:+.2f}",
-        "used": "yes" if row.used else "no",
+        "used": _use(row),
         "occasion": "–" if row.occasion is None else str(row.occasion),
     }
+
+
+def _use(row: SampleRow) -> str:
+    """`yes`, `no`, or the weight; with the reason where there is one."""
+    word = "no" if not row.used else "yes" if row.weight == 1 else f"weight {row.weight:g}"
+    return f"{word}: {row.reason}" if row.reason and word != "yes" else word
 
 
 def _curve_rows(analysis: Analysis, level: Shown) -> list[dict[str, str]]:

@@ -35,7 +35,7 @@ def as_dict(analysis: Analysis) -> dict[str, Any]:
         "case": {"label": analysis.case.label, "drug": analysis.case.drug, "covariates": _covariates(analysis)},
         "model": _model(analysis),
         "learner": None if analysis.learner is None else dict(zip(("plan", "sha256"), analysis.learner, strict=True)),
-        "settings": {"draws": analysis.n_draws, "seed": analysis.seed},
+        "settings": _settings(analysis),
         "target": _target(analysis, metric),
         "current": None if analysis.current is None else _option(analysis.current),
         "methods": {m.key: _method(m, metric) for m in analysis.methods},
@@ -88,6 +88,16 @@ def _covariates(analysis: Analysis) -> list[dict[str, Any]]:
         }
         for c in model.covariates.values()
     ]
+
+
+def _settings(analysis: Analysis) -> dict[str, Any]:
+    return {
+        "draws": analysis.n_draws,
+        "seed": analysis.seed,
+        "blq": analysis.case.blq.value,
+        "prior_weight": dict(analysis.prior_weight),
+        "covariates": analysis.interpolation,
+    }
 
 
 def _model(analysis: Analysis) -> dict[str, Any]:
@@ -186,10 +196,14 @@ def _sample(row: SampleRow, level: Shown) -> dict[str, Any]:
     return {
         "time": _measured(row.time_h, "h"),
         "after_dose": _measured(row.after_dose_h, "h"),
-        "observed": None if row.below_lloq else shown(row.observed),
+        "observed": None if row.censored else shown(row.observed),
         "below_lloq": row.below_lloq,
         "lloq": shown(row.lloq),
+        "above_uloq": row.above_uloq,
+        "uloq": shown(row.uloq),
         "used": row.used,
+        "weight": _measured(row.weight, "1"),
+        "reason": row.reason,
         "pred": shown(row.pred),
         "ipred": shown(row.ipred),
         "a_priori_percentile": _measured(row.percentile, "%"),
