@@ -45,7 +45,7 @@ def read_system(top: Table, known: Collection[str]) -> System | None:
     outputs = _numbered(top, "outputs", {*known, *states}, len(states))
     if not outputs:
         raise top.fault("outputs", "missing", 'give the concentration by compartment number, as 2 = "A2/V"')
-    linear = all(_degree(e.tree, states) <= 1 for e in (*derivatives, *outputs.values()))
+    linear = all(linear_in(e, states) for e in (*derivatives, *outputs.values()))
     return System(derivatives=derivatives, outputs=outputs, inputs=_inputs(top, known, len(states)), linear=linear)
 
 
@@ -79,6 +79,15 @@ def system_structure(top: Table, system: System) -> Structure:
     if any(number > system.size for number in cmt.values()):
         raise table.fault("cmt", "not a compartment of [odes]", f"use 1 to {system.size}")
     return Structure(absorption="system", stages=0, disposition="system", clearance="", central="", cmt=cmt)
+
+
+def linear_in(formula: Expression, states: Collection[str]) -> bool:
+    """Whether a formula is linear in the amounts named and free of time.
+
+    >>> linear_in(parse("KA * A1 - CL / V * A2", where="odes.A2"), ("A1", "A2"))
+    True
+    """
+    return _degree(formula.tree, states) <= 1
 
 
 def _degree(tree: ast.expr, states: Collection[str]) -> int:

@@ -6,11 +6,13 @@ Same scan over events as `auctor.pk.course`, same readings. The state is the amo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from auctor.errors import ModelError
 from auctor.models.expressions import Expression
 from auctor.models.model import DrugModel, System
+from auctor.pk.adaptive import adaptive, decaying
+from auctor.pk.cycles import settled
 from auctor.pk.engine import jax, jnp
 from auctor.pk.exponential import expm, solve
 from auctor.pk.system_events import GIVEN, MODELLED_DURATION
@@ -20,8 +22,7 @@ Array = jax.Array
 Names = dict[str, Array]
 Advance = Callable[[Array, Array, Array, Array, Names], Array]  # state, infusion (n,), start time, length, parameters
 
-CYCLES = 400  # doses given before a nonlinear steady state is taken as reached, at most
-SETTLED = 1e-11
+CONSTANT = 24.0  # h: the steady state of a constant infusion is what a day of it leaves as it is
 
 
 class _Step(NamedTuple):
@@ -89,25 +90,7 @@ def _linear(model: DrugModel, system: System) -> Advance:
 
 
 def _adaptive(model: DrugModel, system: System) -> Advance:
-    import diffrax
-
-    solver, control = diffrax.Dopri8(), diffrax.PIDController(rtol=1e-9, atol=1e-10)
-
-    def field(u: Any, state: Array, known: tuple[Array, Array, Array, Names]) -> Array:
-        infusion, time, length, names = known
-        return length * (_slope(model, system, state, names, time + u * length) + jnp.concatenate([infusion, jnp.zeros(1)]))
-
-    def advance(state: Array, infusion: Array, time: Array, length: Array, names: Names) -> Array:
-        found = diffrax.diffeqsolve(
-            diffrax.ODETerm(field), solver, 0.0, 1.0, 0.05, state, args=(infusion, time, length, names),
-            stepsize_controller=control, adjoint=diffrax.ForwardMode(), max_steps=20_000, throw=False,
-        )  # fmt: skip
-        assert found.ys is not None
-        good = found.result == diffrax.RESULTS.successful
-        result: Array = jnp.where(good, found.ys[0], jnp.nan)
-        return result
-
-    return advance
+    return adaptive(lambda state, names, time: _slope(model, system, state, names, time), decaying(system))
 
 
 def _input(system: System, key: str, names: Names, cmt: Array, default: float) -> Array:
@@ -192,7 +175,9 @@ def _steady_state(system: System, advance: Advance, dose: Names, names: Names) -
     n = system.size
     unit = (jnp.arange(n) == dose["cmt"]) * 1.0
     if not system.linear:
-        return _cleared(_settled(lambda a: _cycle(advance, dose, names, unit, a, None), n), advance, dose, names, unit)
+        repeated = _repeated(dose)
+        before = settled(lambda a: _cycle(advance, repeated, names, unit, jnp.append(a, 0.0), None)[:n], n)
+        return _cleared(jnp.append(before, 0.0), advance, repeated, names, unit)
     every = jnp.where(dose["every"] > 0, dose["every"], 1.0)
     safe = {**dose, "every": every}
     zero = jnp.zeros(n + 1)
@@ -203,6 +188,13 @@ def _steady_state(system: System, advance: Advance, dose: Names, names: Names) -
     repeated = jnp.concatenate([solve(jnp.eye(n) - kept[:n, :n].T, cycled[:n]), jnp.zeros(1)])
     constant = _constant(advance, dose, names, unit)
     return jnp.where(dose["every"] > 0, _cleared(repeated, advance, safe, names, unit), constant)
+
+
+def _repeated(dose: Names) -> Names:
+    """The dose of a nonlinear steady state: a constant infusion is one that lasts as long as its interval."""
+    constant = dose["every"] <= 0
+    every = jnp.where(constant, CONSTANT, dose["every"])
+    return {**dose, "every": every, "length": jnp.where(constant, CONSTANT, dose["length"])}
 
 
 def _cleared(before: Array, advance: Advance, dose: Names, names: Names, unit: Array) -> Array:
@@ -221,8 +213,9 @@ def _cycle(advance: Advance, dose: Names, names: Names, unit: Array, state: Arra
     infused = dose["mode"] > 0
     state = state.at[: unit.shape[0]].add(jnp.where(infused, 0.0, dose["amount"]) * unit)
     base = jnp.where(infused, dose["rate"], 0.0) * unit
-    state = advance(state, base * (running + 1), dose["time"], first, names)
-    return advance(state, base * running, dose["time"], until - first, names)
+    phases = (jnp.stack([base * (running + 1), base * running]), jnp.stack([first, until - first]))
+    # a scan rather than two calls: the solver is compiled once
+    return jax.lax.scan(lambda a, phase: (advance(a, phase[0], dose["time"], phase[1], names), None), state, phases)[0]
 
 
 def _constant(advance: Advance, dose: Names, names: Names, unit: Array) -> Array:
@@ -234,23 +227,6 @@ def _constant(advance: Advance, dose: Names, names: Names, unit: Array) -> Array
     )
     gained = advance(zero, dose["rate"] * unit, dose["time"], hour, names)
     return jnp.concatenate([solve(jnp.eye(n) - kept[:n, :n].T, gained[:n]), jnp.zeros(1)])
-
-
-def _settled(cycle: Callable[[Array], Array], n: int) -> Array:
-    """A nonlinear steady state: cycles until the amounts change by less than SETTLED of their size."""
-
-    def more(carry: tuple[Array, Array, Array]) -> Array:
-        _, change, count = carry
-        return (change > SETTLED) & (count < CYCLES)
-
-    def once(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        state, _, count = carry
-        following = cycle(state).at[-1].set(0.0)
-        change = jnp.max(jnp.abs(following - state)) / jnp.maximum(jnp.max(jnp.abs(following)), 1e-300)
-        return following, change, count + 1
-
-    found: Array = jax.lax.while_loop(more, once, (jnp.zeros(n + 1), jnp.asarray(jnp.inf), jnp.asarray(0)))[0]
-    return found
 
 
 def _step(advance: Advance, carry: tuple[Array, Array, Array], step: _Step) -> tuple[tuple[Array, Array, Array], Array]:

@@ -1,0 +1,109 @@
+"""The steady state of a nonlinear system: the fixed point of one dosing interval, found by Newton's method.
+
+Derivatives follow from the implicit function theorem, not from the iterations. Where a repeated dose exceeds what can be eliminated there is
+no steady state: the amounts are then inf, and NaN where none was found for another reason; never a number.
+Reference: Ortega & Rheinboldt, Iterative Solution of Nonlinear Equations in Several Variables, 1970, 13.3: started from an empty body,
+Newton's method rises to the steady state of saturable elimination without passing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from auctor.pk.engine import jax, jnp
+from auctor.pk.exponential import product, solve
+
+Array = jax.Array
+Cycle = Callable[[Array], Array]  # amounts (n,) just before a dose -> amounts before the next
+
+MOST_CYCLES = 80
+DOUBLINGS = 14  # a steady state is one that 2**14 = 16,384 further doses would bring about
+GROWN = 1e7
+CLOSE = 1e-9
+
+
+class _Search(NamedTuple):
+    """Amounts (n,), what a plain cycle made of those before, the relative residual, the last step relative to the amounts, a count."""
+
+    amounts: Array
+    plain: Array
+    residual: Array
+    step: Array
+    count: Array
+
+
+def settled(cycle: Cycle, n: int) -> Array:
+    """The amounts (n,) that one cycle leaves as they are; inf where they grow without bound, NaN where none is found."""
+
+    def change(amounts: Array) -> Array:
+        return cycle(amounts) - amounts
+
+    def search(function: Cycle, start: Array) -> Array:
+        return _searched(lambda amounts: amounts + function(amounts), start)
+
+    def tangent(linear: Cycle, right: Array) -> Array:
+        return solve(jax.vmap(linear)(jnp.eye(n)).T, right)
+
+    found: Array = jax.lax.custom_root(change, jnp.zeros(n), search, tangent)
+    return found
+
+
+def _searched(cycle: Cycle, start: Array) -> Array:
+    first = cycle(start)
+    scale = jnp.max(jnp.abs(first))
+    inf = jnp.asarray(jnp.inf)
+
+    def going(s: _Search) -> Array:
+        return (s.step > CLOSE) & (s.count < MOST_CYCLES) & jnp.all(jnp.isfinite(s.amounts)) & (jnp.max(jnp.abs(s.amounts)) <= GROWN * scale)
+
+    ended = jax.lax.while_loop(going, lambda s: _improved(cycle, s), _Search(start, first, inf, inf, jnp.asarray(0)))
+    grown = jnp.max(jnp.abs(ended.amounts)) > GROWN * scale
+    jacobian = jax.jacfwd(cycle)(ended.amounts)
+    fading = _fades(jacobian)
+    found = jnp.where((ended.step <= CLOSE) & (fading <= 0.5), ended.amounts, jnp.nan)
+    # a fixed point from which no deviation ever fades is one that repeated doses run past
+    endless = grown | ((ended.step <= CLOSE) & (fading <= jacobian.shape[0]) & (fading > 0.5))
+    return jnp.where(endless, jnp.inf, found)
+
+
+def _improved(cycle: Cycle, s: _Search) -> _Search:
+    """One Newton step, or a plain cycle where Newton's last one made things worse or the next would leave the possible amounts."""
+    after, jacobian = _with_jacobian(cycle, s.amounts)
+    residual = _relative(after - s.amounts, after)
+    worse = ~(residual <= 2 * s.residual)
+    step = solve(jnp.eye(after.shape[0]) - jacobian, after - s.amounts)
+    trial = s.amounts + step
+    impossible = ~jnp.all(jnp.isfinite(trial)) | jnp.any((trial < 0) & (after >= 0) & (trial < -CLOSE * jnp.max(jnp.abs(after))))
+    taken = jnp.where(worse, s.plain, jnp.where(impossible, after, trial))
+    # the step cannot become smaller than the error of the cycle times how strongly the fixed point amplifies it
+    amplified = jnp.maximum(1.0, jnp.abs(jnp.trace(_inverse(jnp.eye(after.shape[0]) - jacobian))))
+    moved = jnp.where(worse | impossible, jnp.inf, _relative(step, trial) / amplified)
+    return _Search(taken, after, jnp.where(worse, jnp.inf, residual), moved, s.count + 1)
+
+
+def _with_jacobian(cycle: Cycle, amounts: Array) -> tuple[Array, Array]:
+    def both(a: Array) -> tuple[Array, Array]:
+        after = cycle(a)
+        return after, after
+
+    jacobian, after = jax.jacfwd(both, has_aux=True)(amounts)
+    return after, jacobian
+
+
+def _relative(change: Array, size: Array) -> Array:
+    """The largest change of an amount relative to it; what is empty does not count."""
+    floor = 1e-12 * jnp.max(jnp.abs(size)) + 1e-300
+    return jnp.max(jnp.abs(change) / (jnp.abs(size) + floor))
+
+
+def _inverse(matrix: Array) -> Array:
+    return jax.vmap(lambda column: solve(matrix, column))(jnp.eye(matrix.shape[0])).T
+
+
+def _fades(jacobian: Array) -> Array:
+    """|trace of jacobian^(2^14)|: 0 where a deviation dies out, about 1 where it never does, large or NaN where it grows."""
+    idle = jnp.all(jacobian == jnp.eye(jacobian.shape[0]), axis=1)  # a compartment that nothing enters or leaves
+    power = jnp.where(idle[:, None], 0.0, jacobian)
+    power = jax.lax.fori_loop(0, DOUBLINGS, lambda _, p: product(p, p), power)
+    return jnp.abs(jnp.trace(power))
