@@ -24,10 +24,14 @@ CLOSE = 1e-9
 
 
 class _Search(NamedTuple):
-    """Amounts (n,), what a plain cycle made of those before, the relative residual, the last step relative to the amounts, a count."""
+    """Amounts (n,), the jacobian (n, n) and result (n,) of a cycle from those before, the largest amount one dose leaves, the relative
+    residual, the last step relative to the amounts, and a count.
+    """
 
     amounts: Array
+    jacobian: Array
     plain: Array
+    one: Array
     residual: Array
     step: Array
     count: Array
@@ -50,21 +54,20 @@ def settled(cycle: Cycle, n: int) -> Array:
 
 
 def _searched(cycle: Cycle, start: Array) -> Array:
-    first = cycle(start)
-    scale = jnp.max(jnp.abs(first))
-    inf = jnp.asarray(jnp.inf)
+    n, inf = start.shape[0], jnp.asarray(jnp.inf)
+
+    def grown(s: _Search) -> Array:
+        return jnp.max(jnp.abs(s.amounts)) > GROWN * s.one
 
     def going(s: _Search) -> Array:
-        return (s.step > CLOSE) & (s.count < MOST_CYCLES) & jnp.all(jnp.isfinite(s.amounts)) & (jnp.max(jnp.abs(s.amounts)) <= GROWN * scale)
+        return (s.step > CLOSE) & (s.count < MOST_CYCLES) & jnp.all(jnp.isfinite(s.amounts)) & ~grown(s)
 
-    ended = jax.lax.while_loop(going, lambda s: _improved(cycle, s), _Search(start, first, inf, inf, jnp.asarray(0)))
-    grown = jnp.max(jnp.abs(ended.amounts)) > GROWN * scale
-    jacobian = jax.jacfwd(cycle)(ended.amounts)
-    fading = _fades(jacobian)
-    found = jnp.where((ended.step <= CLOSE) & (fading <= 0.5), ended.amounts, jnp.nan)
-    # a fixed point from which no deviation ever fades is one that repeated doses run past
-    endless = grown | ((ended.step <= CLOSE) & (fading <= jacobian.shape[0]) & (fading > 0.5))
-    return jnp.where(endless, jnp.inf, found)
+    begin = _Search(start, jnp.zeros((n, n)), start, inf, inf, inf, jnp.asarray(0))
+    ended = jax.lax.while_loop(going, lambda s: _improved(cycle, s), begin)
+    close, fading = ended.step <= CLOSE, _fades(ended.jacobian)
+    # a fixed point from which a deviation does not fade is one that repeated doses run past
+    endless = grown(ended) | (close & (fading > 0.5) & (fading <= n))
+    return jnp.where(endless, jnp.inf, jnp.where(close & (fading <= 0.5), ended.amounts, jnp.nan))
 
 
 def _improved(cycle: Cycle, s: _Search) -> _Search:
@@ -79,7 +82,8 @@ def _improved(cycle: Cycle, s: _Search) -> _Search:
     # the step cannot become smaller than the error of the cycle times how strongly the fixed point amplifies it
     amplified = jnp.maximum(1.0, jnp.abs(jnp.trace(_inverse(jnp.eye(after.shape[0]) - jacobian))))
     moved = jnp.where(worse | impossible, jnp.inf, _relative(step, trial) / amplified)
-    return _Search(taken, after, jnp.where(worse, jnp.inf, residual), moved, s.count + 1)
+    one = jnp.where(s.count == 0, jnp.max(jnp.abs(after)), s.one)
+    return _Search(taken, jacobian, after, one, jnp.where(worse, jnp.inf, residual), moved, s.count + 1)
 
 
 def _with_jacobian(cycle: Cycle, amounts: Array) -> tuple[Array, Array]:
