@@ -33,6 +33,7 @@ GRADIENT_TOLERANCE = 1e-7
 DIFFERENCE = 1e-4
 PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
 CHUNKS = (1, 8, 64, 512)
+UNUSABLE = "check doses, samples and units; a nonlinear model may have no steady state under the recorded dose"
 WORK = 600_000  # points x events evaluated in one call, which bounds its memory
 
 
@@ -263,7 +264,7 @@ def _distinct(rough: _Search) -> tuple[list[int], Array]:
     for i in range(len(rough.value)):
         order = [k for k in np.argsort(rough.value[i], kind="stable") if np.isfinite(rough.value[i, k])]
         if not order:
-            raise EstimationError(where="MAP", what="the objective is not finite from any start", remedy="check doses, samples and units")
+            raise EstimationError(where="MAP", what="the objective is not finite from any start", remedy=UNUSABLE)
         kept: list[Array] = []
         for k in order:
             if all(np.abs(rough.u[i, k] - other).max() > 0.05 for other in kept):

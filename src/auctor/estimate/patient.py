@@ -16,6 +16,7 @@ from auctor.estimate.map import MapFit, Mode, map_batch
 from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import of_case, stack_observations
 from auctor.estimate.sir import importance_resample
+from auctor.estimate.steady import settled_draws, settled_values, settles
 from auctor.models.model import DrugModel
 from auctor.pk.exposure import curves, exposures
 from auctor.pk.timeline import build, stack
@@ -55,15 +56,24 @@ class Estimate:
         return {name: float(value) for name, value in values.items()}
 
     def predict(self, regimen: Regimen, times_h: Array) -> Prediction:
-        """Concentrations mg/L, (n_draws, n_times), under the history or any other regimen."""
+        """Concentrations mg/L, (n_draws, n_times), under the history or any other regimen; OutOfDomain without a steady state."""
         times = np.asarray(times_h, dtype=np.float64)
-        values = curves(self.model, regimen, times, self._covariates(regimen), self._draws_and_point())
-        return Prediction(times_h=times, values=values[:-1], point=values[:-1].mean(axis=0) if self.mean_is_point else values[-1])
+        found = curves(self.model, regimen, times, self._covariates(regimen), self._draws_and_point())
+        values = settled_values(self.model, found, last_is_point=not self.mean_is_point)
+        return Prediction(times_h=times, values=values[:-1], point=self._point(values))
 
     def exposure(self, regimen: Regimen, metric: Metric) -> Draws:
-        """The metric, mg*h/L or mg/L, (n_draws,)."""
-        values = exposures(self.model, regimen, metric, self._covariates(regimen), self._draws_and_point())
-        return Draws(values=values[:-1], point=float(values[:-1].mean() if self.mean_is_point else values[-1]))
+        """The metric, mg*h/L or mg/L, (n_draws,): inf for the few draws without a steady state, OutOfDomain where they are many."""
+        found = exposures(self.model, regimen, metric, self._covariates(regimen), self._draws_and_point())
+        values = settled_values(self.model, found, last_is_point=not self.mean_is_point)
+        return Draws(values=values[:-1], point=float(self._point(values)))
+
+    def _point(self, values: Array) -> Array:
+        """The draws' mean or the last row; the median where a few draws without a steady state leave no mean."""
+        if not self.mean_is_point:
+            return np.asarray(values[-1])
+        mean = values[:-1].mean(axis=0)
+        return np.asarray(mean if np.isfinite(mean).all() else np.median(values[:-1], axis=0))
 
     def _draws_and_point(self) -> Array:
         """The draws with `eta_point` below them, so that one run of the engine answers for both."""
@@ -94,8 +104,20 @@ def individual_weighted_residuals(model: DrugModel, case: Case, eta: Array) -> A
 def a_priori(model: DrugModel, case: Case, n_draws: int = 2000, seed: int = 0) -> Estimate:
     """The population prediction: eta ~ N(0, Omega), samples unused."""
     p = len(model.eta_names)
-    etas = np.random.default_rng(seed).standard_normal((n_draws, p)) @ np.linalg.cholesky(model.omega).T
-    return Estimate(name="A priori", model=model, case=case, etas=etas, eta_point=np.zeros(p), sd=np.sqrt(np.diag(model.omega)))
+    rng, root = np.random.default_rng(seed), np.linalg.cholesky(model.omega).T
+    etas, notices = settled_draws(model, case, lambda n: rng.standard_normal((n, p)) @ root, n_draws)
+    # where the typical patient has no steady state under the recorded dose, the draws that have one speak for the population
+    typical = bool(settles(model, case, np.zeros((1, p)))[0])
+    return Estimate(
+        name="A priori",
+        model=model,
+        case=case,
+        etas=etas,
+        eta_point=np.zeros(p) if typical else etas.mean(axis=0),
+        sd=np.sqrt(np.diag(model.omega)),
+        notices=notices,
+        mean_is_point=not typical,
+    )
 
 
 def fit(model: DrugModel, case: Case) -> MapFit:
@@ -126,14 +148,15 @@ def laplace_estimate(model: DrugModel, case: Case, n_draws: int = 2000, seed: in
     """MAP with draws from the normal approximation at the mode (inverse Hessian)."""
     found = found or fit(model, case)
     best = found.modes[0][0]
-    spread = np.random.default_rng(seed).standard_normal((n_draws, len(best.eta))) @ np.linalg.cholesky(best.covariance).T
+    rng, root = np.random.default_rng(seed), np.linalg.cholesky(best.covariance).T
+    etas, notices = settled_draws(model, case, lambda n: best.eta + rng.standard_normal((n, len(best.eta))) @ root, n_draws)
     return Estimate(
         name="MAP",
         model=model,
         case=case,
-        etas=best.eta + spread,
+        etas=etas,
         eta_point=best.eta,
-        notices=_search_notices(found),
+        notices=_search_notices(found) + notices,
         sd=found.sd[0],
         ofv=best.ofv,
         modes=found.modes[0],
@@ -174,7 +197,8 @@ def posterior_estimate(model: DrugModel, case: Case, n_draws: int = 2000, seed: 
 def case_ofv(model: DrugModel, case: Case, etas: Array) -> Array:
     """OFV of one case at many etas, (n,): the same objective as the search, evaluated in NumPy."""
     f = sample_predictions(model, case, etas)
-    return np.asarray(sample_terms(model.residual, f, of_case(case)).sum(axis=1) + penalty(model, etas))
+    with np.errstate(invalid="ignore"):  # a draw without a steady state has no finite prediction, and so no weight
+        return np.asarray(sample_terms(model.residual, f, of_case(case)).sum(axis=1) + penalty(model, etas))
 
 
 def penalty(model: DrugModel, etas: Array) -> Array:

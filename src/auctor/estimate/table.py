@@ -117,7 +117,8 @@ def _summary(
 
     def ofv(etas: Array) -> Array:
         f = np.asarray(compiled_draws(model)(arrays, etas)[0])
-        return np.asarray(sample_terms(residual_at(model, arrays), f, own).sum(axis=1) + penalty(model, etas))
+        with np.errstate(invalid="ignore"):  # a draw without a steady state has no finite prediction, and so no weight
+            return np.asarray(sample_terms(residual_at(model, arrays), f, own).sum(axis=1) + penalty(model, etas))
 
     drawn = importance_resample(modes, ofv, n_draws=n_draws, seed=seed)
     return drawn.etas.mean(axis=0), drawn.etas.std(axis=0), drawn.ess
@@ -125,7 +126,7 @@ def _summary(
 
 def _rows(model: DrugModel, records: Sequence[Records], batch: Batch, seen: Observations, etas: Array) -> list[tuple[Row, ...]]:
     zero = np.zeros_like(etas)
-    pred, ipred = concentrations(model, batch, zero), concentrations(model, batch, etas)
+    pred, ipred = (_finite(concentrations(model, batch, at), records) for at in (zero, etas))
     step = 1e-4
     slopes = np.stack(
         [
@@ -136,6 +137,18 @@ def _rows(model: DrugModel, records: Sequence[Records], batch: Batch, seen: Obse
     )
     outputs = [{name: values[i] for name, values in batch.arrays.items() if name == "output"} for i in range(len(records))]
     return [_subject_rows(model, r, select(seen, i), outputs[i], (pred[i], ipred[i], slopes[i])) for i, r in enumerate(records)]
+
+
+def _finite(predicted: Array, records: Sequence[Records]) -> Array:
+    """The predictions (n, width); EstimationError naming the subject where a nonlinear model has none."""
+    usable = np.isfinite(predicted).all(axis=1)
+    if not usable.all():
+        raise EstimationError(
+            where=f"ID {records[int(np.argmin(usable))].id}",
+            what="no prediction: the recorded dose has no steady state under these parameters, or the equations could not be solved",
+            remedy="check the dose and its interval, or write the doses out one by one instead of SS",
+        )
+    return predicted
 
 
 def _subject_rows(

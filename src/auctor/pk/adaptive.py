@@ -8,7 +8,7 @@ Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, 2nd ed. 19
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +21,6 @@ Array = jax.Array
 Names = dict[str, Array]
 Slope = Callable[[Array, Names, Array], Array]  # state, parameters, time -> d state / dt without infusions
 Field = Callable[[Array, Array], Array]  # amounts that are integrated, h since the gap began -> their d/dt
-Step = Callable[[Array, Array, Array], tuple[Array, Array]]  # amounts, h since the gap began, step -> amounts, error
 Advance = Callable[[Array, Array, Array, Array, Names], Array]  # state, infusion (n,), start time, length, parameters
 
 RTOL = 1e-9
@@ -75,15 +74,13 @@ def decaying(system: System) -> tuple[int, ...]:
     )
 
 
-def adaptive(slope: Slope, decays: Sequence[int], *, compact: bool = False) -> Advance:
+def adaptive(slope: Slope, decays: Sequence[int]) -> Advance:
     """The advance of a system by its equations; NaN where they cannot be integrated. A state of inf (no steady state) stays inf.
 
     `slope` gives d state / dt, (n + 1,), the last entry being the first output; `decays` are the compartments of `decaying`.
-    Differentiable forward; the steps are held fixed under the derivative. `compact` loops over the stages of a step instead of
-    writing them out: a few times less to trace and compile, half as fast for a large batch.
+    Differentiable forward; the steps are held fixed under the derivative.
     """
-    slope = jax.jit(slope)  # traced once, not once a stage
-    step = _looped_step if compact else _step
+    slope = jax.jit(slope)  # traced once, however often it is called
 
     def advance(state: Array, infusion: Array, time: Array, length: Array, names: Names) -> Array:
         gap = _Gap(state, infusion, time, length, names)
@@ -92,7 +89,7 @@ def adaptive(slope: Slope, decays: Sequence[int], *, compact: bool = False) -> A
         field, whole = _field(slope, gap, decays, rest)
         start, floor = state[jnp.asarray(rest)], _floor(slope, gap)[jnp.asarray(rest)]
         begin = _Start(jnp.where(finite, start, 0.0), floor, jnp.where(finite, length, 0.0))
-        ended, solved = _solve(field, partial(step, field), begin)
+        ended, solved = _solve(field, begin)
         return jnp.where(finite, jnp.where(solved, whole(ended, length), jnp.nan), jnp.where(length > 0, jnp.max(state), state))
 
     # compiled as one function: traced once, however many places advance a state
@@ -144,7 +141,7 @@ class _Start(NamedTuple):
     length: Array
 
 
-def _solve(field: Field, step: Step, start: _Start) -> tuple[Array, Array]:
+def _solve(field: Field, start: _Start) -> tuple[Array, Array]:
     """The amounts at `length`, and whether they were reached within `MOST_STEPS`."""
     length = start.length
 
@@ -156,7 +153,7 @@ def _solve(field: Field, step: Step, start: _Start) -> tuple[Array, Array]:
         amounts, t, h, count = carry
         last = h >= length - t
         own = jnp.where(last, length - t, h)
-        reached, error = step(amounts, t, own)
+        reached, error = _step(field, amounts, t, own)
         miss = _miss(error, amounts, reached, start.floor)
         good = miss <= 1
         factor = jnp.where(jnp.isfinite(miss), jnp.clip(0.9 * jnp.maximum(miss, 1e-12) ** (-1 / ORDER), 0.2, 10.0), 0.2)
@@ -170,16 +167,7 @@ def _solve(field: Field, step: Step, start: _Start) -> tuple[Array, Array]:
 
 
 def _step(field: Field, amounts: Array, t: Array, h: Array) -> tuple[Array, Array]:
-    """One step of `h`: the amounts and the estimate of their error."""
-    table = _dopri8()
-    stages: list[Array] = []
-    for node, row in zip(table.nodes, table.lower, strict=True):
-        stages.append(field(amounts + h * _weighted(row, stages), t + node * h) if row else field(amounts, t))
-    return amounts + h * _weighted(table.weights, stages), h * _weighted(table.errors, stages)
-
-
-def _looped_step(field: Field, amounts: Array, t: Array, h: Array) -> tuple[Array, Array]:
-    """The same step as a loop over its stages."""
+    """One step of `h`: the amounts and the estimate of their error. A loop over the stages: written out they take far longer to compile."""
     table = _dopri8()
     count = len(table.nodes)
     lower = jnp.asarray([(*row, *(0.0,) * (count - len(row))) for row in table.lower])
@@ -191,11 +179,6 @@ def _looped_step(field: Field, amounts: Array, t: Array, h: Array) -> tuple[Arra
 
     stages = jax.lax.fori_loop(0, count, stage, jnp.zeros((count, amounts.shape[0])))
     return amounts + h * jnp.sum(weights[:, None] * stages, axis=0), h * jnp.sum(errors[:, None] * stages, axis=0)
-
-
-def _weighted(weights: Sequence[float], stages: Sequence[Array]) -> Array:
-    used = [w * k for w, k in zip(weights, stages, strict=True) if w != 0]
-    return sum(used[1:], used[0])
 
 
 def _miss(error: Array, before: Array, after: Array, floor: Array) -> Array:

@@ -42,8 +42,7 @@ def system_course(model: DrugModel, system: System, timeline: Mapping[str, Array
     row = jnp.searchsorted(timeline["knots"], events["time"], side="left")
     names = {name: values[row] for name, values in rows.items()}
     advance = _linear(model, system) if system.linear else _adaptive(model, system)
-    cycled = advance if system.linear else _adaptive(model, system, compact=True)
-    steady = _steady_states(system, cycled, events, names, rank[timeline["steady"]])
+    steady = _steady_states(system, advance, events, names, rank[timeline["steady"]])
     steps = _Step(events["time"], events["kind"], events["amount"], events["cmt"], steady, events["adds"], names)
     start = (jnp.zeros(system.size + 1), jnp.zeros(system.size), events["time"][0])
     _, states = jax.lax.scan(lambda carry, step: _step(advance, carry, step), start, steps)
@@ -90,8 +89,8 @@ def _linear(model: DrugModel, system: System) -> Advance:
     return advance
 
 
-def _adaptive(model: DrugModel, system: System, *, compact: bool = False) -> Advance:
-    return adaptive(lambda state, names, time: _slope(model, system, state, names, time), decaying(system), compact=compact)
+def _adaptive(model: DrugModel, system: System) -> Advance:
+    return adaptive(lambda state, names, time: _slope(model, system, state, names, time), decaying(system))
 
 
 def _input(system: System, key: str, names: Names, cmt: Array, default: float) -> Array:
