@@ -83,7 +83,7 @@ def by_scipy(p: dict[str, float], method: str, rtol: float) -> np.ndarray:
     for k in range(DOSES):
         start, stop = k * EVERY, (k + 1) * EVERY
         state = state + np.asarray([AMOUNT, 0.0])
-        inside = TIMES[(TIMES > start) & (TIMES <= stop)]
+        inside = np.asarray([t for t in TIMES if start < t <= stop])
         run = solve_ivp(
             slope, (start, stop), state, method=method, rtol=rtol, atol=1e-10, t_eval=[*inside, *([] if stop in inside else [stop])]
         )

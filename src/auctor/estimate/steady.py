@@ -73,7 +73,7 @@ def settled_values(model: DrugModel, values: Array, *, last_is_point: bool) -> A
     if np.isnan(flat).any():
         what = f"the equations could not be solved for {100 * np.isnan(flat).any(axis=1).mean():.2g} % of the parameter sets"
         raise OutOfDomain(where=model.name, what=what, remedy="check doses and covariates, or use another model")
-    endless = np.isinf(flat).any(axis=1)
+    endless: NDArray[np.bool_] = np.isinf(flat).max(axis=1)
     share = float(endless[:-1].mean())
     if share > MOST_UNSETTLED or (last_is_point and endless[-1]):
         whom = "the estimated parameters" if last_is_point and endless[-1] else f"{100 * share:.0f} % of the draws"

@@ -1,7 +1,7 @@
 """The steady state of a nonlinear system: the fixed point of one dosing interval, found by Newton's method.
 
-Derivatives follow from the implicit function theorem, not from the iterations. Where a repeated dose exceeds what can be eliminated there is
-no steady state: the amounts are then inf, and NaN where none was found for another reason; never a number.
+Derivatives follow from the implicit function theorem, not from the iterations. Where a repeated dose exceeds what can be eliminated
+there is no steady state: the amounts are then inf, and NaN where none was found for another reason; never a number.
 Reference: Ortega & Rheinboldt, Iterative Solution of Nonlinear Equations in Several Variables, 1970, 13.3: started from an empty body,
 Newton's method rises to the steady state of saturable elimination without passing it.
 """
@@ -25,7 +25,7 @@ CLOSE = 1e-9
 
 class _Search(NamedTuple):
     """Amounts (n,), the jacobian (n, n) and result (n,) of a cycle from those before, the largest amount one dose leaves, the relative
-    residual, the last step relative to the amounts, and a count.
+    residual, the last step relative to the amounts, and how many were tried.
     """
 
     amounts: Array
@@ -34,7 +34,7 @@ class _Search(NamedTuple):
     one: Array
     residual: Array
     step: Array
-    count: Array
+    tried: Array
 
 
 def settled(cycle: Cycle, n: int) -> Array:
@@ -60,7 +60,7 @@ def _searched(cycle: Cycle, start: Array) -> Array:
         return jnp.max(jnp.abs(s.amounts)) > GROWN * s.one
 
     def going(s: _Search) -> Array:
-        return (s.step > CLOSE) & (s.count < MOST_CYCLES) & jnp.all(jnp.isfinite(s.amounts)) & ~grown(s)
+        return (s.step > CLOSE) & (s.tried < MOST_CYCLES) & jnp.all(jnp.isfinite(s.amounts)) & ~grown(s)
 
     begin = _Search(start, jnp.zeros((n, n)), start, inf, inf, inf, jnp.asarray(0))
     ended = jax.lax.while_loop(going, lambda s: _improved(cycle, s), begin)
@@ -82,8 +82,8 @@ def _improved(cycle: Cycle, s: _Search) -> _Search:
     # the step cannot become smaller than the error of the cycle times how strongly the fixed point amplifies it
     amplified = jnp.maximum(1.0, jnp.abs(jnp.trace(_inverse(jnp.eye(after.shape[0]) - jacobian))))
     moved = jnp.where(worse | impossible, jnp.inf, _relative(step, trial) / amplified)
-    one = jnp.where(s.count == 0, jnp.max(jnp.abs(after)), s.one)
-    return _Search(taken, jacobian, after, one, jnp.where(worse, jnp.inf, residual), moved, s.count + 1)
+    one = jnp.where(s.tried == 0, jnp.max(jnp.abs(after)), s.one)
+    return _Search(taken, jacobian, after, one, jnp.where(worse, jnp.inf, residual), moved, s.tried + 1)
 
 
 def _with_jacobian(cycle: Cycle, amounts: Array) -> tuple[Array, Array]:

@@ -27,7 +27,8 @@ def curves(model: DrugModel, regimen: Regimen, times_h: Array, covariates: Covar
 def exposures(model: DrugModel, regimen: Regimen, metric: Metric, covariates: Covariates, eta_draws: Array) -> Array:
     """The metric (n_draws,) in mg*h/L (AUC) or mg/L (the others) under the regimen.
 
-    A draw without a steady state (a nonlinear model given more than it can eliminate) is inf. AUC is exact (mass balance). Cmin and Cmax are read on a grid of 240 points of the window and its dose times.
+    A draw without a steady state (a nonlinear model given more than it can eliminate) is inf.
+    AUC is exact (mass balance). Cmin and Cmax are read on a grid of 240 points of the window and its dose times.
     """
     if not regimen.doses:
         return np.zeros(len(eta_draws))

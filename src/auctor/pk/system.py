@@ -175,9 +175,10 @@ def _steady_state(system: System, advance: Advance, dose: Names, names: Names) -
     n = system.size
     unit = (jnp.arange(n) == dose["cmt"]) * 1.0
     if not system.linear:
-        repeated = _repeated(dose)
-        before = settled(lambda a: _cycle(advance, repeated, names, unit, jnp.append(a, 0.0), None)[:n], n)
-        return _cleared(jnp.append(before, 0.0), advance, repeated, names, unit)
+        endless = _repeated(dose)
+        before = settled(lambda a: _cycle(advance, endless, names, unit, jnp.append(a, 0.0), None)[:n], n)
+        found = jnp.append(before, 0.0)
+        return _cleared(found, advance, endless, names, unit) if "lag" in system.inputs else found
     every = jnp.where(dose["every"] > 0, dose["every"], 1.0)
     safe = {**dose, "every": every}
     zero = jnp.zeros(n + 1)
