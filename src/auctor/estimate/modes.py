@@ -16,6 +16,7 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 GRADIENT_TOLERANCE = 1e-7
+UNUSABLE = "check doses, samples and units; a nonlinear model may have no steady state under the recorded dose"
 PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43)
 
 
@@ -108,7 +109,7 @@ def distinct(n: int, values: Array, points: Array) -> tuple[Ints, Array]:
     """Subject index and point of each candidate optimum: the best of every subject and what ended more than 0.05 prior SD away."""
     value, u = values.reshape(n, -1), points.reshape(n, -1, points.shape[1])
     if not np.isfinite(value).any(axis=1).all():
-        raise EstimationError(where="MAP", what="the objective is not finite from any start", remedy="check doses, samples and units")
+        raise EstimationError(where="MAP", what="the objective is not finite from any start", remedy=UNUSABLE)
     best = np.argmin(value, axis=1)
     apart = np.isfinite(value) & (np.abs(u - u[np.arange(n), best][:, None]).max(axis=2) > 0.05)
     owners, found = list(range(n)), list(u[np.arange(n), best])

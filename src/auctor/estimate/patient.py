@@ -23,6 +23,7 @@ from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import of_case
 from auctor.estimate.occasions import covariate_rows, sampled_rows
 from auctor.estimate.sir import resample_beside_idle
+from auctor.estimate.steady import settled_draws, settled_values, settles
 from auctor.estimate.subjects import prepared, timeline_of
 from auctor.models.distributions import refuse_out_of_range
 from auctor.models.model import OCCASION, DrugModel
@@ -66,15 +67,23 @@ class Estimate:
         return {name: float(value) for name, value in values.items()}
 
     def predict(self, regimen: Regimen, times_h: Array) -> Prediction:
-        """Concentrations mg/L, (n_draws, n_times), under the history or any other regimen."""
+        """Concentrations mg/L, (n_draws, n_times), under the history or any other regimen; OutOfDomain without a steady state."""
         times = np.asarray(times_h, dtype=np.float64)
-        values = curves(self.model, regimen, times, self._covariates(regimen), self._draws_and_points())
-        return Prediction(times_h=times, values=values[: len(self.etas)], point=values[len(self.etas) :].mean(axis=0))
+        found = curves(self.model, regimen, times, self._covariates(regimen), self._draws_and_points())
+        values = settled_values(self.model, found, n_draws=len(self.etas))
+        return Prediction(times_h=times, values=values[: len(self.etas)], point=self._point(values))
 
     def exposure(self, regimen: Regimen, metric: Metric) -> Draws:
-        """The metric, mg*h/L or mg/L, (n_draws,)."""
-        values = exposures(self.model, regimen, metric, self._covariates(regimen), self._draws_and_points())
-        return Draws(values=values[: len(self.etas)], point=float(values[len(self.etas) :].mean()))
+        """The metric, mg*h/L or mg/L, (n_draws,): inf for the few draws without a steady state, OutOfDomain where they are many."""
+        found = exposures(self.model, regimen, metric, self._covariates(regimen), self._draws_and_points())
+        values = settled_values(self.model, found, n_draws=len(self.etas))
+        return Draws(values=values[: len(self.etas)], point=float(self._point(values)))
+
+    def _point(self, values: Array) -> Array:
+        """The mean of the rows below the draws; their median where a few draws without a steady state leave no mean."""
+        points = values[len(self.etas) :]
+        mean = points.mean(axis=0)
+        return np.asarray(mean if np.isfinite(mean).all() else np.median(points, axis=0))
 
     def _draws_and_points(self) -> Array:
         """The draws with what the point is the mean over below them, so that one run of the engine answers for both."""
@@ -114,15 +123,19 @@ def a_priori(model: DrugModel, case: Case, n_draws: int = 2000, seed: int = 0) -
     """The population prediction: eta ~ N(0, Omega), samples unused."""
     refuse_out_of_range(model, covariate_rows(case))
     p = len(model.eta_names)
-    etas = np.random.default_rng(seed).standard_normal((n_draws, p)) @ np.linalg.cholesky(model.omega).T
+    rng, root = np.random.default_rng(seed), np.linalg.cholesky(model.omega).T
+    etas, notices = settled_draws(model, case, lambda n: rng.standard_normal((n, p)) @ root, n_draws)
+    # where the typical patient has no steady state under the recorded dose, the draws that have one speak for the population
+    typical = bool(settles(model, case, np.zeros((1, p)))[0])
     return Estimate(
         name="A priori",
         model=model,
         case=case,
         etas=etas,
-        eta_point=np.zeros(p),
-        notices=iov_notices(model, case),
+        eta_point=np.zeros(p) if typical else etas.mean(axis=0),
+        notices=(*iov_notices(model, case), *notices),
         sd=np.sqrt(np.diag(model.omega)),
+        mean_is_point=not typical,
     )
 
 
@@ -182,14 +195,15 @@ def laplace_estimate(
     model, case = chosen(model, case, blq, prior_weight)
     found = found or fit(model, case)
     best = found.modes[0][0]
-    spread = np.random.default_rng(seed).standard_normal((n_draws, len(best.eta))) @ np.linalg.cholesky(best.covariance).T
+    rng, root = np.random.default_rng(seed), np.linalg.cholesky(best.covariance).T
+    etas, notices = settled_draws(model, case, lambda n: best.eta + rng.standard_normal((n, len(best.eta))) @ root, n_draws)
     return Estimate(
         name="MAP",
         model=model,
         case=case,
-        etas=best.eta + spread,
+        etas=etas,
         eta_point=best.eta,
-        notices=(*_search_notices(found), *iov_notices(model, case)),
+        notices=(*_search_notices(found), *iov_notices(model, case), *notices),
         sd=found.sd[0],
         ofv=best.ofv,
         modes=found.modes[0],
@@ -241,7 +255,8 @@ def posterior_estimate(
 def case_ofv(model: DrugModel, case: Case, etas: Array) -> Array:
     """OFV of one case at many etas, (n,): the same objective as the search, evaluated in NumPy."""
     f = sample_predictions(model, case, etas)
-    return np.asarray(sample_terms(model.residual, f, of_case(case)).sum(axis=1) + penalty(model, etas))
+    with np.errstate(invalid="ignore"):  # a draw without a steady state has no finite prediction, and so no weight
+        return np.asarray(sample_terms(model.residual, f, of_case(case)).sum(axis=1) + penalty(model, etas))
 
 
 def penalty(model: DrugModel, etas: Array) -> Array:

@@ -219,7 +219,8 @@ def _resampled(model: DrugModel, own: _Own, asked: _Asked) -> _Summary:
 
     def ofv(etas: Array) -> Array:
         f = np.asarray(compiled_draws(model)(own.arrays, etas)[0])
-        return np.asarray(sample_terms(residual_at(model, own.arrays), f, own.seen).sum(axis=1) + penalty(model, etas))
+        with np.errstate(invalid="ignore"):  # a draw without a steady state has no finite prediction, and so no weight
+            return np.asarray(sample_terms(residual_at(model, own.arrays), f, own.seen).sum(axis=1) + penalty(model, etas))
 
     drawn = resample_beside_idle(own.modes, ofv, model.omega, own.idle, n_draws=asked.n_draws, seed=asked.seed)
     spread = np.where(own.idle, np.sqrt(np.diag(model.omega)), drawn.etas.std(axis=0))
@@ -243,7 +244,7 @@ def _sampled(model: DrugModel, batch: Batch, seen: Observations, found: MapFit, 
 
 def _rows(model: DrugModel, records: Sequence[Records], batch: Batch, seen: Observations, etas: Array) -> list[tuple[Row, ...]]:
     zero = np.zeros_like(etas)
-    pred, ipred = concentrations(model, batch, zero), concentrations(model, batch, etas)
+    pred, ipred = (_finite(concentrations(model, batch, at), records) for at in (zero, etas))
     step = 1e-4
     slopes = np.stack(
         [
@@ -254,6 +255,18 @@ def _rows(model: DrugModel, records: Sequence[Records], batch: Batch, seen: Obse
     )
     outputs = [{name: values[i] for name, values in batch.arrays.items() if name == "output"} for i in range(len(records))]
     return [_subject_rows(model, r, select(seen, i), outputs[i], (pred[i], ipred[i], slopes[i])) for i, r in enumerate(records)]
+
+
+def _finite(predicted: Array, records: Sequence[Records]) -> Array:
+    """The predictions (n, width); EstimationError naming the subject where a nonlinear model has none."""
+    usable = np.isfinite(predicted).all(axis=1)
+    if not usable.all():
+        raise EstimationError(
+            where=f"ID {records[int(np.argmin(usable))].id}",
+            what="no prediction: the recorded dose has no steady state under these parameters, or the equations could not be solved",
+            remedy="check the dose and its interval, or write the doses out one by one instead of SS",
+        )
+    return predicted
 
 
 def _subject_rows(

@@ -27,6 +27,7 @@ def curves(model: DrugModel, regimen: Regimen, times_h: Array, covariates: Covar
 def exposures(model: DrugModel, regimen: Regimen, metric: Metric, covariates: Covariates, eta_draws: Array) -> Array:
     """The metric (n_draws,) in mg*h/L (AUC) or mg/L (the others) under the regimen.
 
+    A draw without a steady state (a nonlinear model given more than it can eliminate) is inf.
     AUC is exact (mass balance). Cmin and Cmax are read on a grid of 240 points of the window and its dose times.
     """
     if not regimen.doses:
@@ -35,7 +36,8 @@ def exposures(model: DrugModel, regimen: Regimen, metric: Metric, covariates: Co
     if metric.kind in (MetricKind.AUC, MetricKind.CAVG):
         window = np.asarray([metric.start_h, metric.stop_h])
         auc = _readings(model, regimen, window, covariates, eta_draws, compiled=not direct).auc
-        total = auc[:, 1] - auc[:, 0]
+        # without a steady state (nonlinear models) both areas are infinite
+        total = np.where(np.isinf(auc[:, 1]), np.inf, auc[:, 1] - np.where(np.isinf(auc[:, 1]), 0.0, auc[:, 0]))
         return np.asarray(total if metric.kind is MetricKind.AUC else total / (metric.stop_h - metric.start_h))
     # a whole grid of many draws is the compiled engine's work
     times = _reading_times(regimen, metric)
