@@ -56,12 +56,19 @@ DESIGNS = {
         metric="AUC0-12",
     ),
     "iov": Design(
-        model="tacrolimus_woillard2011",
+        model="tacrolimus_woillard_2011",
         regimen=Regimen(doses=(replace(Regimen.steady(3.0, every_h=12, route=Route.ORAL).doses[0], additional=14),)),
         times=(0.0, 1.0, 3.0, 168.0, 169.0, 171.0),
         covariates={"HCT": 35.0, "CYP3A5": 0.0, "FORM": 1.0},
         metric="AUC0-12",
         occasions=True,
+    ),
+    "phenytoin": Design(  # saturable elimination, from the first dose on: no steady state is assumed
+        model="phenytoin_yukawa_1990",
+        regimen=Regimen(doses=(Dose(time_h=0.0, amount_mg=250, route=Route.ORAL, every_h=24.0, additional=13),)),
+        times=(167.0, 335.0),
+        covariates={"WT": 60.0, "COAED": 0.0, "AGE": 30.0, "FORM": 0.0, "DOSE_MGKG": 4.2},
+        metric="AUC312-336",
     ),
     "vancomycin": Design(
         model="vancomycin_goti_2018",
