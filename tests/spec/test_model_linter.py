@@ -108,7 +108,7 @@ def test_a_variant_is_judged_too_and_tells_only_what_is_new(tmp_path: Path) -> N
     variant = '[variants.steep]\nabout = "the abstract prints 0.02"\nset = { "effects.CL.b" = 0.02 }\n'
     found = judged(tmp_path, GOOD.replace('high = 150, source = "T1"', "high = 150") + variant)
     assert [f.code for f in found["mine"]] == ["source"]
-    assert {f.code for f in found["mine@steep"]} == {"domain", "check-failed"}
+    assert {(f.code, f.severity) for f in found["mine@steep"]} == {("domain", "error"), ("check-of-file", "warning")}
 
 
 def test_the_grid_covers_corners_levels_and_stays_small() -> None:

@@ -15,6 +15,7 @@ from auctor.cli.analyse import analyse
 from auctor.cli.check import check_models
 from auctor.cli.command import Command, Group
 from auctor.cli.demo import demo
+from auctor.cli.drug import show_drug
 from auctor.cli.estimate import estimate
 from auctor.cli.models import list_models, show_model
 from auctor.cli.refit import refit
@@ -47,6 +48,7 @@ for _command in (analyse, estimate, refit, simulate, train, reproduce, demo):
 models.command("list", cls=Command)(list_models)
 models.command("show", cls=Command)(show_model)
 models.command("check", cls=Command)(check_models)
+models.command("drug", cls=Command)(show_drug)
 app.add_typer(models, name="models")
 
 
