@@ -31,7 +31,7 @@ from auctor.models.occasions import idle
 from auctor.models.reader import read_model
 from auctor.pk.exposure import curves, exposures
 
-LANES, SEED, DRAWS = 16, 2026, 200
+LANES, SEED, DRAWS, CHAIN = 16, 2026, 999, 199
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,22 +118,22 @@ def blank(design: Design) -> tuple[DrugModel, Case]:
 
 
 def by_resampling(world: World, modes: Sequence[Sequence[Mode]]) -> list[np.ndarray]:
-    """Each patient's draws (400, p)."""
+    """Each patient's draws (999, p)."""
     model, without = world.model, idle(world.model, sampled_rows(world.cases[0]))
     return [
-        resample_beside_idle(own, lambda etas, case=case: case_ofv(model, case, etas), model.omega, without, n_draws=2 * DRAWS, seed=i).etas
+        resample_beside_idle(own, lambda etas, case=case: case_ofv(model, case, etas), model.omega, without, n_draws=DRAWS, seed=i).etas
         for i, (case, own) in enumerate(zip(world.cases, modes, strict=True))
     ]
 
 
 def by_nuts(world: World, modes: Sequence[Sequence[Mode]]) -> list[np.ndarray]:
-    """Each patient's draws (200, p), one chain each after a warm-up of 250, 16 patients side by side."""
+    """Each patient's draws (199, p), one chain each after a warm-up of 250, 16 patients side by side."""
     draws: list[np.ndarray] = []
     for i in range(0, len(world.cases), LANES):
         cases, own = world.cases[i : i + LANES], list(modes[i : i + LANES])
         filled = [(cases + cases[-1:] * LANES)[:LANES], (own + own[-1:] * LANES)[:LANES]]
-        drawn = sample_cases(world.model, *filled, n_draws=DRAWS, seed=i, warmup=250, chains=1, longest=1)
-        draws += list(drawn.etas[: len(cases), 0])
+        drawn = sample_cases(world.model, *filled, n_draws=CHAIN + 1, seed=i, warmup=250, chains=1, longest=1)
+        draws += list(drawn.etas[: len(cases), 0, :CHAIN])
     return draws
 
 
@@ -141,11 +141,11 @@ METHODS = {"resampling": by_resampling, "nuts": by_nuts}
 
 
 def p_values(world: World, draws: Sequence[np.ndarray]) -> dict[str, float]:
-    """Of the exposure and of every eta."""
+    """Of the exposure and of every eta: the ranks 0 .. draws fall into bins of equal size, draws + 1 being a multiple of them."""
     bins = 20 if len(draws) >= 400 else 10
     truth = world.exposures_of(world.etas)
-    below = [[np.mean(world.exposures_of(d) < truth[i]), *np.mean(d < world.etas[i], axis=0)] for i, d in enumerate(draws)]
-    counts = [np.histogram(column, bins=bins, range=(0, 1))[0] for column in np.asarray(below).T]
+    ranks = [[np.sum(world.exposures_of(d) < truth[i]), *np.sum(d < world.etas[i], axis=0)] for i, d in enumerate(draws)]
+    counts = [np.bincount(column * bins // (len(draws[0]) + 1), minlength=bins) for column in np.asarray(ranks).T]
     return {name: float(chisquare(c).pvalue) for name, c in zip((world.design.metric, *world.model.eta_names), counts, strict=True)}
 
 

@@ -16,6 +16,7 @@ from auctor.cli.average import average
 from auctor.cli.check import check_models
 from auctor.cli.command import Command, Group
 from auctor.cli.demo import demo
+from auctor.cli.drug import show_drug
 from auctor.cli.estimate import estimate
 from auctor.cli.models import export_model, import_model, list_models, show_model
 from auctor.cli.npag import npag
@@ -51,6 +52,7 @@ models.command("show", cls=Command)(show_model)
 models.command("check", cls=Command)(check_models)
 models.command("import", cls=Command)(import_model)
 models.command("export", cls=Command)(export_model)
+models.command("drug", cls=Command)(show_drug)
 app.add_typer(models, name="models")
 
 

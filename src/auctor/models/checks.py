@@ -28,6 +28,7 @@ class Check:
 
     `expect` maps parameters, `[individual]` names and figures (`C_trough`, `C_peak`, `AUC_tau`, `C6`) to numbers. `dose` is at time 0,
     at steady state when it repeats. `output` is the CMT number of the output to read and `compartments` those whose amounts are drug.
+    `variant` is the one that the check was written for, "" for the file as it stands.
     """
 
     where: str
@@ -39,6 +40,7 @@ class Check:
     output: int | None = None
     compartments: tuple[int, ...] = ()
     how: str = ""
+    variant: str = ""
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -127,6 +129,7 @@ def _check(model: DrugModel, table: Table) -> Check:
         output=_output(model, table),
         compartments=_compartments(model, table),
         how=table.text("how", ""),
+        variant=table.text("variant", ""),
     )
     _settled(check, table)
     return check
