@@ -23,10 +23,10 @@ from auctor.pk.timeline import Batch, repeat_to
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-ROUGH = (1e-3, (7, 12, 40))  # slope at which Fisher's work is done; steps of each round
+ROUGH = (1e-3, (6, 6, 40))  # slope at which Fisher's work is done; steps of each round
 FINE = (1e-9, (2, 6, 30))
 CHUNKS = (1, 4, 16, 64, 256, 1024)
-WORK = 60_000  # events x (etas + 1) x points of the lanes in one call, so that it stays in the processor's cache
+WORK = 15_000  # events x (etas + 1) x points of the lanes in one call, so that it stays in the processor's cache
 FEW = 64  # lanes that are not worth regrouping
 
 

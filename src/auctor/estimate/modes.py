@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import pairwise
 from statistics import NormalDist
 
 import numpy as np
@@ -32,29 +33,45 @@ class Mode:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MapFit:
-    """Per subject, best mode first: the distinct modes, and whether the best one met the gradient tolerance."""
+    """The distinct modes of every subject, best mode first, and whether the best one met the gradient tolerance.
 
-    modes: tuple[tuple[Mode, ...], ...]
+    `lanes` are all modes one after the other: etas (L, p), OFV (L,), covariances (L, p, p) and log masses (L,); those of subject i are
+    lanes[first[i]] up to lanes[first[i + 1]].
+    """
+
+    etas: Array
+    ofvs: Array
+    covariances: Array
+    log_masses: Array
+    first: Ints
     converged: NDArray[np.bool_]
+
+    @cached_property
+    def modes(self) -> tuple[tuple[Mode, ...], ...]:
+        """Per subject, best first."""
+        return tuple(tuple(self._mode(k) for k in range(a, b)) for a, b in pairwise(self.first.tolist()))
+
+    def _mode(self, k: int) -> Mode:
+        return Mode(eta=self.etas[k], ofv=float(self.ofvs[k]), covariance=self.covariances[k], log_mass=float(self.log_masses[k]))
 
     @property
     def eta(self) -> Array:
         """The best mode of each subject, (n, p)."""
-        return np.stack([m[0].eta for m in self.modes])
+        return self.etas[self.first[:-1]]
 
     @property
     def ofv(self) -> Array:
         """Its OFV, (n,)."""
-        return np.asarray([m[0].ofv for m in self.modes])
+        return self.ofvs[self.first[:-1]]
 
     @property
     def sd(self) -> Array:
         """Standard deviation of each eta from the inverse Hessian at the mode, (n, p)."""
-        return np.stack([np.sqrt(np.diag(m[0].covariance)) for m in self.modes])
+        return np.asarray(np.sqrt(np.diagonal(self.covariances[self.first[:-1]], axis1=1, axis2=2)))
 
     def masses(self, subject: int) -> Array:
         """The posterior mass of each of a subject's modes by Laplace's method, adding up to 1."""
-        logs = np.asarray([m.log_mass for m in self.modes[subject]])
+        logs = self.log_masses[self.first[subject] : self.first[subject + 1]]
         share = np.exp(logs - logs.max())
         return np.asarray(share / share.sum())
 
@@ -135,15 +152,17 @@ def fit_of(model: DrugModel, n: int, owner: Ints, fine: Lanes) -> MapFit:
     covariance = (spread / values[:, None, :]) @ np.swapaxes(spread, 1, 2)
     mass = -0.5 * (fine.value + np.log(values).sum(axis=1))
     etas = fine.u @ root.T
-    grouped: list[list[int]] = [[] for _ in range(n)]
-    for k in np.lexsort((fine.value, owner)):
-        grouped[owner[k]].append(int(k))
-
-    def mode(k: int) -> Mode:
-        return Mode(eta=etas[k], ofv=float(fine.value[k]), covariance=covariance[k], log_mass=float(mass[k]))
-
-    kept = [_unique(own, etas, flat) for own in grouped]
-    return MapFit(modes=tuple(tuple(map(mode, own)) for own in kept), converged=np.asarray([flat[own[0]] for own in kept]))
+    order = np.lexsort((fine.value, owner))
+    counts = np.bincount(owner, minlength=n)
+    if (counts > 1).any():
+        groups = np.split(order, np.cumsum(counts)[:-1])
+        kept = [_unique(own.tolist(), etas, flat) for own in groups]
+        order, counts = np.concatenate([np.asarray(own) for own in kept]), np.asarray([len(own) for own in kept])
+    first = np.concatenate([[0], np.cumsum(counts)])
+    return MapFit(
+        etas=etas[order], ofvs=fine.value[order], covariances=covariance[order], log_masses=mass[order], first=first,
+        converged=flat[order][first[:-1]],
+    )  # fmt: skip
 
 
 def _unique(own: list[int], etas: Array, flat: NDArray[np.bool_]) -> list[int]:
