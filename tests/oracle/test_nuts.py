@@ -73,7 +73,7 @@ def test_nuts_equals_resampling(name: str, case: Case) -> None:
     found = patient.fit(model, case)
     chains = nuts_estimate(model, case, n_draws=2000, found=found)
     resampled = patient.posterior_estimate(model, case, n_draws=2000, found=found)
-    assert chains.ess is not None and chains.ess > 1000 and resampled.ess is not None and not chains.notices
+    assert chains.ess is not None and chains.ess > 1000 and resampled.ess is not None and {n.code for n in chains.notices} <= {"iov-unused"}
     exposure = [np.log(e.exposure(case.history, Metric.parse("AUC0-24")).values)[:, None] for e in (chains, resampled)]
     a, b = np.hstack([chains.etas, exposure[0]]), np.hstack([resampled.etas, exposure[1]])
     error = b.std(axis=0) * np.sqrt(1 / chains.ess + 1 / min(resampled.ess, 2000))

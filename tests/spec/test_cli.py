@@ -20,7 +20,7 @@ from auctor import __version__
 from auctor.cli import app
 from auctor.cli.analyse import shortfall
 from auctor.cli.command import AsJson, Command, Group
-from auctor.cli.question import Question, answer
+from auctor.cli.question import Question, answer, choose_model
 from auctor.errors import AuctorError, CaseError, EstimationError, ModelError, OutOfDomain, PlanError, TableError, UnitError
 from spec.bad_inputs import BAD, IV, ORAL, TABLE, Bad
 
@@ -412,11 +412,9 @@ def test_analyse_takes_a_target_with_its_unit() -> None:
     assert found["target"]["metric"] == "AUC0-12"
 
 
-def test_analyse_takes_the_only_model_of_a_drug_and_says_so(tmp_path: Path) -> None:
-    path = case_file(tmp_path, ORAL.replace('model = "tacrolimus_woillard_2011"\n', ""))
-    result = run("analyse", path, "--no-ml")
-    assert result.exit_code == 0
-    assert "tacrolimus_woillard_2011: the only one for tacrolimus" in result.stderr
+def test_analyse_takes_the_only_model_of_a_drug_and_says_so() -> None:
+    model, why = choose_model(Question(case=Path("table.csv"), drug="iohexol"))
+    assert (model.name, why) == ("iohexol_asberg_2020", "the only one for iohexol in the library")
 
 
 def test_analyse_asks_when_there_are_several_models_of_a_drug(tmp_path: Path) -> None:

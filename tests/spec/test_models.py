@@ -433,7 +433,7 @@ def test_the_page_of_a_model_shows_all_a_reader_needs(name: str) -> None:
         model.sha256,
         model.reference["cite"],
         model.residual.source,
-        str(model.dosing and model.dosing.source),
+        *([model.dosing.source] if model.dosing else []),
     ]
     assert [text for text in wanted if " ".join(text.split()) not in page] == []
     assert "\\frac" in describe(model, latex=True)

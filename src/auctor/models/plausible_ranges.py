@@ -77,7 +77,7 @@ def terminal_half_life(model: DrugModel, values: dict[str, float], covariates: d
     else:
         return None
     slow = [rate for rate in rates if rate > 1e-9]
-    return math.log(2) / min(slow) if slow else None
+    return float(math.log(2) / min(slow)) if slow else None
 
 
 def _of_structure(model: DrugModel, values: dict[str, float]) -> Array:

@@ -150,8 +150,9 @@ class ClosedForm:
             found.append(_total(parts))
         return found
 
-    def fixed_point(self, cycle: Callable[[State], State], span: Span, rates: Rates) -> State:
+    def fixed_point(self, cycle: Callable[[State], State], span: Span, rates: Rates, given: Any = 0.0) -> State:
         """The state x = T x + gained, T the kept part over `span`: forward substitution down each chain, then mode by mode; area 0."""
+        del given
         xp, every, modal = self.xp, span[1], rates.body
         gained = cycle(tuple(xp.zeros_like(every) for _ in range(self.size + 1)))
         beta = [rate * every for rate in modal.rate]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from auctor.pk.adaptive import FADED
 from auctor.pk.engine import jax, jnp
 from auctor.pk.exponential import product, solve
 
@@ -21,7 +22,7 @@ MOST_CYCLES = 80
 DOUBLINGS = 14  # a steady state is one that 2**14 = 16,384 further doses would bring about
 GROWN = 1e7
 CLOSE = 1e-9
-TRACE = 1e-7  # an amount below this share of the largest is known no better than that one: the solver holds it to an absolute error
+TRACE = 1e-7  # an amount below this share of the largest, or below FADED of what one interval brings, is held to an absolute error
 
 
 class _Search(NamedTuple):
@@ -38,14 +39,14 @@ class _Search(NamedTuple):
     tried: Array
 
 
-def settled(cycle: Cycle, n: int) -> Array:
-    """The amounts (n,) that one cycle leaves as they are; inf where they grow without bound, NaN where none is found."""
+def settled(cycle: Cycle, n: int, given: Array) -> Array:
+    """The amounts (n,) that one cycle, which brings `given` mg, leaves as they are; inf where they grow without bound, NaN where none is found."""
 
     def change(amounts: Array) -> Array:
         return cycle(amounts) - amounts
 
     def search(function: Cycle, start: Array) -> Array:
-        return _searched(lambda amounts: amounts + function(amounts), start)
+        return _searched(lambda amounts: amounts + function(amounts), start, given)
 
     def tangent(linear: Cycle, right: Array) -> Array:
         return solve(jax.vmap(linear)(jnp.eye(n)).T, right)
@@ -54,7 +55,7 @@ def settled(cycle: Cycle, n: int) -> Array:
     return found
 
 
-def _searched(cycle: Cycle, start: Array) -> Array:
+def _searched(cycle: Cycle, start: Array, given: Array) -> Array:
     n, inf = start.shape[0], jnp.asarray(jnp.inf)
 
     def grown(s: _Search) -> Array:
@@ -64,17 +65,17 @@ def _searched(cycle: Cycle, start: Array) -> Array:
         return (s.step > CLOSE) & (s.tried < MOST_CYCLES) & jnp.all(jnp.isfinite(s.amounts)) & ~grown(s)
 
     begin = _Search(start, jnp.zeros((n, n)), start, inf, inf, inf, jnp.asarray(0))
-    ended = jax.lax.while_loop(going, lambda s: _improved(cycle, s), begin)
+    ended = jax.lax.while_loop(going, lambda s: _improved(cycle, s, given), begin)
     close, fading = ended.step <= CLOSE, _fades(ended.jacobian)
     # a fixed point from which a deviation does not fade is one that repeated doses run past
     endless = grown(ended) | (close & (fading > 0.5) & (fading <= n))
     return jnp.where(endless, jnp.inf, jnp.where(close & (fading <= 0.5), ended.amounts, jnp.nan))
 
 
-def _improved(cycle: Cycle, s: _Search) -> _Search:
+def _improved(cycle: Cycle, s: _Search, given: Array) -> _Search:
     """One Newton step, or a plain cycle where Newton's last one made things worse or the next would leave the possible amounts."""
     after, jacobian = _with_jacobian(cycle, s.amounts)
-    residual = _relative(after - s.amounts, after)
+    residual = _relative(after - s.amounts, after, given)
     worse = ~(residual <= 2 * s.residual)
     step = solve(jnp.eye(after.shape[0]) - jacobian, after - s.amounts)
     trial = s.amounts + step
@@ -82,7 +83,7 @@ def _improved(cycle: Cycle, s: _Search) -> _Search:
     taken = jnp.where(worse, s.plain, jnp.where(impossible, after, trial))
     # the step cannot become smaller than the error of the cycle times how strongly the fixed point amplifies it
     amplified = jnp.maximum(1.0, jnp.abs(jnp.trace(_inverse(jnp.eye(after.shape[0]) - jacobian))))
-    moved = jnp.where(worse | impossible, jnp.inf, _relative(step, trial) / amplified)
+    moved = jnp.where(worse | impossible, jnp.inf, _relative(step, trial, given) / amplified)
     one = jnp.where(s.tried == 0, jnp.max(jnp.abs(after)), s.one)
     return _Search(taken, jacobian, after, one, jnp.where(worse, jnp.inf, residual), moved, s.tried + 1)
 
@@ -96,9 +97,9 @@ def _with_jacobian(cycle: Cycle, amounts: Array) -> tuple[Array, Array]:
     return after, jacobian
 
 
-def _relative(change: Array, size: Array) -> Array:
+def _relative(change: Array, size: Array, given: Array) -> Array:
     """The largest change of an amount relative to it; what is empty does not count."""
-    floor = TRACE * jnp.max(jnp.abs(size)) + 1e-300
+    floor = TRACE * jnp.max(jnp.abs(size)) + FADED * given + 1e-300
     return jnp.max(jnp.abs(change) / (jnp.abs(size) + floor))
 
 

@@ -58,8 +58,8 @@ class Tier(Protocol):
         """The state after one step after another, each with its inflow and span."""
         ...
 
-    def fixed_point(self, cycle: Callable[[State], State], span: Span, rates: Any) -> State:
-        """The state that one dosing interval (`cycle`) gives back; area 0."""
+    def fixed_point(self, cycle: Callable[[State], State], span: Span, rates: Any, given: Any) -> State:
+        """The state that one dosing interval (`cycle`), which brings `given` mg, gives back; area 0."""
         ...
 
     def constant(self, inflow: Sequence[Any], span: Span, rates: Any) -> State:
@@ -209,7 +209,8 @@ def steady_state(model: DrugModel, tier: Tier, dose: Dose, rates: Any, pulses: P
         return _cycle(tier, (safe, pulses), rates, state, until, xp)
 
     span = (dose.time, every, dose.time)
-    before = tier.fixed_point(lambda state: cycle(state, every), span, rates)
+    brought = xp.where(dose.mode > 0, dose.rate * safe.length, dose.amount)
+    before = tier.fixed_point(lambda state: cycle(state, every), span, rates, brought)
     if "lag" in system.inputs and pulses is None:
         phase = every - xp.mod(dose.lag, every)
         moved = cycle(before, phase)

@@ -88,16 +88,16 @@ class Written:
 
         return _parts(jax.lax.scan(once, jnp.stack(state), (inflows, spans))[0])
 
-    def fixed_point(self, cycle: Callable[[State], State], span: Span, rates: Names) -> State:
+    def fixed_point(self, cycle: Callable[[State], State], span: Span, rates: Names, given: Any) -> State:
         """The state that one dosing interval gives back; area 0."""
-        del rates
+        del rates  # the cycle knows them; `given` is what one interval brings (mg)
         n = self.size
 
         def once(state: Array) -> Array:
             return jnp.stack(cycle(_parts(state))).at[-1].set(0.0)
 
         if self.cyclic:
-            return _parts(jnp.append(settled(lambda amounts: once(jnp.append(amounts, 0.0))[:n], n), 0.0))
+            return _parts(jnp.append(settled(lambda amounts: once(jnp.append(amounts, 0.0))[:n], n, jnp.asarray(given)), 0.0))
         zero = jnp.zeros(n + 1)
         gained = once(zero)
         kept = jax.vmap(lambda a: once(a) - gained)(jnp.eye(n + 1))
