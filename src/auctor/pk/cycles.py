@@ -22,6 +22,7 @@ MOST_CYCLES = 80
 DOUBLINGS = 14  # a steady state is one that 2**14 = 16,384 further doses would bring about
 GROWN = 1e7
 CLOSE = 1e-9
+SWITCHING = 1e-7
 TRACE = 1e-7  # an amount below this share of the largest, or below FADED of what one interval brings, is held to an absolute error
 
 
@@ -40,7 +41,10 @@ class _Search(NamedTuple):
 
 
 def settled(cycle: Cycle, n: int, given: Array) -> Array:
-    """The amounts (n,) that one cycle, which brings `given` mg, leaves as they are; inf where they grow without bound, NaN where none is found."""
+    """The amounts (n,) that one cycle, which brings `given` mg, leaves as they are.
+
+    inf where they grow without bound, NaN where none is found.
+    """
 
     def change(amounts: Array) -> Array:
         return cycle(amounts) - amounts
@@ -66,7 +70,9 @@ def _searched(cycle: Cycle, start: Array, given: Array) -> Array:
 
     begin = _Search(start, jnp.zeros((n, n)), start, inf, inf, inf, jnp.asarray(0))
     ended = jax.lax.while_loop(going, lambda s: _improved(cycle, s, given), begin)
-    close, fading = ended.step <= CLOSE, _fades(ended.jacobian)
+    # equations that switch at a time cannot be integrated more evenly than this: one interval then gives the amounts back all the same
+    close = (ended.step <= CLOSE) | ((ended.tried >= MOST_CYCLES) & (ended.residual <= SWITCHING))
+    fading = _fades(ended.jacobian)
     # a fixed point from which a deviation does not fade is one that repeated doses run past
     endless = grown(ended) | (close & (fading > 0.5) & (fading <= n))
     return jnp.where(endless, jnp.inf, jnp.where(close & (fading <= 0.5), ended.amounts, jnp.nan))
