@@ -70,6 +70,7 @@ SPECIAL: dict[str, Callable[[Subject], dict[str, Any]]] = {
 }
 # covariates of a record that are time in its file (CL is that of the start there), or exclude each other
 HELD = {
+    "cabozantinib_nguyen2019": dict.fromkeys(("CRPC", "MTC", "GB", "OTHER", "HCC"), 0) | {"RCC": 1},  # a patient has one tumour
     "busulfan_mccune2014": {"T": 0},
     "busulfan_shukla2020": {"DAY2": 0},
     "tacrolimus_moes2016": {"REC_ONLY": 0, "DON_ONLY": 0},

@@ -160,10 +160,20 @@ def test_the_command_leaves_with_2_on_an_error(tmp_path: Path) -> None:
     assert model["findings"][0]["code"] == "check-failed"
 
 
+# no dose enters by a door of its own, or none at all, so that nothing balances over an interval
+EXCUSED = {
+    "mycophenolate_sherwin_2012": "the input is remembered in a compartment that is emptied by the clock",
+    "rifampicin_svensson_2018": "the input is remembered in a compartment that is emptied by the clock",
+    "neutropenia_kloft_2006_docetaxel": "driven by a concentration given as a covariate: it takes no dose",
+}
+
+
 @pytest.mark.parametrize("name", list_models())
 def test_the_library_has_no_error_and_every_kind_of_check(name: str) -> None:
     reports = check_file(name)
+    excused = EXCUSED.get(name, "")
     grave = [f"{r.name}: {f}" for r in reports for f in r.findings if f.severity == "error" or f.code in ("checks-missing", "source")]
+    grave = [text for text in grave if not (excused and "checks-missing" in text)]
     assert [re.sub(r"\s+", " ", text) for text in grave] == []
 
 

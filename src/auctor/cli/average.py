@@ -182,12 +182,11 @@ class _Found:
 
     def show(self) -> None:
         """The same as a table."""
-        from rich.table import Table
+        from rich.table import Column, Table
 
         said = self.as_dict()
-        table = Table(
-            "model", "weight", "log p, importance", "log p, Laplace", f"{self.metric.name}, {self._shown().pretty}", "90 % interval"
-        )
+        heads = ("weight", "log p, importance", "log p, Laplace", f"{self.metric.name}, {self._shown().pretty}", "90 % interval")
+        table = Table(Column("model", no_wrap=True), *heads)
         for row in said["models"]:
             marginals = ("–" if row[name] is None else f"{row[name]:.3f}" for name in ("log_marginal", "log_marginal_laplace"))
             table.add_row(row["name"], f"{row['weight']:.3f}", *marginals, *_words(row["exposure"]))
