@@ -65,7 +65,11 @@ def close(got: np.ndarray, expected: np.ndarray, rtol: float = 1e-9) -> None:
     np.testing.assert_allclose(got, expected, rtol=rtol, atol=1e-11 * float(np.abs(expected).max()) + 1e-300)
 
 
-@pytest.mark.parametrize("name", ALL)
+# the rate of Weibull-type absorption depends on the time since the last dose, whichever it was: doses do not add up
+ADDITIVE = [name for name in ALL if not name.startswith("weibull")]
+
+
+@pytest.mark.parametrize("name", ADDITIVE)
 @some
 @given(data=st.data(), at=TIMES, seed=seeds, factor=st.floats(1e-3, 1e3))
 def test_linear_in_the_doses_and_blind_to_their_order(name: str, data: st.DataObject, at: np.ndarray, seed: int, factor: float) -> None:
