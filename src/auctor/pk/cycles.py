@@ -22,7 +22,7 @@ MOST_CYCLES = 80
 DOUBLINGS = 14  # a steady state is one that 2**14 = 16,384 further doses would bring about
 GROWN = 1e7
 CLOSE = 1e-9
-SWITCHING = 1e-7
+SWITCHING, ENOUGH = 1e-7, 12
 TRACE = 1e-7  # an amount below this share of the largest, or below FADED of what one interval brings, is held to an absolute error
 
 
@@ -65,13 +65,16 @@ def _searched(cycle: Cycle, start: Array, given: Array) -> Array:
     def grown(s: _Search) -> Array:
         return jnp.max(jnp.abs(s.amounts)) > GROWN * s.one
 
+    def even(s: _Search) -> Array:
+        # equations that switch at a time cannot be integrated more evenly than this: one interval gives the amounts back all the same
+        return (s.tried >= ENOUGH) & (s.residual <= SWITCHING)
+
     def going(s: _Search) -> Array:
-        return (s.step > CLOSE) & (s.tried < MOST_CYCLES) & jnp.all(jnp.isfinite(s.amounts)) & ~grown(s)
+        return (s.step > CLOSE) & ~even(s) & (s.tried < MOST_CYCLES) & jnp.all(jnp.isfinite(s.amounts)) & ~grown(s)
 
     begin = _Search(start, jnp.zeros((n, n)), start, inf, inf, inf, jnp.asarray(0))
     ended = jax.lax.while_loop(going, lambda s: _improved(cycle, s, given), begin)
-    # equations that switch at a time cannot be integrated more evenly than this: one interval then gives the amounts back all the same
-    close = (ended.step <= CLOSE) | ((ended.tried >= MOST_CYCLES) & (ended.residual <= SWITCHING))
+    close = (ended.step <= CLOSE) | even(ended)
     fading = _fades(ended.jacobian)
     # a fixed point from which a deviation does not fade is one that repeated doses run past
     endless = grown(ended) | (close & (fading > 0.5) & (fading <= n))

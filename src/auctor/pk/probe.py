@@ -28,12 +28,18 @@ class Curve(NamedTuple):
     area: Array
 
 
+def _typical(model: DrugModel) -> DrugModel:
+    """The model without etas: models that differ in variability alone share its compiled course."""
+    plain = {name: replace(p, omega=None, iov=None, iov_when=None, distribution="lognormal") for name, p in model.parameters.items()}
+    bare = replace(model, parameters=plain, eta_names=(), omega=np.zeros((0, 0)))
+    return replace(bare, sha256=mechanism(bare))
+
+
 class Probe:
     """One typical patient (every eta zero) under one regimen; `output` is the position of the output that is read."""
 
     def __init__(self, model: DrugModel, regimen: Regimen, patient: Mapping[str, float], *, output: int = 0) -> None:
-        # models that differ in variability alone share the compiled course
-        self.model = replace(model, sha256=mechanism(model))
+        self.model = _typical(model)
         self.regimen, self.output = regimen, output
         self.covariates = Covariates.constant(patient)
 
