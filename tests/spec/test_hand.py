@@ -75,7 +75,9 @@ def test_the_lines_of_the_brief() -> None:
 
 def test_units_are_converted_and_bare_numbers_are_in_the_models_unit() -> None:
     words = ("--dose", "1 g", "--every", "12h", "--json")
-    bare, said = (json.loads(run("vancomycin_goti_2018", "--patient", p, *words).stdout) for p in ("WT=79,CRCL=90", "WT=79000 g,CRCL=5.4 L/h"))
+    bare, said = (
+        json.loads(run("vancomycin_goti_2018", "--patient", p, *words).stdout) for p in ("WT=79,CRCL=90", "WT=79000 g,CRCL=5.4 L/h")
+    )
     assert bare["patient"] == pytest.approx(said["patient"])
     assert [row["name"] for row in bare["exposure"]] == [row["name"] for row in said["exposure"]]
     assert bare["not_given"] == ["DIAL"]

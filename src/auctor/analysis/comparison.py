@@ -20,6 +20,7 @@ from auctor.estimate.occasions import Prepared, covariate_rows, prepared
 from auctor.estimate.patient import Estimate, a_priori, fit, posterior_estimate
 from auctor.models.domain import domain_text, inside
 from auctor.models.model import Covariate, DrugModel
+from auctor.models.spelled import spelled
 from auctor.pk.direct import is_direct
 from auctor.predictor import Draws
 
@@ -133,8 +134,13 @@ def compare(
         sampled=any(s.used for s in usable[0].samples),
         rows=rows,
         average=average,
-        notices=tuple(dict.fromkeys((*derived, *(n for case in usable for n in case.notices if n.code not in _IN_TABLE)))),
+        notices=_once((*derived, *(n for case in usable for n in case.notices if n.code not in _IN_TABLE))),
     )
+
+
+def _once(notices: Sequence[Notice]) -> tuple[Notice, ...]:
+    """One notice a place and code: the readings by several models differ only in the model's name."""
+    return tuple({(n.code, n.where): n for n in reversed(notices)}.values())[::-1]
 
 
 _IN_TABLE = ("default-used", "outside-domain", "unused-covariate")  # a model's own, which its row says
@@ -152,6 +158,11 @@ def _window(regimen: Regimen) -> Metric:
     every = regimen.doses[-1].every_h
     length = 24.0 if (24.0 / every) % 1 == 0 else every
     return Metric(kind=MetricKind.AUC, start_h=0.0, stop_h=length)
+
+
+def is_quick(model: DrugModel) -> bool:
+    """Whether many draws of the model take no compiling and no long sums: a closed form, and no dose that arrives by a density."""
+    return is_direct(model) and not spelled(model).densities
 
 
 def _target(models: Sequence[DrugModel]) -> Target | None:
@@ -179,7 +190,7 @@ class _Asked:
         if isinstance(case, AuctorError):
             return Row(model=model, refused=f"{case.where}: {case.what}"), None
         row = Row(model=model, fits=fits(model, case))
-        if not self.compiled and not is_direct(model):
+        if not self.compiled and not is_quick(model):
             return replace(row, refused=NOT_COMPILED), None
         try:
             with np.errstate(all="ignore"):  # what is not finite is refused below

@@ -14,9 +14,10 @@ from auctor import __version__
 from auctor.cli.analyse import analyse
 from auctor.cli.check import check_models
 from auctor.cli.command import Command, Group
+from auctor.cli.compare import compare_models
 from auctor.cli.demo import demo
 from auctor.cli.estimate import estimate
-from auctor.cli.models import list_models, show_model
+from auctor.cli.models import list_models, show_model, write_library
 from auctor.cli.refit import refit
 from auctor.cli.reproduce import reproduce
 from auctor.cli.simulate import simulate
@@ -26,7 +27,7 @@ from auctor.cli.train import train
 _PLAIN = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "no_args_is_help": True}
 
 app = typer.Typer(name="auctor", cls=Group, add_completion=False, **_PLAIN)  # type: ignore[arg-type]
-models = typer.Typer(cls=Group, help="The library of published models: list, show, check.", **_PLAIN)  # type: ignore[arg-type]
+models = typer.Typer(cls=Group, help="The library of published models: list, show, compare, check, pages.", **_PLAIN)  # type: ignore[arg-type]
 
 
 def _print_version(asked: bool) -> None:
@@ -47,6 +48,8 @@ for _command in (analyse, estimate, refit, simulate, train, reproduce, demo):
 models.command("list", cls=Command)(list_models)
 models.command("show", cls=Command)(show_model)
 models.command("check", cls=Command)(check_models)
+models.command("compare", cls=Command)(compare_models)
+models.command("pages", cls=Command)(write_library)
 app.add_typer(models, name="models")
 
 

@@ -1,7 +1,8 @@
-"""`auctor models list | show NAME`: what the library holds."""
+"""`auctor models list | show NAME | pages`: what the library holds."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from auctor.case import Route
 from auctor.cli.by_hand import Typed, show_by_hand
 from auctor.cli.command import AsJson
-from auctor.cli.terminal import out, put_json
+from auctor.cli.terminal import out, put_json, working
 
 _COLUMNS = ("name", "drug", "status", "title")
 
@@ -72,3 +73,20 @@ def show_model(
         put_json(as_dict(model))
     else:
         typer.echo(describe(model, latex=latex))
+
+
+def write_library(
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the pages, made if missing.", show_default=False)],
+    *,
+    compiled: Annotated[bool, typer.Option("--all", help="Also draw models that need the compiled engine: minutes.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the library as Markdown pages and SVG pictures for mkdocs-material: an index, a page a drug, a page a model."""
+    with working("pages of the model library") as steps:
+        from auctor.report.library_pages import write_pages
+
+        files = write_pages(folder, compiled=compiled, progress=steps)
+    if as_json:
+        put_json({"files": [str(path) for path in files]})
+    else:
+        typer.echo(f"{len(files)} files in {folder}")
