@@ -39,6 +39,8 @@ COMMANDS = [
     ["models"],
     ["models", "list"],
     ["models", "show"],
+    ["models", "compare"],
+    ["models", "pages"],
 ]
 
 

@@ -147,10 +147,10 @@ def _doubts(covariates: Sequence[dict[str, str]]) -> str:
 
 
 def _one(exposure: dict[str, Any] | None, name: str, mode: dict[str, Any] | None = None) -> str:
-    from auctor.report.shown import significant
+    from auctor.report.comparison import short
 
     if exposure is None:
         return ""
     low, high = exposure[name]["interval90"]
-    at_mode = "" if mode is None else f" (MAP {significant(mode[name]['point'])})"
-    return f"{significant(exposure[name]['point'])} [{significant(low)}–{significant(high)}]".replace("[", "\\[") + at_mode
+    at_mode = "" if mode is None else f" (MAP {short(mode[name]['point'])})"
+    return f"{short(exposure[name]['point'])} [{short(low)}–{short(high)}]".replace("[", "\\[") + at_mode

@@ -7,7 +7,7 @@ from typing import Any
 from auctor.analysis.comparison import TROUGH, Comparison, Exposures, Row
 from auctor.models.model import DrugModel
 from auctor.predictor import Draws
-from auctor.report.shown import Shown, exposure
+from auctor.report.shown import Shown, exposure, significant
 
 STATES = {
     "inside": "inside the source population",
@@ -23,6 +23,15 @@ def regimen_text(found: Comparison) -> str:
     dose = found.regimen.doses[-1]
     over = f" over {dose.duration_h:g} h" if dose.duration_h else ""
     return f"{dose.amount_mg:g} mg {dose.route.value}{over} every {dose.every_h:g} h, at steady state"
+
+
+def short(value: float) -> str:
+    """Three significant digits; with an exponent below a thousandth, where nothing is left of a drug.
+
+    >>> short(0.0123), short(1.6e-9)
+    ('0.0123', '1.6e-09')
+    """
+    return significant(value) if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
 
 
 def unit_of(found: Comparison) -> DrugModel:

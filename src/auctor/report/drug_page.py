@@ -7,25 +7,22 @@ from collections.abc import Sequence
 from auctor.analysis.comparison import Comparison, Fit, Row
 from auctor.analysis.typical_patient import TypicalPatient
 from auctor.models.model import DrugModel
-from auctor.report.comparison import STATES, as_dict
+from auctor.report.comparison import STATES, as_dict, short
 from auctor.report.forest_svg import ordered
 from auctor.report.markdown import bullets, plain, table
-from auctor.report.shown import significant
 
-_MARKS = {"inside": "✓", "outside": "outside", "unlimited": "(✓)", "far": "far", "missing": "missing"}
+_MARKS = {"inside": "✓", "outside": "✗", "unlimited": "(✓)", "far": "(✗)", "missing": "?"}
+_WIDE = "---\nhide: [toc]\n---\n\n"
 
 
 def drug_page(drug: str, models: Sequence[DrugModel], compared: Sequence[tuple[TypicalPatient, Comparison, str | None]]) -> str:
     """The page as Markdown; `compared` holds each typical patient, the comparison, and the name of its picture (None without one)."""
     rows = [(f"[{model.name}]({model.name}.md)", plain(model.title), model.status, plain(model.population)) for model in models]
-    parts = [
-        f"# {plain(drug)}",
-        table(("model", "what it is", "status", "population"), rows),
-        *(_patient(*one) for one in compared),
-    ]
+    listed = table(("model", "what it is", "status", "population"), rows)
+    parts = [f"# {plain(drug)}", *(_patient(*one) for one in compared)]
     if not compared and len(models) > 1:
         parts.append("There is no typical patient for this drug yet: nothing is compared here.")
-    return "\n\n".join(parts) + "\n"
+    return _WIDE + "\n\n".join([*parts, f"## The models\n\n{listed}"]) + "\n"
 
 
 def _patient(patient: TypicalPatient, found: Comparison, picture: str | None) -> str:
@@ -66,14 +63,18 @@ def _exposures(found: Comparison) -> str:
     rows = []
     for row in ordered(found):
         prior = said[row.model.name]["prior"]
-        cells = [f"[{row.model.name}]({row.model.name}.md)"]
+        cells = [_link(row.model)]
         for name in ("auc", "trough"):
             low, high = prior[name]["interval90"]
-            cells += [significant(prior[name]["point"]), f"{significant(low)}–{significant(high)}"]
+            cells += [short(prior[name]["point"]), f"{short(low)}–{short(high)}"]
         cells.append("yes" if row.applicable else f"no: {_why(row)}")
         cells += [f"{100 * prior['in_target']:.0f} %"] if goal else []
         rows.append(cells)
     return table(head, rows)
+
+
+def _link(model: DrugModel) -> str:
+    return f"[{plain(model.name.removeprefix(f'{model.drug}_'))}]({model.name}.md)"
 
 
 def _why(row: Row) -> str:
@@ -86,7 +87,7 @@ def _refusals(found: Comparison) -> str:
 
 
 def _domains(found: Comparison) -> str:
-    fits: dict[str, dict[str, Fit]] = {row.model.name: {f.name: f for f in row.fits} for row in found.rows if row.fits}
+    fits: dict[str, dict[str, Fit]] = {_link(row.model): {f.name: f for f in row.fits} for row in found.rows if row.fits}
     names = list(dict.fromkeys(name for one in fits.values() for name in one))
     rows = [(name, *(_MARKS[one[n].state] if n in one else "" for n in names)) for name, one in fits.items()]
     legend = bullets(f"{_MARKS[state]}: {words}" for state, words in STATES.items())

@@ -11,7 +11,7 @@ from auctor.report.comparison import regimen_text, unit_of
 from auctor.report.curve_svg import GREY_TEXT, INK
 from auctor.report.shown import exposure
 
-WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 760, 210, 16, 40, 22, 46
+WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 760, 170, 16, 40, 22, 46
 COLOURS = {"applies": "#0b4f8a", "doubtful": "#b26a00", "outside": "#9aa1ac"}
 WORDS = {"applies": "inside its domain, as far as it is known", "doubtful": "a covariate is missing", "outside": "outside its domain"}
 WIDEST = 8.0  # the axis reaches at most so many times beyond the models that apply
@@ -85,6 +85,7 @@ def _row(row: Row, axis: _Axis, y: float) -> str:
     assert row.prior is not None
     (low, high), point, colour = row.prior.auc.interval(0.9), row.prior.auc.point, COLOURS[kind_of(row)]
     said = f"{row.model.name}: {axis.metric.text(point)} ({axis.metric.span((low, high))}) {axis.metric.pretty}, {WORDS[kind_of(row)]}"
+    name = row.model.name.removeprefix(f"{row.model.drug}_")
     off = point > axis.high or point < axis.low
     mark = f'<circle cx="{axis.x(point):.1f}" cy="{y:.1f}" r="4.5" fill="{colour}"/>'
     if off:
@@ -92,7 +93,7 @@ def _row(row: Row, axis: _Axis, y: float) -> str:
         mark = f'<path d="M{axis.x(point):.1f} {y:.1f}l{-8 * ahead} -5v10z" fill="{colour}"/>'
     return (
         f'<g class="model {kind_of(row)}"><title>{escape(said)}</title>'
-        f'<text x="{LEFT - 10}" y="{y + 4:.1f}" text-anchor="end" fill="{INK}">{escape(row.model.name)}</text>'
+        f'<text x="{LEFT - 10}" y="{y + 4:.1f}" text-anchor="end" fill="{INK}">{escape(name)}</text>'
         f'<path d="M{axis.x(low):.1f} {y:.1f}H{axis.x(high):.1f}" stroke="{colour}" stroke-width="2.4"/>{mark}</g>'
     )
 

@@ -78,7 +78,7 @@ def _course(model: DrugModel, found: Scene | None, picture: str | None) -> str:
 
 def _parameters(model: DrugModel) -> str:
     rows = [_parameter(p, as_printed) for p, as_printed in zip(model.parameters.values(), as_dict(model)["parameters"], strict=True)]
-    head = ("parameter", "value as printed", "unit", "IIV, CV %", "IOV, CV %", "SD of eta", "SD of kappa", "scale of eta", "source")
+    head = ("parameter", "value as printed", "IIV", "IOV", "source")
     fixed = [(f"`{e.parameter}`", f"`{n}`", f"{v:g}", plain(e.source)) for e in model.effects for n, v in e.constants.items()]
     parts = [f"Structure: {plain(structure_text(model.structure))}.", table(head, rows)]
     parts += [f"Constants of the covariate effects:\n\n{table(('effect on', 'name', 'value', 'source'), fixed)}"] if fixed else []
@@ -87,12 +87,16 @@ def _parameters(model: DrugModel) -> str:
 
 
 def _parameter(p: Parameter, shown: dict[str, object]) -> Sequence[str]:
-    def number(value: object, digits: str) -> str:
-        return "–" if value is None else f"{value:{digits}}"
+    spreads = (_spread(p, p.omega, shown["iiv_cv_percent"]), _spread(p, p.iov, shown["iov_cv_percent"]))
+    unit = "" if p.unit in ("", "1") else f" {plain(p.unit)}"
+    return (f"`{p.name}`", f"{p.printed:.8g}{unit}", *spreads, plain(p.source))
 
-    spread = (number(shown["iiv_cv_percent"], ".3g"), number(shown["iov_cv_percent"], ".3g"), number(p.omega, ".4g"), number(p.iov, ".4g"))
-    varied = p.omega is not None or p.iov is not None
-    return (f"`{p.name}`", f"{p.printed:.8g}", plain(p.unit), *spread, p.distribution if varied else "–", plain(p.source))
+
+def _spread(p: Parameter, sd: float | None, cv: object) -> str:
+    """`39.8 % CV (SD 0.3835, lognormal)`; the scale is that of the eta."""
+    if sd is None:
+        return "–"
+    return f"{cv:.3g} % CV (SD {sd:.4g}, {p.distribution})" if isinstance(cv, float) else f"SD {sd:.4g}, {p.distribution}"
 
 
 def _correlations(model: DrugModel) -> Iterator[str]:
