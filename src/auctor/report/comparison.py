@@ -16,6 +16,7 @@ STATES = {
     "far": "range of the source population not known; more than a factor of three from the model's reference value",
     "missing": "not given: the model's reference value is used",
 }
+ONLY_COVARIATES = "Domains are those of the covariates a model reads: whether disease, age, organ or formulation fit is not judged."
 
 
 def regimen_text(found: Comparison) -> str:
@@ -66,7 +67,7 @@ def about(found: Comparison) -> str:
         f"The average is over {part} of {len(found.rows)} models, those inside their domain with nothing missing unless all were asked for."
     )
     before = " Without samples the models weigh alike." if not found.sampled else ""
-    return f"{regimen_text(found)}. Point and 90 % interval, measurement error not included. {took}{before}"
+    return f"{regimen_text(found)}. Point and 90 % interval, measurement error not included. {took}{before} {ONLY_COVARIATES}"
 
 
 class _Units:

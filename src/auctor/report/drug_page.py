@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from auctor.analysis.comparison import Comparison, Fit, Row
 from auctor.analysis.typical_patient import TypicalPatient
 from auctor.models.model import DrugModel
-from auctor.report.comparison import STATES, as_dict, short
+from auctor.report.comparison import ONLY_COVARIATES, STATES, as_dict, short
 from auctor.report.forest_svg import ordered
 from auctor.report.markdown import bullets, plain, table
 
@@ -45,7 +45,8 @@ def _spread(found: Comparison) -> str:
     if len(points) < 2:
         return "Fewer than two models apply to this patient: the choice is not between equals."
     ratio = max(points) / min(points)
-    return f"{len(points)} models apply to this patient; their {found.auc.name} of the same dose differ by a factor of **{ratio:.2f}**."
+    apart = f"{len(points)} models apply to this patient; their {found.auc.name} of the same dose differ by a factor of **{ratio:.2f}**."
+    return f"{apart} {ONLY_COVARIATES}"
 
 
 def _exposures(found: Comparison) -> str:

@@ -16,7 +16,7 @@ from auctor.report.markdown import plain, table
 from auctor.report.model_page import model_page
 from auctor.report.typical_svg import scene, typical_svg
 
-DRAWS = 1000
+DRAWS = 2000  # as `auctor models compare` has it, so that the numbers are the same
 Progress = Callable[[str, float], None]
 
 
