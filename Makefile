@@ -15,7 +15,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS ?= 2
 TEST_ENV = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 AUCTOR_CACHE=$(CURDIR)/.cache/auctor
 # Not --quiet: it silences the warnings before --strict can count them.
-MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+# The pages of the model library are made while it builds (scripts/library_pages.py): 4 s; PAGES=all compiles the other models too.
+PAGES ?= quick
+MKDOCS = NO_MKDOCS_2_WARNING=1 AUCTOR_PAGES=$(PAGES) $(TEST_ENV) $(BIN)/mkdocs build --strict
 DEMO_OUT ?= demo-output
 
 .PHONY: help demo test lint check-tests check-docs browser postgresql bench docs picture lock clean

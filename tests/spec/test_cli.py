@@ -44,6 +44,8 @@ COMMANDS = [
     ["models", "show"],
     ["models", "import"],
     ["models", "export"],
+    ["models", "compare"],
+    ["models", "pages"],
 ]
 
 

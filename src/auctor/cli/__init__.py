@@ -15,10 +15,11 @@ from auctor.cli.analyse import analyse
 from auctor.cli.average import average
 from auctor.cli.check import check_models
 from auctor.cli.command import Command, Group
+from auctor.cli.compare import compare_models
 from auctor.cli.demo import demo
 from auctor.cli.drug import show_drug
 from auctor.cli.estimate import estimate
-from auctor.cli.models import export_model, import_model, list_models, show_model
+from auctor.cli.models import export_model, import_model, list_models, show_model, write_library
 from auctor.cli.npag import npag
 from auctor.cli.refit import refit
 from auctor.cli.reproduce import reproduce
@@ -29,7 +30,7 @@ from auctor.cli.train import train
 _PLAIN = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "no_args_is_help": True}
 
 app = typer.Typer(name="auctor", cls=Group, add_completion=False, **_PLAIN)  # type: ignore[arg-type]
-models = typer.Typer(cls=Group, help="The library of published models: list, show, check, import, export.", **_PLAIN)  # type: ignore[arg-type]
+models = typer.Typer(cls=Group, help="The published models: list, show, compare, check, pages, import, export.", **_PLAIN)  # type: ignore[arg-type]
 
 
 def _print_version(asked: bool) -> None:
@@ -53,6 +54,8 @@ models.command("check", cls=Command)(check_models)
 models.command("import", cls=Command)(import_model)
 models.command("export", cls=Command)(export_model)
 models.command("drug", cls=Command)(show_drug)
+models.command("compare", cls=Command)(compare_models)
+models.command("pages", cls=Command)(write_library)
 app.add_typer(models, name="models")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from auctor.data.doses import current_from, dose_notices, read_current, read_dos
 from auctor.data.measure import measure
 from auctor.data.plausible import check_history, given, put_back, shifted, steady_before
 from auctor.data.samples import read_sample
-from auctor.errors import CaseError, Notice
+from auctor.errors import AuctorError, CaseError, Notice
 from auctor.models.model import DrugModel
 from auctor.models.table import suggestion
 
@@ -45,7 +46,11 @@ def read_case(path: Path | str, model: DrugModel | None = None) -> Case:
     Time 0 is the first dose. Doubts are carried in `notices` (docs/case-file.md lists the codes); anything missing,
     misspelt, contradictory or impossible raises CaseError, a missing or wrong unit UnitError, each naming the field.
     """
-    document = read_document(path)
+    return case_of(read_document(path), model)
+
+
+def case_of(document: CaseFile, model: DrugModel | None = None) -> Case:
+    """The same from a document that was read before (`auctor.data.document`)."""
     _check_drug(document, model)
     clock = Clock.of(document)
     doses = tuple(read_dose(entry, f"doses[{k}]", clock, model) for k, entry in enumerate(document.doses))
@@ -69,6 +74,25 @@ def read_case(path: Path | str, model: DrugModel | None = None) -> Case:
         occasions=_occasions(document, clock, back),
         notices=(*notices, *moved, *check_history(Regimen(doses=doses), samples), *derived),
     )
+
+
+def for_each(document: CaseFile, models: Iterable[DrugModel]) -> dict[str, Case | AuctorError]:
+    """One case for each of several models of a drug, by name, or why that model cannot take it.
+
+    A covariate that another of the models declares and this one does not is left out for it without a word; the samples and doses are
+    read in this model's units.
+    """
+    several = list(models)
+    declared = {name for model in several for name in model.covariates}
+    return {model.name: _attempt(document, model, declared - model.covariates.keys()) for model in several}
+
+
+def _attempt(document: CaseFile, model: DrugModel, foreign: Set[str]) -> Case | AuctorError:
+    kept = {name: value for name, value in document.covariates.items() if name not in foreign}
+    try:
+        return case_of(document.model_copy(update={"covariates": kept}), model)
+    except AuctorError as refused:
+        return refused
 
 
 def _check_drug(document: CaseFile, model: DrugModel | None) -> None:

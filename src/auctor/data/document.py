@@ -35,11 +35,15 @@ REMEDIES = {
 
 def read_document(path: Path | str) -> CaseFile:
     """Read and check a `.json` or `.toml` case file; CaseError for anything that the schema does not allow."""
+    return check_document(_parse(Path(path)))
+
+
+def check_document(raw: dict[str, Any]) -> CaseFile:
+    """A case that was parsed already against the schema; CaseError as in `read_document`."""
     from pydantic import ValidationError
 
     from auctor.data.schema import CaseFile
 
-    raw = _parse(Path(path))
     try:
         return CaseFile.model_validate(raw)
     except ValidationError as problem:

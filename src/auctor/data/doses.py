@@ -157,6 +157,12 @@ def check_route(route: Route, model: DrugModel | None, where: str) -> None:
     """CaseError when the model cannot take a dose by that route."""
     if model is None:
         return
+    if model.system is not None:
+        place = "depot" if route is Route.ORAL else "central"
+        if place not in model.structure.cmt:
+            kind, remedy = ("oral" if route is Route.ORAL else "intravenous"), "use another model, or correct the route"
+            raise CaseError(where=where, what=f"{model.name} has no place for {kind} doses (structure.cmt.{place})", remedy=remedy)
+        return
     absorbs = model.structure.absorption != "none"
     if route is Route.ORAL and not absorbs:
         raise CaseError(

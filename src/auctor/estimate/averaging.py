@@ -179,6 +179,18 @@ def _check_cases(models: Sequence[DrugModel], cases: Sequence[Case]) -> None:
         raise EstimationError(where="model average", what="not the same samples for every model", remedy="read one case with each model")
 
 
+def joined(estimates: Sequence[Estimate], weights: str = "importance") -> Average:
+    """One average of estimates that were made apart, each of its own model's reading of the same patient; the models weigh alike before.
+
+    For models that need covariates of their own, or kappas. Without used samples the weights are equal. Raises EstimationError when the
+    samples are not the same in number and value, whose likelihoods would not compare.
+    """
+    levels = [np.asarray([s.value for s in e.case.samples if s.used]) for e in estimates]
+    if not all(one.shape == levels[0].shape and np.allclose(one, levels[0], rtol=1e-9) for one in levels):
+        raise EstimationError(where="model average", what="not the same samples for every model", remedy="read one case with each model")
+    return _mixture(estimates[0].case, estimates, normalised(_scores(estimates, SCORES[weights])), (), len(estimates[0].etas))
+
+
 def _estimates(
     models: Sequence[DrugModel], cases: Sequence[Case], n_draws: int, seed: int, *, posterior: bool
 ) -> tuple[list[Estimate | None], tuple[Notice, ...]]:

@@ -1,13 +1,14 @@
-"""The equations of a model written out with its numbers, as plain text and as LaTeX."""
+"""The equations of a model written out with its numbers, as plain text, LaTeX and MathML."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from auctor.models import latex, mathml
 from auctor.models.expressions import Expression, parse
-from auctor.models.latex import render, symbol
 from auctor.models.model import DrugModel, Parameter, Residual, Structure, System
 from auctor.models.quantities import Unit, read_unit
 from auctor.models.spelled import Door, amounts, doors
@@ -15,11 +16,32 @@ from auctor.models.spelled import Door, amounts, doors
 
 @dataclass(frozen=True, kw_only=True)
 class Equation:
-    """One equation: `text` for the hand calculation, `latex` for print, `unit` of the left side."""
+    """One equation: `text` for the hand calculation, `latex` for print, `mathml` for a web page, `unit` of the left side."""
 
     text: str
     latex: str
+    mathml: str
     unit: str
+
+
+class _Left(NamedTuple):
+    """A left side in the three notations."""
+
+    text: str
+    latex: str
+    mathml: str
+
+    @classmethod
+    def named(cls, name: str) -> _Left:
+        return cls(name, latex.symbol(name), mathml.symbol(name))
+
+    @classmethod
+    def numbered(cls, word: str, number: int) -> _Left:
+        return cls(f"{word}({number})", rf"\mathrm{{{word}}}_{{{number}}}", _subscript(mathml.symbol(word), number))
+
+
+def _subscript(inner: str, number: int) -> str:
+    return f"<msub>{inner}<mn>{number}</mn></msub>"
 
 
 def parameter_equations(model: DrugModel) -> dict[str, Equation]:
@@ -43,18 +65,27 @@ def course_equations(model: DrugModel) -> tuple[Equation, ...]:
         return _written_out(model, model.system)
     s = model.structure
     scale = "" if model.scale == 1.0 else f"{model.scale:g} * "
-    rows = [(f"d({name})/dt", rf"\frac{{d\,{symbol(name)}}}{{dt}}", formula, "mg/h") for name, formula in _amounts(s).items()]
-    rows.append(("C", "C", f"{scale}central / {s.central}", model.units["concentration"]))
-    return tuple(_equation((text, tex), parse(formula, where=model.name), unit) for text, tex, formula, unit in rows)
+    rows = [(_rate(name), formula, "mg/h") for name, formula in _amounts(s).items()]
+    rows.append((_Left("C", "C", "<mi>C</mi>"), f"{scale}central / {s.central}", model.units["concentration"]))
+    return tuple(_equation(left, parse(formula, where=model.name), unit) for left, formula, unit in rows)
+
+
+def _rate(name: str) -> _Left:
+    return _Left(f"d({name})/dt", rf"\frac{{d\,{latex.symbol(name)}}}{{dt}}", mathml.derivative(mathml.symbol(name)))
 
 
 def _written_out(model: DrugModel, system: System) -> tuple[Equation, ...]:
     """Individual formulas, the differential equations, what a dose carries, and the outputs, as they stand in the file."""
-    rows = [(name, symbol(name), formula, "") for name, formula in model.formulas.items()]
-    rows += [(f"dA{k}/dt", rf"\frac{{d\,A_{{{k}}}}}{{dt}}", formula, "mg/h") for k, formula in enumerate(system.derivatives, 1)]
-    rows += [(f"{key}({cmt})", rf"\mathrm{{{key}}}_{{{cmt}}}", f, "") for key, table in system.inputs.items() for cmt, f in table.items()]
-    rows += [(f"C({cmt})", f"C_{{{cmt}}}", formula, model.units["concentration"]) for cmt, formula in system.outputs.items()]
-    return tuple(_equation((text, tex), formula, unit) for text, tex, formula, unit in rows)
+    rows = [(_Left.named(name), formula, "") for name, formula in model.formulas.items()]
+    rows += [(_slope(k), formula, "mg/h") for k, formula in enumerate(system.derivatives, 1)]
+    rows += [(_Left.numbered(key, cmt), f, "") for key, table in system.inputs.items() for cmt, f in table.items()]
+    outputs = [(_Left(f"C({cmt})", f"C_{{{cmt}}}", _subscript("<mi>C</mi>", cmt)), f) for cmt, f in system.outputs.items()]
+    rows += [(left, formula, model.units["concentration"]) for left, formula in outputs]
+    return tuple(_equation(left, formula, unit) for left, formula, unit in rows)
+
+
+def _slope(k: int) -> _Left:
+    return _Left(f"dA{k}/dt", rf"\frac{{d\,A_{{{k}}}}}{{dt}}", mathml.derivative(_subscript("<mi>A</mi>", k)))
 
 
 def residual_text(model: DrugModel) -> str:
@@ -90,14 +121,19 @@ def unit_after_effects(model: DrugModel, name: str) -> str:
 
 
 def _parameter(model: DrugModel, parameter: Parameter) -> Equation:
-    tree: ast.expr = ast.Constant(_tidy(parameter.printed))
-    for effect in (e for e in model.effects if e.parameter == parameter.name):
-        formula = _numbered(effect.expr, effect.constants)
-        tree = formula if effect.replaces else _times(tree, formula)
+    tree = typical_tree(model, parameter)
     if (shift := _shift(parameter)) is not None:
         tree = _varied(parameter, tree, shift)
-    expression = Expression(ast.unparse(tree), tree)
-    return _equation((parameter.name, symbol(parameter.name)), expression, unit_after_effects(model, parameter.name))
+    return _equation(_Left.named(parameter.name), Expression(ast.unparse(tree), tree), unit_after_effects(model, parameter.name))
+
+
+def typical_tree(model: DrugModel, parameter: Parameter) -> ast.expr:
+    """The printed value with its covariate effects, their constants as numbers: the typical value in the printed unit."""
+    tree: ast.expr = ast.Constant(_tidy(parameter.printed))
+    for effect in (e for e in model.effects if e.parameter == parameter.name):
+        formula = with_numbers(effect.expr, effect.constants)
+        tree = formula if effect.replaces else combined(tree, formula)
+    return tree
 
 
 def _shift(parameter: Parameter) -> ast.expr | None:
@@ -119,9 +155,9 @@ def _varied(parameter: Parameter, typical: ast.expr, shift: ast.expr) -> ast.exp
     if parameter.distribution == "boxcox" and parameter.shape != 0:
         shape = ast.Constant(_tidy(parameter.shape))
         power = ast.BinOp(ast.BinOp(grown, ast.Pow(), shape), ast.Sub(), ast.Constant(1))
-        return _times(typical, ast.Call(ast.Name("exp"), [ast.BinOp(power, ast.Div(), shape)], []))
+        return combined(typical, ast.Call(ast.Name("exp"), [ast.BinOp(power, ast.Div(), shape)], []))
     if parameter.distribution != "logitnormal":
-        return _times(typical, grown)
+        return combined(typical, grown)
     return _bounded(parameter, typical, shift)
 
 
@@ -137,35 +173,50 @@ def _bounded(parameter: Parameter, typical: ast.expr, shift: ast.expr) -> ast.ex
     return share if low == 0 else ast.BinOp(ast.Constant(_tidy(low)), ast.Add(), share)
 
 
-def _equation(left: tuple[str, str], expression: Expression, unit: str) -> Equation:
-    return Equation(text=f"{left[0]} = {expression.readable()}", latex=f"{left[1]} = {render(expression.tree)}", unit=unit)
+def _equation(left: _Left, expression: Expression, unit: str) -> Equation:
+    return Equation(
+        text=f"{left.text} = {expression.readable()}",
+        latex=f"{left.latex} = {latex.render(expression.tree)}",
+        mathml=mathml.equation(left.mathml, mathml.render(expression.tree)),
+        unit=unit,
+    )
 
 
 class _Numbers(ast.NodeTransformer):
-    """Put numbers in the place of an effect's named constants."""
+    """Put numbers in the place of names."""
 
     def __init__(self, constants: Mapping[str, float]) -> None:
         self.constants = constants
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        """A constant's number, or the name itself."""
+        """The number of a name, or the name itself."""
         if node.id not in self.constants:
             return node
         value = _tidy(self.constants[node.id])
         return ast.Constant(value) if value >= 0 else ast.UnaryOp(ast.USub(), ast.Constant(-value))
 
 
-def _numbered(expression: Expression, constants: Mapping[str, float]) -> ast.expr:
+def with_numbers(expression: Expression, constants: Mapping[str, float]) -> ast.expr:
+    """The tree of a formula with the numbers of these names put in, the other names left.
+
+    >>> ast.unparse(with_numbers(parse("a * WT ** b", where="x"), {"a": 2.0, "b": -0.5}))
+    '2 * WT ** (-0.5)'
+    """
     fresh = ast.parse(expression.text, mode="eval").body  # the transformer writes into the tree it is given
     found = _Numbers(constants).visit(fresh)
     assert isinstance(found, ast.expr)
     return found
 
 
-def _times(left: ast.expr, right: ast.expr) -> ast.expr:
-    """The product, a * (b * c / d) written a * b * c / d so that it prints without brackets."""
+def combined(left: ast.expr, right: ast.expr) -> ast.expr:
+    """The product, a * (b * c / d) written a * b * c / d so that it prints without brackets.
+
+    >>> a, b = (parse(text, where="x").tree for text in ("a", "b * c / d"))
+    >>> ast.unparse(combined(a, b))
+    'a * b * c / d'
+    """
     if isinstance(right, ast.BinOp) and isinstance(right.op, (ast.Mult, ast.Div)):
-        return ast.BinOp(_times(left, right.left), right.op, right.right)
+        return ast.BinOp(combined(left, right.left), right.op, right.right)
     return ast.BinOp(left, ast.Mult(), right)
 
 

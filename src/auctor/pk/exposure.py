@@ -59,7 +59,8 @@ class _Read(NamedTuple):
 
 
 def _readings(model: DrugModel, regimen: Regimen, times_h: Array, covariates: Covariates, eta_draws: Array, *, compiled: bool) -> _Read:
-    draws = np.asarray(eta_draws, dtype=np.float64).reshape(-1, len(model.eta_names))
+    draws = np.asarray(eta_draws, dtype=np.float64)
+    draws = draws if draws.ndim == 2 else draws.reshape(-1, len(model.eta_names))  # a model without etas has draws of no numbers
     timeline = build(model, regimen, covariates, times_h)
     if not compiled:
         return _Read(*readings(model, timeline, draws))

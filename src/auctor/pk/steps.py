@@ -111,8 +111,10 @@ def _pulses(model: DrugModel, timeline: Mapping[str, Any], found: Timed, rows: N
 
 
 def _density(density: Density, amount: Any, time: Any, names: Names, xp: ModuleType) -> Pulses:
-    share, shape, rate = (xp.broadcast_to(e.evaluate(names, xp), amount.shape) for e in (density.share, density.shape, density.rate))
-    return Pulses(xp.broadcast_to(time, amount.shape), amount * share, shape, rate)
+    values = [e.evaluate(names, xp) for e in (density.share, density.shape, density.rate)]
+    size = xp.broadcast_shapes(amount.shape, *(xp.shape(value) for value in values))  # of many draws: (doses, draws)
+    share, shape, rate = (xp.broadcast_to(value, size) for value in values)
+    return Pulses(xp.broadcast_to(time, size), amount * share, shape, rate)
 
 
 def active(pulses: Pulses | None, epochs: Any, epoch: Any, cut: Any, xp: ModuleType) -> Pulses | None:

@@ -48,11 +48,11 @@ def curve_svg(analysis: Analysis) -> str:
         _head(analysis, shown),
         _target_band(analysis, shown, frame),
         '<g clip-path="url(#plot)">',
-        _bands(analysis.curve.prior, analysis.curve.times_h, shown, frame, "prior"),
-        "" if analysis.curve.posterior is None else _bands(analysis.curve.posterior, analysis.curve.times_h, shown, frame, "post"),
+        bands(analysis.curve.prior, analysis.curve.times_h, shown, frame, "prior"),
+        "" if analysis.curve.posterior is None else bands(analysis.curve.posterior, analysis.curve.times_h, shown, frame, "post"),
         "</g>",
         _forecast_line(analysis, frame),
-        _axes(frame, shown),
+        axes(frame, shown),
         _doses(analysis, frame),
         _samples(analysis, shown, frame),
         _legend(analysis),
@@ -111,6 +111,11 @@ def _head(analysis: Analysis, shown: Shown) -> str:
         f"{significant(float(curve.times_h[-1]))} hours, before and after using {used} sample(s), measurement error not included. "
         "The same numbers are in the tables below."
     )
+    return opening(title, text)
+
+
+def opening(title: str, text: str) -> str:
+    """The start of a chart: its size, its name and description for a screen reader, and the clip path of the plot."""
     box = f'x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}"'
     return (
         f'<svg class="curve" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
@@ -124,7 +129,8 @@ _FILLS = {"prior": ("#e2e3e6", "#c6c9ce", "#6a7280", "5 4"), "post": ("#b7d5f0",
 _OPACITY = {"prior": "1", "post": "0.78"}
 
 
-def _bands(band: Band, times: Array, shown: Shown, frame: Frame, kind: str) -> str:
+def bands(band: Band, times: Array, shown: Shown, frame: Frame, kind: str) -> str:
+    """A 90 and a 50 % ribbon with the median, of `kind` prior (grey, dashed) or post (blue)."""
     outer, inner, line, dash = _FILLS[kind]
     opacity = _OPACITY[kind]
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
@@ -173,7 +179,8 @@ def _forecast_line(analysis: Analysis, frame: Frame) -> str:
     )
 
 
-def _axes(frame: Frame, shown: Shown) -> str:
+def axes(frame: Frame, shown: Shown, *, since: str = "first dose") -> str:
+    """Both axes with ticks and titles; time is counted from `since`."""
     base, left = HEIGHT - BOTTOM, LEFT
     x_ticks = hour_ticks(frame.start, frame.end)
     y_ticks = nice_ticks(0.0, frame.top)
@@ -185,7 +192,7 @@ def _axes(frame: Frame, shown: Shown) -> str:
         f'<path d="M{left} {TOP}V{base}H{WIDTH - RIGHT}{"".join(marks)}" stroke="{INK}" stroke-width="1.3" fill="none"/>\n'
         f'<g fill="{INK}">{"".join(words)}</g>\n'
         f'<text x="{(left + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle" fill="{INK}" font-size="14">'
-        "Time since the first dose (h)</text>\n"
+        f"Time since the {since} (h)</text>\n"
         f'<text transform="translate(16 {middle}) rotate(-90)" text-anchor="middle" fill="{INK}" font-size="14">'
         f"Concentration ({escape(shown.pretty)})</text>"
     )
