@@ -1,4 +1,4 @@
-"""`auctor models list | show NAME | pages | import FILE.mod | export NAME`: what the library holds, and models from and for other programs."""
+"""`auctor models list | show | pages | import | export`: what the library holds, and models from and for other programs."""
 
 from __future__ import annotations
 
