@@ -16,7 +16,7 @@ from auctor.models.model import DrugModel
 from auctor.models.reader import read_model
 from auctor.pk.course import concentrations
 from auctor.pk.exposure import curves
-from auctor.pk.timeline import from_records, stack
+from auctor.pk.timeline import build, from_records, stack
 from auctor.records import Records
 from oracle.test_systems import records_of, rows_of
 from oracle.written_out import nmtests_file
@@ -143,6 +143,61 @@ def test_a_value_of_a_case_holds_at_its_own_time(how: Interpolation, model: Drug
     got = curves(model, drawn.history, KNOTS[1:], drawn.covariates, np.zeros((1, len(model.eta_names))))[0]
     np.testing.assert_allclose(got, table[1:], rtol=1e-5)
     assert [drawn.covariates.at(t) for t in KNOTS] == [case().covariates.at(t) for t in KNOTS]
+    if how is Interpolation.LOCF:
+        plain = curves(model, case().history, KNOTS[1:], case().covariates, np.zeros((1, len(model.eta_names))))[0]
+        np.testing.assert_allclose(plain, table[1:], rtol=1e-5)
+
+
+SWITCH = """
+schema = 1
+drug = "any"
+status = "draft"
+population = "none"
+reference = { doi = "none", cite = "a tablet whose F and lag double with the formulation" }
+units = { time = "h", dose = "mg", concentration = "mg/L" }
+variability = { distribution = "lognormal", printed_as = "sd" }
+[structure]
+absorption = { kind = "first_order", rate = "KA", lag = "LAG" }
+disposition = { kind = "one_compartment", CL = "CL", V = "V" }
+bioavailability = "F1"
+[covariates]
+FORM = { unit = "1", reference = 0, label = "Formulation", source = "none" }
+[parameters]
+CL = { value = 2.0, unit = "L/h", iiv = 0.3, source = "none" }
+V = { value = 30.0, unit = "L", source = "none" }
+KA = { value = 0.7, unit = "1/h", source = "none" }
+LAG = { value = 0.5, unit = "h", source = "none" }
+F1 = { value = 0.4, unit = "1", source = "none" }
+[effects]
+LAG = { expr = "1 + FORM", source = "none" }
+F1 = { expr = "1 + FORM", source = "none" }
+[residual]
+concentration = { proportional = 0.1, unit = "mg/L", source = "none" }
+"""
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("when", [24.0, 0.0])
+def test_a_dose_takes_the_value_of_its_own_time(when: float, compiled: bool, tmp_path: Path) -> None:
+    """A dose given at the time of a change has the new F and lag, the one before it kept its own: the sum of two Bateman courses."""
+    path = tmp_path / "switch.toml"
+    path.write_text(SWITCH)
+    model, ka, ke = read_model(path), 0.7, 2.0 / 30.0
+
+    def bateman(since: np.ndarray, share: float) -> np.ndarray:
+        t = np.maximum(since, 0.0)
+        return share * 100.0 * ka / 30.0 / (ka - ke) * (np.exp(-ke * t) - np.exp(-ka * t))
+
+    doses = Regimen(doses=tuple(Dose(time_h=t, amount_mg=100.0, route=Route.ORAL) for t in (when - 24.0, when)))
+    known = Covariates(series={"FORM": ((when - 24.0, 0.0), (when, 1.0))})
+    at = when + np.asarray([-2.0, 0.0, 0.7, 1.5, 6.0])
+    one = build(model, doses, known, at)
+    got = (
+        concentrations(model, stack([one]), np.zeros((1, 1)))[0, : len(at)]
+        if compiled
+        else curves(model, doses, at, known, np.zeros((1, 1)))[0]
+    )
+    np.testing.assert_allclose(got, bateman(at - when + 23.5, 0.4) + bateman(at - when - 1.0, 0.8), rtol=1e-9)
 
 
 def test_a_record_keeps_its_own_values_and_a_category_has_no_line(model: DrugModel) -> None:

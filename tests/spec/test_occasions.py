@@ -14,14 +14,17 @@ import pytest
 from typer.testing import CliRunner
 
 from auctor.analysis import analyse
-from auctor.case import Case, Covariates, Dose, FutureIov, Metric, Occasions, Regimen, Route, Sample
+from auctor.case import Blq, Case, Covariates, Dose, FutureIov, Interpolation, Metric, Occasions, Regimen, Route, Sample
 from auctor.cli import app
 from auctor.data.casefile import read_case
+from auctor.data.interpolation import interpolated
 from auctor.data.nonmem import read_table
 from auctor.errors import CaseError, ModelError, TableError
 from auctor.estimate.flatten import flattened
+from auctor.estimate.nonparametric_table import nonparametric_table
 from auctor.estimate.occasions import SLACK_H, prepared, prepared_records
-from auctor.estimate.patient import a_priori
+from auctor.estimate.patient import a_priori, map_estimate
+from auctor.estimate.support import AssayError, SupportPoints, write_support_points
 from auctor.models.mechanism import mechanism
 from auctor.models.model import OCCASION, DrugModel
 from auctor.models.occasions import idle, kappas_of, padded, with_occasions
@@ -362,6 +365,70 @@ def test_occasions_on_the_command_line_that_cannot_be_used(tmp_path: Path, words
         case = tmp_path / "case.toml"
         case.write_text(ORAL)
         assert "--occasions" in run("analyse", str(case), "--no-ml", "--occasions", "day", code=2)
+
+
+# --- beside the other choices ----------------------------------------------------------------------------------------------
+
+
+def test_one_prior_weight_holds_for_the_occasions_too(neonatal: DrugModel) -> None:
+    """Every eta and kappa moves as in the flattened model laid out by hand; a weight by name leaves the kappas as published."""
+    one = neonate(100.0, 300.0)
+    ready = prepared(neonatal, one)
+    found = analyse(one, neonatal, n_draws=200, prior_weight=0.5)
+    assert dict(found.prior_weight) == {"CL": 0.5, "V": 0.5, "IOV": 0.5}
+    expected = map_estimate(flattened(ready.model, 0.5), ready.case).params_point
+    assert found.method("map").params["CL"] == pytest.approx(expected["CL"], rel=1e-9)
+    named = analyse(one, neonatal, n_draws=200, prior_weight={"CL": 0.5, "V": 0.5})
+    assert dict(named.prior_weight) == {"CL": 0.5, "V": 0.5}
+    assert named.method("map").params["CL"] != pytest.approx(expected["CL"], rel=1e-6)
+
+
+def test_a_sample_that_does_not_count_opens_no_occasion(neonatal: DrugModel, tmp_path: Path) -> None:
+    one = neonate(100.0, 300.0)
+    low = replace(one, samples=(one.samples[0], Sample(time_h=300.0, value=2.0, lloq=2.0, below_lloq=True)))
+    assert [len(analyse(low, neonatal, n_draws=200, blq=blq).occasions) for blq in (Blq.M1, Blq.M3)] == [1, 2]
+    path = tmp_path / "table.csv"
+    path.write_text(CYCLES.replace("CYC", "DVWT").replace("1.2,7,0", "1.2,7,1").replace("1.4,7,2", "1.4,7,0"))
+    (records, _) = read_table(path, neonatal)
+    _, (laid_out,), codes = prepared_records(neonatal, [records])
+    assert codes == (1.0,) and laid_out.covariates[OCCASION][0] == 1.0
+
+
+def test_covariates_on_a_line_leave_the_occasions_alone(neonatal: DrugModel, tmp_path: Path) -> None:
+    """A number of an occasion has no half: rows between two records carry that of the record they precede."""
+    path = tmp_path / "table.csv"
+    path.write_text(CYCLES.replace("1,360,0,0,9,1.4", "1,360,0,0,9,1.6"))
+    for how in (Interpolation.LINEAR, Interpolation.LOCF):
+        drawn = [interpolated(r, neonatal, how) for r in read_table(path, neonatal, occasion="CYC")]
+        assert len(drawn[0]) > 6 and set(drawn[0].covariates[OCCASION]) == {1.0, 2.0}
+        added = drawn[0].time_h > 302
+        assert set(drawn[0].covariates[OCCASION][added]) == {2.0}
+    one = replace(neonate(100.0, 300.0), covariates=Covariates(series={"WT": ((0.0, 1.2), (300.0, 1.6)), "APGR": ((0.0, 7.0),)}))
+    found = analyse(one, neonatal, n_draws=200, interpolation=Interpolation.LINEAR)
+    assert [row.occasion for row in found.samples] == [1, 2] and found.interpolation == "linear"
+    plain = analyse(one, neonatal, n_draws=200)
+    assert found.method("map").params["CL"] != plain.method("map").params["CL"]
+
+
+def test_diagnostics_of_a_table_with_occasions(neonatal: DrugModel, tmp_path: Path) -> None:
+    """Kappas of the table's occasions have a shrinkage of their own; support points have none and say so."""
+    model, table, out = tmp_path / "neonatal.toml", tmp_path / "cycles.csv", tmp_path / "out"
+    text = library_path("phenobarbital_grasela_1985").read_text()
+    model.write_text(re.sub(r"(?m)^(CL = \{ value = [\d.]+,)", r"\1 iov = 0.3,", text))
+    table.write_text(CYCLES)
+    run("estimate", str(model), str(table), "--occasion-column", "CYC", "--diagnostics", "--out", str(out))
+    names = [row["NAME"] for row in csv.DictReader((out / "shrinkage.csv").read_text().splitlines())]
+    assert names == ["ETA_CL", "ETA_V", "KAPPA_CL_1", "KAPPA_CL_2", "EPSILON"]
+    assert len((out / "diagnostics.csv").read_text().splitlines()) == 7
+    support = SupportPoints(
+        parameters=("CL", "V"), points=np.asarray([[0.006, 1.3], [0.008, 1.5]]), probabilities=np.asarray([0.5, 0.5]),
+        error=AssayError(coefficients=(2.0,)),
+    )  # fmt: skip
+    found = nonparametric_table(neonatal, read_table(table, neonatal), support)
+    assert "iov-unused" in {n.code for n in found.notices}
+    write_support_points(support, tmp_path / "points.toml")
+    words = ("--method", "nonparametric", "--points", str(tmp_path / "points.toml"), "--occasions", "visit")
+    assert "--occasions" in run("estimate", str(model), str(table), *words, "--out", str(tmp_path / "none"), code=2)
 
 
 class Nomogram:
