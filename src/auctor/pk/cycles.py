@@ -21,6 +21,8 @@ MOST_CYCLES = 80
 DOUBLINGS = 14  # a steady state is one that 2**14 = 16,384 further doses would bring about
 GROWN = 1e7
 CLOSE = 1e-9
+NOISE = 1e-6  # a residual below it may rise again: that is the solver's error, not Newton's
+SMALL = 1e-6  # an amount below this share of the largest is held to an absolute error, for that is how the solver holds it
 
 
 class _Search(NamedTuple):
@@ -74,7 +76,7 @@ def _improved(cycle: Cycle, s: _Search) -> _Search:
     """One Newton step, or a plain cycle where Newton's last one made things worse or the next would leave the possible amounts."""
     after, jacobian = _with_jacobian(cycle, s.amounts)
     residual = _relative(after - s.amounts, after)
-    worse = ~(residual <= 2 * s.residual)
+    worse = ~(residual <= jnp.maximum(2 * s.residual, NOISE))
     step = solve(jnp.eye(after.shape[0]) - jacobian, after - s.amounts)
     trial = s.amounts + step
     impossible = ~jnp.all(jnp.isfinite(trial)) | jnp.any((trial < 0) & (after >= 0) & (trial < -CLOSE * jnp.max(jnp.abs(after))))
@@ -96,8 +98,8 @@ def _with_jacobian(cycle: Cycle, amounts: Array) -> tuple[Array, Array]:
 
 
 def _relative(change: Array, size: Array) -> Array:
-    """The largest change of an amount relative to it; what is empty does not count."""
-    floor = 1e-12 * jnp.max(jnp.abs(size)) + 1e-300
+    """The largest change of an amount relative to it, or to `SMALL` of the largest amount."""
+    floor = SMALL * jnp.max(jnp.abs(size)) + 1e-300
     return jnp.max(jnp.abs(change) / (jnp.abs(size) + floor))
 
 
