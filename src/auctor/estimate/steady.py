@@ -42,18 +42,18 @@ def settled_draws(model: DrugModel, case: Case, draw: Callable[[int], Array], n:
 
     A notice says so where more than 5 % are left out. Raises EstimationError where fewer than one in twenty would be kept.
     """
-    kept: list[Array] = []
-    for rounds in range(1, MOST_ROUNDS + 1):
-        etas = draw(n)
-        kept.append(etas[settles(model, case, etas)])
-        found = np.concatenate(kept)
-        if len(found) >= n:
-            return found[:n], _told(1 - len(found) / (rounds * n))
-    raise EstimationError(
-        where="doses",
-        what="no steady state under the recorded regimen for almost all parameters of the model",
-        remedy="check the doses and their units; write the doses out one by one if the patient is not at steady state",
-    )
+    first = draw(n)
+    kept = [first[settles(model, case, first)]]
+    if len(kept[0]) * MOST_ROUNDS < n:
+        raise EstimationError(
+            where="doses",
+            what="no steady state under the recorded regimen for almost all parameters of the model",
+            remedy="check the doses and their units; write the doses out one by one if the patient is not at steady state",
+        )
+    while sum(map(len, kept)) < n:
+        more = draw(n)
+        kept.append(more[settles(model, case, more)])
+    return np.concatenate(kept)[:n], _told(1 - sum(map(len, kept)) / (len(kept) * n))
 
 
 def _told(share: float) -> tuple[Notice, ...]:

@@ -23,6 +23,7 @@ DOUBLINGS = 14  # a steady state is one that 2**14 = 16,384 further doses would 
 GROWN = 1e7
 CLOSE = 1e-9
 SWITCHING, ENOUGH = 1e-7, 12
+NOISE = 1e-6  # a residual below it may rise again: that is the solver's error, not Newton's
 TRACE = 1e-7  # an amount below this share of the largest, or below FADED of what one interval brings, is held to an absolute error
 
 
@@ -85,7 +86,7 @@ def _improved(cycle: Cycle, s: _Search, given: Array) -> _Search:
     """One Newton step, or a plain cycle where Newton's last one made things worse or the next would leave the possible amounts."""
     after, jacobian = _with_jacobian(cycle, s.amounts)
     residual = _relative(after - s.amounts, after, given)
-    worse = ~(residual <= 2 * s.residual)
+    worse = ~(residual <= jnp.maximum(2 * s.residual, NOISE))
     step = solve(jnp.eye(after.shape[0]) - jacobian, after - s.amounts)
     trial = s.amounts + step
     impossible = ~jnp.all(jnp.isfinite(trial)) | jnp.any((trial < 0) & (after >= 0) & (trial < -CLOSE * jnp.max(jnp.abs(after))))
@@ -107,7 +108,7 @@ def _with_jacobian(cycle: Cycle, amounts: Array) -> tuple[Array, Array]:
 
 
 def _relative(change: Array, size: Array, given: Array) -> Array:
-    """The largest change of an amount relative to it; what is empty does not count."""
+    """The largest change of an amount relative to it, or to an amount so small that the solver holds it to an absolute error."""
     floor = TRACE * jnp.max(jnp.abs(size)) + FADED * given + 1e-300
     return jnp.max(jnp.abs(change) / (jnp.abs(size) + floor))
 
