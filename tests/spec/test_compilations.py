@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from auctor.case import Case, Covariates, Dose, Metric, Regimen, Route, Sample
 from auctor.estimate import patient
 from auctor.models.model import DrugModel
 from auctor.models.reader import read_model
+from auctor.pk import kept
 from auctor.pk.kept import Kept
 
 
@@ -78,3 +80,13 @@ def test_a_thousand_estimates_in_a_row() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(auctor.__file__).parents[1])])}
     run = subprocess.run([sys.executable, "-c", THOUSAND], capture_output=True, text=True, timeout=200, env=environment)
     assert run.returncode == 0 and run.stdout.strip() == "done", run.stderr
+
+
+def test_compiled_functions_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest one goes when there are too many, and is compiled again when it is wanted."""
+    monkeypatch.setattr(kept, "MOST_LIVE", 2)
+    monkeypatch.setattr(kept, "_LIVE", deque())
+    double = Kept(lambda x: 2 * x, "test of room")
+    assert [float(double(np.ones(n))[0].sum()) for n in (1, 2, 3)] == [2.0, 4.0, 6.0]
+    assert len(double._calls) == 2
+    assert float(double(np.ones(1))[0][0]) == 2.0

@@ -73,7 +73,7 @@ def settled_values(model: DrugModel, values: Array, *, n_draws: int) -> Array:
     """
     flat = values.reshape(len(values), -1)
     if np.isnan(flat).any():
-        what = f"the equations could not be solved for {100 * np.isnan(flat).any(axis=1).mean():.2g} % of the parameter sets"
+        what = f"the equations could not be solved for {100 * np.isnan(flat).any(axis=1).mean():.3g} % of the parameter sets"
         raise OutOfDomain(where=model.name, what=what, remedy="check doses and covariates, or use another model")
     endless: NDArray[np.bool_] = np.isinf(flat).max(axis=1)
     share, point_lost = float(endless[:n_draws].mean()), len(endless) == n_draws + 1 and bool(endless[-1])

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,6 +24,9 @@ from auctor.pk.engine import jax
 
 PACKAGE = Path(__file__).resolve().parents[1]
 THREADS = 2
+MOST_LIVE = 300  # compiled functions in one process
+_LIVE: deque[tuple[dict[Any, Callable[..., Any]], Any]] = deque()
+_ROOM = Lock()
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 SOURCES = ("pk", "estimate", "models")
@@ -55,6 +60,7 @@ class Kept:
         call = self._calls.get(key)
         if call is None:
             call = self._calls[key] = self._compiled(leaves, tree, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves))
+            _make_room(self._calls, key)
         return tuple(call(*leaves))
 
     def _compiled(self, leaves: list[Any], tree: Any, shapes: Any) -> Callable[..., Any]:
@@ -71,6 +77,17 @@ class Kept:
         content = bytes(jax.export.export(jax.jit(flat))(*shapes).serialize())
         _write_whole(path, content)
         return content
+
+
+def _make_room(calls: dict[Any, Callable[..., Any]], key: Any) -> None:
+    """Let the oldest compiled functions of the process go: each holds tens of memory maps, of which the system grants some 65,000."""
+    with _ROOM:
+        _LIVE.append((calls, key))
+        while len(_LIVE) > MOST_LIVE:
+            oldest, name = _LIVE.popleft()
+            gone = oldest.pop(name, None)
+            if gone is not None:
+                gone.clear_cache()  # type: ignore[attr-defined]
 
 
 def side_by_side(call: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
