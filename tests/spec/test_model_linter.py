@@ -104,6 +104,31 @@ def test_a_defect_is_found_under_its_code(tmp_path: Path, old: str, new: str, se
     assert found.what and found.remedy
 
 
+RESPONSE = """
+[exempt]
+invariant = "cells are made and lost for ever"
+[structure]
+[odes]
+A1 = "CL * 20 - CL / V * A1"
+[outputs]
+1 = "A1 / V"
+[residual]
+"""
+
+
+def test_a_file_that_takes_no_dose_says_why_it_has_no_invariant_and_no_other_may(tmp_path: Path) -> None:
+    """The exemption is shown, never silent."""
+    head, _, checks = GOOD.replace("structure.disposition", "# ").partition("[[checks]]")
+    checks, _, _ = checks.partition("regimen = { dose")
+    text = head.replace("[residual]\n", RESPONSE) + "[[checks]]" + checks + "expect = { CL = 5.5, C10 = 16.80, rtol = 1e-2 }\n"
+    found = [(f.code, f.severity) for f in judged(tmp_path, text)["mine"] if f.code.startswith("check")]
+    assert found == [("checks-exempt", "info")]
+    silent = judged(tmp_path, text.replace('[exempt]\ninvariant = "cells are made and lost for ever"', ""))["mine"]
+    assert [(f.code, f.severity) for f in silent if f.code.startswith("check")] == [("checks-missing", "warning")]
+    dosed = judged(tmp_path, GOOD.replace("[effects]", '[exempt]\ninvariant = "we would rather not"\n[effects]'))["mine"]
+    assert [(f.code, f.severity) for f in dosed] == [("checks-exempt", "error")]
+
+
 def test_a_variant_is_judged_too_and_tells_only_what_is_new(tmp_path: Path) -> None:
     variant = '[variants.steep]\nabout = "the abstract prints 0.02"\nset = { "effects.CL.b" = 0.02 }\n'
     found = judged(tmp_path, GOOD.replace('high = 150, source = "T1"', "high = 150") + variant)
