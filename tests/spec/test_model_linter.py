@@ -190,13 +190,3 @@ def test_the_library_has_no_error_and_every_kind_of_check(name: str) -> None:
     reports = check_file(name)
     grave = [f"{r.name}: {f}" for r in reports for f in r.findings if f.severity == "error" or f.code in ("checks-missing", "source")]
     assert [re.sub(r"\s+", " ", text) for text in grave] == []
-
-
-def test_a_word_of_a_covariate_has_one_code_in_the_whole_library() -> None:
-    """A table of codes must mean the same to every model: SEX 1 cannot be a man in one and a woman in the next."""
-    found: dict[tuple[str, str], dict[float, list[str]]] = {}
-    for model in map(read_model, list_models()):
-        for covariate in model.covariates.values():
-            for word, code in (covariate.levels or {}).items():
-                found.setdefault((covariate.name, word), {}).setdefault(code, []).append(model.name)
-    assert {key: codes for key, codes in found.items() if len(codes) > 1 and key[0] in ("SEX", "CYP3A5")} == {}
