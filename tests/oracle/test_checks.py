@@ -172,7 +172,54 @@ def test_compartments_limit_the_balance_to_the_drug(tmp_path: Path) -> None:
     assert drug.passed and not with_response.passed
 
 
+MEMORY = SATURABLE.replace(
+    'A1 = "-KA * A1"\nA2 = "KA * A1 -', 'A1 = "-20 * (tad > 8) * A1"\nA2 = "A1 * (tad >= START) * (tad < START + 2) / 2 -'
+).replace("[individual]", '[individual]\nSTART = "1.5"')
+
+
+@pytest.mark.parametrize(
+    ("more", "passes"),
+    [
+        ('eliminated = "VMAX * (A2 / V) / (KM + A2 / V)"', True),
+        ('eliminated = "0.999 * VMAX * (A2 / V) / (KM + A2 / V)"', False),
+        ("compartments = [2]", False),
+    ],
+)
+def test_what_is_eliminated_can_be_written_where_the_compartments_do_not_say_it(tmp_path: Path, more: str, passes: bool) -> None:
+    """A dose that one compartment remembers and another takes in between 1.5 and 3.5 h: the second gains what it loses."""
+    more = f'invariant = "mass"\n{more}'
+    (row,) = results(tmp_path, MEMORY, check(regimen='dose = 300, route = "oral"', expect="rtol = 1e-6", more=more))
+    assert row.passed == passes and row.expected == 270
+
+
+RESPONSE = """
+[parameters]
+KIN = { value = 2, unit = "1", source = "T1" }
+KOUT = { value = 0.1, unit = "1/h", source = "T1" }
+[odes]
+A1 = "KIN * WT / 70 - KOUT * A1"
+[outputs]
+1 = "A1"
+[structure]
+"""
+
+
+def test_a_response_that_takes_no_dose_has_figures_without_one(tmp_path: Path) -> None:
+    """A = kin / kout (1 - exp(-kout t))."""
+    (row,) = results(tmp_path, RESPONSE, check(expect=f"C6 = {20 * (1 - math.exp(-0.6))!r}, rtol = 1e-7"))
+    assert row.kind == "figure" and row.passed
+    for expect in ("C_trough = 1", "C_peak = 1", "AUC_tau = 1"):
+        with pytest.raises(ModelError, match="regimen: missing"):
+            results(tmp_path, RESPONSE, check(expect=expect))
+
+
 MALFORMED = [
+    (
+        {"expect": "rtol = 1", "regimen": 'dose = 3, route = "oral"', "more": 'invariant = "mass"\neliminated = "CL"'},
+        ORAL,
+        "without [odes]",
+    ),
+    ({"expect": "rtol = 1", "regimen": 'dose = 3, route = "oral"', "more": 'invariant = "mass"\neliminated = "VMX"'}, SATURABLE, "'VMAX'"),
     ({"expect": "CLL = 1"}, ORAL, "did you mean 'CL'"),
     ({"expect": "C_trogh = 1", "regimen": STEADY.format("oral")}, ORAL, "did you mean 'C_trough'"),
     ({"expect": "rtol = 0.1"}, ORAL, "expects nothing"),

@@ -104,6 +104,31 @@ def test_a_defect_is_found_under_its_code(tmp_path: Path, old: str, new: str, se
     assert found.what and found.remedy
 
 
+RESPONSE = """
+[exempt]
+invariant = "cells are made and lost for ever"
+[structure]
+[odes]
+A1 = "CL * 20 - CL / V * A1"
+[outputs]
+1 = "A1 / V"
+[residual]
+"""
+
+
+def test_a_file_that_takes_no_dose_says_why_it_has_no_invariant_and_no_other_may(tmp_path: Path) -> None:
+    """The exemption is shown, never silent."""
+    head, _, checks = GOOD.replace("structure.disposition", "# ").partition("[[checks]]")
+    checks, _, _ = checks.partition("regimen = { dose")
+    text = head.replace("[residual]\n", RESPONSE) + "[[checks]]" + checks + "expect = { CL = 5.5, C10 = 16.80, rtol = 1e-2 }\n"
+    found = [(f.code, f.severity) for f in judged(tmp_path, text)["mine"] if f.code.startswith("check")]
+    assert found == [("checks-exempt", "info")]
+    silent = judged(tmp_path, text.replace('[exempt]\ninvariant = "cells are made and lost for ever"', ""))["mine"]
+    assert [(f.code, f.severity) for f in silent if f.code.startswith("check")] == [("checks-missing", "warning")]
+    dosed = judged(tmp_path, GOOD.replace("[effects]", '[exempt]\ninvariant = "we would rather not"\n[effects]'))["mine"]
+    assert [(f.code, f.severity) for f in dosed] == [("checks-exempt", "error")]
+
+
 def test_a_variant_is_judged_too_and_tells_only_what_is_new(tmp_path: Path) -> None:
     variant = '[variants.steep]\nabout = "the abstract prints 0.02"\nset = { "effects.CL.b" = 0.02 }\n'
     found = judged(tmp_path, GOOD.replace('high = 150, source = "T1"', "high = 150") + variant)
@@ -160,28 +185,8 @@ def test_the_command_leaves_with_2_on_an_error(tmp_path: Path) -> None:
     assert model["findings"][0]["code"] == "check-failed"
 
 
-# no dose enters by a door of its own, or none at all, so that nothing balances over an interval
-EXCUSED = {
-    "mycophenolate_sherwin_2012": "the input is remembered in a compartment that is emptied by the clock",
-    "rifampicin_svensson_2018": "the input is remembered in a compartment that is emptied by the clock",
-    "neutropenia_kloft_2006_docetaxel": "driven by a concentration given as a covariate: it takes no dose",
-}
-
-
 @pytest.mark.parametrize("name", list_models())
 def test_the_library_has_no_error_and_every_kind_of_check(name: str) -> None:
     reports = check_file(name)
-    excused = EXCUSED.get(name, "")
     grave = [f"{r.name}: {f}" for r in reports for f in r.findings if f.severity == "error" or f.code in ("checks-missing", "source")]
-    grave = [text for text in grave if not (excused and "checks-missing" in text)]
     assert [re.sub(r"\s+", " ", text) for text in grave] == []
-
-
-def test_a_word_of_a_covariate_has_one_code_in_the_whole_library() -> None:
-    """A table of codes must mean the same to every model: SEX 1 cannot be a man in one and a woman in the next."""
-    found: dict[tuple[str, str], dict[float, list[str]]] = {}
-    for model in map(read_model, list_models()):
-        for covariate in model.covariates.values():
-            for word, code in (covariate.levels or {}).items():
-                found.setdefault((covariate.name, word), {}).setdefault(code, []).append(model.name)
-    assert {key: codes for key, codes in found.items() if len(codes) > 1 and key[0] in ("SEX", "CYP3A5")} == {}

@@ -346,27 +346,6 @@ def test_the_library_holds_the_three_drugs() -> None:
     }
 
 
-@pytest.mark.parametrize("name", list_models())
-def test_every_library_check_can_be_redone(name: str) -> None:
-    results = run_checks(read_model(name))
-    assert len(results) >= 4
-    assert [(r.where, r.quantity, r.expected, r.found) for r in results if not r.passed] == []
-    assert {"figure", "invariant"} & {r.kind for r in results} or name == "neutropenia_kloft_2006_docetaxel"  # it takes no dose
-
-
-@pytest.mark.parametrize("name", list_models())
-def test_every_number_of_the_library_has_a_source(name: str) -> None:
-    model = read_model(name)
-    sources = [p.source for p in model.parameters.values()] + [e.source for e in model.effects] + [t.source for t in model.targets]
-    assert all(sources)
-    assert all(c.note for c in model.covariates.values())
-    assert model.dosing is None or model.dosing.source  # strengths and caps stand only where there is a source for them
-    assert model.residual.source
-    assert model.questions
-    assert model.reference["cite"] and model.reference.get("doi", "10.").startswith("10.")
-    assert {"doi", "pmid", "url"} & set(model.reference) or any("DOI" in question for question in model.questions)
-
-
 def test_woillard_2011_by_hand() -> None:
     model = read_model("tacrolimus_woillard_2011")
     adult = model.typical({"HCT": 32.3, "CYP3A5": 0.0, "FORM": 1.0}, math)

@@ -17,6 +17,7 @@ from auctor.models.reader import library_path, list_models, read_every_variant, 
 from auctor.models.show import as_dict, describe
 from auctor.pk.checks import run_checks
 
+REFERENCE = ("vancomycin_goti_2018", "tacrolimus_woillard_2011", "phenobarbital_grasela_1985")
 FILE = """
 schema = 1
 drug = "examplin"
@@ -175,3 +176,16 @@ def test_every_variant_of_the_library_can_be_read(name: str) -> None:
     base, *variants = read_every_variant(name)
     assert [v.variant for v in variants] == list(base.variants)
     assert len({base, *variants}) == 1 + len(variants)
+
+
+def test_the_open_alternatives_of_the_three_reference_models_have_names() -> None:
+    """omega^2 is log(1 + CV^2) in posologyr and CV^2 in Tucuxi; the residual error is PKPDsim's, the steps are PharmaNODE's."""
+    models = {m.name: m for n in REFERENCE for m in read_every_variant(n)}
+    spread = {name: np.diag(m.omega).round(6).tolist() for name, m in models.items() if m.drug != "tacrolimus"}
+    assert spread["vancomycin_goti_2018"] == [0.147043, 0.510339, 0.282198]
+    assert spread["vancomycin_goti_2018@cv_as_sd"] == [0.158404, 0.665856, 0.326041]
+    assert spread["phenobarbital_grasela_1985@cv_is_sd"] == [0.0361, 0.0256]
+    residual = models["vancomycin_goti_2018@pkpdsim_residual"].residual
+    assert (residual.proportional, residual.additive) == (0.197, 1.42)
+    assert models["vancomycin_goti_2018@v2_scaled_by_weight"].typical({"CRCL": 120.0, "WT": 35.0, "DIAL": 0.0})["V2"] == 19.2
+    assert [models[f"tacrolimus_woillard_2011{v}"].structure.stages for v in ("", "@four_steps")] == [3, 4]

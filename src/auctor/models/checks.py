@@ -11,10 +11,12 @@ import numpy as np
 
 from auctor.case import Dose, Regimen, Route
 from auctor.models.domain import encode
+from auctor.models.expressions import Expression
 from auctor.models.model import DrugModel
+from auctor.models.systems import TIMES, read_formula
 from auctor.models.table import Table, suggestion
 
-CHECK_KEYS = ("patient", "expect", "regimen", "how", "invariant", "output", "compartments", "variant")
+CHECK_KEYS = ("patient", "expect", "regimen", "how", "invariant", "output", "compartments", "eliminated", "variant")
 INVARIANTS = ("auc", "css", "mass")
 INTERVAL_FIGURES = ("C_trough", "AUC_tau")
 FIGURES = (*INTERVAL_FIGURES, "C_peak")
@@ -27,7 +29,8 @@ class Check:
     """One `[[checks]]` table: a patient (codes and numbers), a dose where something is simulated, and what is expected.
 
     `expect` maps parameters, `[individual]` names and figures (`C_trough`, `C_peak`, `AUC_tau`, `C6`) to numbers. `dose` is at time 0,
-    at steady state when it repeats. `output` is the CMT number of the output to read and `compartments` those whose amounts are drug.
+    at steady state when it repeats; None also in a model that takes no dose. `output` is the CMT number of the output to read and
+    `compartments` those whose amounts are drug; `eliminated` is the rate (mg/h) at which drug leaves where their sum does not say it.
     `variant` is the one that the check was written for, "" for the file as it stands.
     """
 
@@ -39,6 +42,7 @@ class Check:
     invariant: str = ""
     output: int | None = None
     compartments: tuple[int, ...] = ()
+    eliminated: Expression | None = None
     how: str = ""
     variant: str = ""
 
@@ -53,8 +57,9 @@ class Check:
         return tuple(name for name in self.expect if not is_figure(name))
 
     def regimen(self, horizon_h: float = 0.0) -> Regimen:
-        """The dose alone, or at steady state and repeated until `horizon_h`."""
-        assert self.dose is not None
+        """The dose alone, or at steady state and repeated until `horizon_h`; no dose where there is none."""
+        if self.dose is None:
+            return Regimen(doses=())
         if not self.dose.steady_state:
             return Regimen(doses=(self.dose,))
         d = self.dose
@@ -128,10 +133,11 @@ def _check(model: DrugModel, table: Table) -> Check:
         invariant=table.choice("invariant", INVARIANTS) if "invariant" in table.data else "",
         output=_output(model, table),
         compartments=_compartments(model, table),
+        eliminated=_eliminated(model, table),
         how=table.text("how", ""),
         variant=table.text("variant", ""),
     )
-    _settled(check, table)
+    _settled(check, table, dosed=takes_dose(model))
     return check
 
 
@@ -144,11 +150,22 @@ def _expect(model: DrugModel, table: Table) -> Table:
     return expect
 
 
-def _settled(check: Check, table: Table) -> None:
+def takes_dose(model: DrugModel) -> bool:
+    """Whether any dose can enter; not into a model of a response that is driven by a concentration over time.
+
+    >>> from auctor.models.reader import read_model
+    >>> takes_dose(read_model("neutropenia_kloft_2006_docetaxel"))
+    False
+    """
+    return model.system is None or bool(model.structure.cmt)
+
+
+def _settled(check: Check, table: Table, *, dosed: bool) -> None:
     """Refuse a check that expects nothing, or asks for what its regimen does not say."""
     if not check.expect and not check.invariant:
         raise table.fault("expect", "expects nothing", "name a parameter, a figure (C_trough, C_peak, AUC_tau, C6) or an invariant")
-    if (check.figures or check.invariant) and check.dose is None:
+    timed = all(hours(name) is not None for name in check.figures)
+    if (check.figures or check.invariant) and check.dose is None and (dosed or check.invariant or not timed):
         raise table.fault("regimen", "missing", "a figure or an invariant needs regimen = { dose, every, route, steady_state }")
     repeated = check.dose is not None and check.dose.steady_state
     needing = [name for name in (*check.figures, check.invariant) if name in (*INTERVAL_FIGURES, "auc", "css")]
@@ -199,6 +216,15 @@ def _compartments(model: DrugModel, table: Table) -> tuple[int, ...]:
     if not all(1 <= k <= size for k in numbers):
         raise table.fault("compartments", "not numbers of compartments under [odes]", f"use 1 to {size}")
     return numbers
+
+
+def _eliminated(model: DrugModel, table: Table) -> Expression | None:
+    if "eliminated" not in table.data:
+        return None
+    if model.system is None:
+        raise table.fault("eliminated", "given without [odes]", "leave it out: a named structure eliminates by CL, VMAX and KM")
+    states = (f"A{k + 1}" for k in range(model.system.size))
+    return read_formula(table, "eliminated", {*model.parameters, *model.formulas, *model.covariates, *states, *TIMES})
 
 
 def at_eta_zero(model: DrugModel, patient: Mapping[str, float]) -> dict[str, float]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -50,6 +51,21 @@ class Expression:
         """Names the expression reads (covariates, parameters, constants), functions left out."""
         called = {id(n.func) for n in ast.walk(self.tree) if isinstance(n, ast.Call)}
         return frozenset(n.id for n in ast.walk(self.tree) if isinstance(n, ast.Name) and id(n) not in called)
+
+    def thresholds(self, name: str) -> tuple[Expression, ...]:
+        """What `name` is compared with, wherever it stands alone on one side of a comparison.
+
+        >>> [e.text for e in parse("(tad >= 1) * (TEND > tad) * A1", where="x").thresholds("tad")]
+        ['1', 'TEND']
+        """
+        sides = [
+            (a, b)
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Compare)
+            for pair in pairwise([node.left, *node.comparators])
+            for a, b in (pair, pair[::-1])
+        ]
+        return tuple(Expression(ast.unparse(b), b) for a, b in sides if isinstance(a, ast.Name) and a.id == name)
 
     def evaluate(self, names: Mapping[str, Any], xp: ModuleType = np) -> Any:
         """Value on floats (`xp=math`), NumPy or JAX arrays (broadcast); comparisons, and, or, not are worth 0 or 1.

@@ -22,7 +22,7 @@ def mechanism(model: DrugModel) -> str:
     blank: dict[str, Any] = dict.fromkeys(("name", "drug", "title", "status", "population", "matrix", "sha256", "variant"), "")
     blank |= dict.fromkeys(("targets", "checks", "notes", "questions", "warnings"), ())
     blank["covariates"] = dict.fromkeys(model.covariates)
-    blank |= {"reference": {}, "units": {}, "dosing": None, "molar_mass": None, "omega": None, "variants": {}}
+    blank |= {"reference": {}, "units": {}, "dosing": None, "molar_mass": None, "omega": None, "variants": {}, "exempt": {}}
     if len(model.residuals) < 2:
         blank |= {"residual": Residual(proportional=0.0, additive=0.0, kind=model.residual.kind), "residuals": {}}
     bare = replace(model, parameters={name: _bare(p) for name, p in model.parameters.items()}, **blank)

@@ -232,6 +232,7 @@ class DrugModel:
     targets: tuple[Target, ...] = ()
     dosing: Dosing | None = None
     checks: tuple[Mapping[str, Any], ...] = ()
+    exempt: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

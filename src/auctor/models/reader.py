@@ -29,7 +29,7 @@ LIBRARY = Path(__file__).parent / "library"
 _REQUIRED = ("schema", "drug", "reference", "status", "population", "units", "structure", "parameters", "residual")
 _OPTIONAL = (
     *("title", "matrix", "molar_mass", "variability", "covariates", "effects", "correlations", "omega"),
-    *("targets", "dosing", "checks", "notes", "questions", "individual", "odes", "outputs", "doses", "variants"),
+    *("targets", "dosing", "checks", "exempt", "notes", "questions", "individual", "odes", "outputs", "doses", "variants"),
 )
 _REFERENCE = ("doi", "cite", "pmid", "url", "verified_by", "confidence")
 
@@ -136,6 +136,7 @@ def _model(top: Table, *, name: str, sha256: str) -> DrugModel:
         targets=read_targets(top, molar_mass),
         dosing=read_dosing(top),
         checks=tuple(row.only(required=CHECK_KEYS[:2], optional=CHECK_KEYS).data for row in top.rows("checks")),
+        exempt=_exempt(top),
         warnings=_unused(covariates, _formulas(parameters, effects, formulas, system)),
         **_words(top),
         **_units(top, molar_mass),
@@ -177,6 +178,14 @@ def _words(top: Table) -> dict[str, Any]:
         "notes": top.texts("notes"),
         "questions": top.texts("questions"),
     }
+
+
+def _exempt(top: Table) -> dict[str, str]:
+    """`[exempt]`: a kind of check that the model cannot have -> why."""
+    if "exempt" not in top.data:
+        return {}
+    table = top.table("exempt", required=("invariant",))
+    return {key: table.text(key) for key in table.data}
 
 
 def _units(top: Table, molar_mass: float | None) -> dict[str, Any]:

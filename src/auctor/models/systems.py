@@ -21,11 +21,12 @@ def read_formulas(top: Table, parameters: Mapping[str, Parameter], covariates: M
     for name in table.data:
         if not name.isidentifier() or name in covariates or name in TIMES:
             raise table.fault(name, "not a usable name", "choose a name that no covariate has")
-        found[name] = _formula(table, name, {*parameters, *covariates, *found})
+        found[name] = read_formula(table, name, {*parameters, *covariates, *found})
     return found
 
 
-def _formula(table: Table, key: str, known: Collection[str]) -> Expression:
+def read_formula(table: Table, key: str, known: Collection[str]) -> Expression:
+    """The formula under a key; ModelError for a name that is not among `known`, with a suggestion."""
     expr = parse(table.text(key), where=table.at(key))
     for name in sorted(expr.names - set(known)):
         raise table.fault(key, f"{name!r} is used and not known", suggestion(name, known))
@@ -41,7 +42,7 @@ def read_system(top: Table, known: Collection[str]) -> System | None:
         return None
     odes = Table.free(top.get("odes"), top.at("odes"))
     states = _states(odes)
-    derivatives = tuple(_formula(odes, name, {*known, *states, *TIMES}) for name in states)
+    derivatives = tuple(read_formula(odes, name, {*known, *states, *TIMES}) for name in states)
     outputs = _numbered(top, "outputs", {*known, *states}, len(states))
     if not outputs:
         raise top.fault("outputs", "missing", 'give the concentration by compartment number, as 2 = "A2/V"')
@@ -61,7 +62,7 @@ def _numbered(outer: Table, key: str, known: Collection[str], count: int) -> dic
     for name in table.data:
         if not name.isdigit() or not 1 <= int(name) <= count:
             raise table.fault(name, "not the number of a compartment", f"use 1 to {count}")
-    return {int(name): _formula(table, name, known) for name in table.data}
+    return {int(name): read_formula(table, name, known) for name in table.data}
 
 
 def _inputs(top: Table, known: Collection[str], count: int) -> dict[str, dict[int, Expression]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from auctor.errors import AuctorError
-from auctor.models.checks import Check, read_checks
+from auctor.models.checks import Check, read_checks, takes_dose
 from auctor.models.findings import Finding
 from auctor.models.model import DrugModel
 
 CONFIDENCE = ("high", "medium", "low")
+_INVARIANT = "an invariant"
 _EMPTY = ("", "?", "-", "todo", "tbd", "none")
 
 
@@ -82,15 +83,26 @@ def _unused(model: DrugModel) -> Iterator[Finding]:
 
 
 def _kinds(model: DrugModel) -> Iterator[Finding]:
-    """A file needs parameters at two covariate sets, a simulated figure and an invariant."""
+    """A file needs parameters at two covariate sets, a simulated figure and an invariant.
+
+    A model that takes no dose may do without an invariant, if it says why under `[exempt]`.
+    """
     try:
         checks = read_checks(model)
     except AuctorError as error:
         yield Finding(code="check-malformed", severity="error", where=error.where, what=error.what, remedy=error.remedy)
         return
+    excused = "" if takes_dose(model) else model.exempt.get("invariant", "").strip()
     for missing in _missing(checks, covariates=bool(model.covariates)):
+        if excused and missing == _INVARIANT:
+            what = f"no check of {missing}: {excused}"
+            yield Finding(code="checks-exempt", severity="info", where="exempt.invariant", what=what, remedy="nothing to do")
+            continue
         remedy = "add it under [[checks]], see docs/model-file.md"
         yield Finding(code="checks-missing", severity="warning", where="checks", what=f"no check of {missing}", remedy=remedy)
+    if model.exempt and not excused:
+        what, remedy = "a model that takes doses has an invariant", "take [exempt] out, and add the invariant under [[checks]]"
+        yield Finding(code="checks-exempt", severity="error", where="exempt.invariant", what=what, remedy=remedy)
 
 
 def _missing(checks: tuple[Check, ...], *, covariates: bool) -> Iterator[str]:
@@ -100,4 +112,4 @@ def _missing(checks: tuple[Check, ...], *, covariates: bool) -> Iterator[str]:
     if not any(check.figures for check in checks):
         yield "a simulated figure"
     if not any(check.invariant for check in checks):
-        yield "an invariant"
+        yield _INVARIANT

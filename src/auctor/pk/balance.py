@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from auctor.models.checks import Check, at_eta_zero, entering, saturable
 from auctor.models.model import DrugModel, System
 from auctor.models.quantities import MASS, TIME, read_unit
+from auctor.models.systems import TIMES as CLOCKS
 from auctor.pk.probe import TIMES, Probe, amounts
 
 Array = NDArray[np.float64]
@@ -86,6 +87,8 @@ class Balance:
             states = amounts(self.model, system, self.check.regimen(), self.check.patient, times)
             named = {f"A{k + 1}": states[:, k] for k in range(system.size)}
             known = {**self.check.patient, **self.values, **named, "t": times, "tad": times}
+            if self.check.eliminated is not None:
+                return np.asarray(np.broadcast_to(self.check.eliminated.evaluate(known, np), times.shape))
             gained = [np.broadcast_to(system.derivatives[k].evaluate(known, np), times.shape) for k in self._counted()]
             return np.asarray(-np.sum(gained, axis=0))
 
@@ -102,14 +105,21 @@ class Balance:
         return float(np.sum((half * w).reshape(-1) * values))
 
     def breaks(self, until: float) -> tuple[float, ...]:
-        """0, every time at which an input may start or end, and `until` (h): infusions, lags and modelled lengths, modulo the interval."""
+        """0, `until` and every time between (h) at which an input may start or end or a formula switches, modulo the interval."""
         dose, patient = self.check.dose, self.check.patient
         assert dose is not None
         delays = [0.0, *self._delays(patient)]
         lengths = [0.0, dose.duration_h, dose.duration_h * self.given() / dose.amount_mg]
-        ends = {delay + other for delay in delays for other in (*lengths, *delays)}
+        ends = {delay + other for delay in delays for other in (*lengths, *delays, *self._switches())}
         folded = {end % dose.every_h if dose.every_h else end for end in ends}
         return tuple(sorted({0.0, until, *(end for end in folded if 1e-9 < end < until - 1e-9)}))
+
+    def _switches(self) -> set[float]:
+        """Hours after the dose that the formulas compare the time with."""
+        formulas = () if self.model.system is None else self.model.system.derivatives
+        known = {**self.check.patient, **self.values}
+        compared = {e for formula in formulas for name in CLOCKS for e in formula.thresholds(name)}
+        return {float(e.evaluate(known, np)) for e in compared if e.names <= known.keys()}
 
     def _delays(self, patient: Mapping[str, float]) -> list[float]:
         """Every duration among the parameters and the dose formulas (h), and the lengths of inputs of modelled rate."""

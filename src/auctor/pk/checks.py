@@ -48,10 +48,10 @@ def _probe(model: DrugModel, check: Check, horizon: float = 0.0) -> Probe:
 
 
 def _figures(model: DrugModel, check: Check) -> dict[str, float]:
-    if not check.figures or check.dose is None:
+    if not check.figures:
         return {}
     at = {name: h for name in check.figures if (h := hours(name)) is not None}
-    every = check.dose.every_h
+    every = check.dose.every_h if check.dose is not None else 0.0
     probe = _probe(model, check, max(at.values(), default=0.0))
     found = {name: float(value) for name, value in zip(at, probe.read([*at.values(), 0.0]).concentration, strict=False)}
     if "C_trough" in check.expect:
