@@ -11,7 +11,7 @@ from auctor.case import Case, Target
 from auctor.dosing.candidates import Option, OptionKind
 from auctor.dosing.concordance import View
 from auctor.dosing.recommend import Forecast, Recommendation, expose, recommend
-from auctor.errors import AuctorError, EstimationError, OutOfDomain
+from auctor.errors import AuctorError, EstimationError, Notice, OutOfDomain
 from auctor.estimate.occasions import Prepared
 from auctor.models.model import DrugModel
 from auctor.predictor import Draws, Predictor
@@ -106,8 +106,18 @@ def answer(key: str, attempt: Attempt, question: Question) -> MethodResult:
         sampled=_sampled(key, attempt, found.current, question),
         ess=None if ess is None else float(ess),
         params={name: float(value) for name, value in params.items()},
-        notices=(*attempt.notices, *found.notices),
+        notices=(*attempt.notices, *_modes(key, attempt, found, question), *found.notices),
     )
+
+
+def _modes(key: str, attempt: Predictor, found: Recommendation, question: Question) -> tuple[Notice, ...]:
+    """What further parameter sets that fit the samples would mean."""
+    from auctor.analysis.modes import mode_notices
+    from auctor.estimate.patient import Estimate
+
+    if key != "map" or not isinstance(attempt, Estimate):
+        return ()
+    return mode_notices(attempt, found, target=question.target, options=question.options, seed=question.seed)
 
 
 def _sampled(key: str, attempt: Predictor, current: Forecast | None, question: Question) -> Draws | None:
