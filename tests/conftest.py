@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,16 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+MAPS, MOST_MAPS = Path("/proc/self/maps"), 20_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _room() -> Iterator[None]:
+    """Tests compile thousands of functions in one process, whose memory maps Linux limits: let them go between modules."""
+    yield
+    jax = sys.modules.get("jax")
+    if jax is not None and MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -90,3 +90,13 @@ def test_compiled_functions_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> N
     assert [float(double(np.ones(n))[0].sum()) for n in (1, 2, 3)] == [2.0, 4.0, 6.0]
     assert len(double._calls) == 2
     assert float(double(np.ones(1))[0][0]) == 2.0
+
+
+def test_memory_maps_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process out of memory maps dies without a word: the oldest functions go before that, the last few never."""
+    monkeypatch.setattr(kept, "MOST_MAPS", 1)
+    monkeypatch.setattr(kept, "LEAST_LIVE", 2)
+    monkeypatch.setattr(kept, "_LIVE", deque())
+    triple = Kept(lambda x: 3 * x, "test of maps")
+    assert [float(triple(np.ones(n))[0].sum()) for n in (1, 2, 3, 4)] == [3.0, 6.0, 9.0, 12.0]
+    assert len(triple._calls) == 2

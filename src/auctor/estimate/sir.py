@@ -1,7 +1,8 @@
 """The individual posterior by sampling-importance-resampling from a heavy-tailed mixture of the Laplace modes.
 
 Proposal: each mode's Gaussian widened to a Student t (5 degrees of freedom), mixed by Laplace mass. The effective sample size
-ESS = (sum w)^2 / sum w^2 says how well the proposal fits; where it is low, the proposal is moved to the weighted draws and tried again.
+ESS = (sum w)^2 / sum w^2 says how well the proposal fits; where it is low, the proposal is moved to the weighted draws and tried again,
+and more is drawn from the best one.
 Reference: Rubin DB, Bayesian Statistics 3, 1988, 395-402; Cappe O et al., J Comput Graph Stat 2004;13:907-929 (adaptation).
 """
 
@@ -24,6 +25,7 @@ DEGREES = 5.0
 WIDEN = 1.1
 # below that share of effective proposals a component at their weighted mean and covariance is added, weighing so much beside the best mode
 ENOUGH, ROUNDS, ADAPTED = 0.2, 3, 4.0
+MOST_BATCHES = 8  # of proposals, until they are worth as many independent draws as are asked for
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,40 +42,59 @@ class Resampled:
 
 
 def importance_resample(modes: Sequence[Mode], ofv: Callable[[Array], Array], *, n_draws: int, seed: int) -> Resampled:
-    """Draw from exp(-OFV/2): 2 n_draws proposals, importance weights, systematic resampling. `ofv` maps (n, p) to (n,).
+    """Draw from exp(-OFV/2): batches of 2 n_draws proposals, importance weights, systematic resampling. `ofv` maps (n, p) to (n,).
 
     Raises EstimationError when no proposal has a finite weight.
     """
-    rng = np.random.default_rng(seed)
-    drawn = _weighted(modes, ofv, 2 * n_draws, rng)
+    rng, n = np.random.default_rng(seed), 2 * n_draws
+    proposal = list(modes)
+    drawn = _proposed(proposal, ofv, n, rng)
     for _ in range(ROUNDS):
-        if drawn.ess >= ENOUGH * len(drawn.etas):
+        if drawn.ess >= ENOUGH * n:
             break
-        drawn = max(drawn, _weighted([*modes, _adapted(modes, drawn)], ofv, 2 * n_draws, rng), key=lambda found: found.ess)
-    chosen = np.searchsorted(np.cumsum(drawn.share), (np.arange(n_draws) + rng.random()) / n_draws).clip(0, len(drawn.share) - 1)
+        moved = [*modes, _adapted(modes, drawn)]
+        tried = _proposed(moved, ofv, n, rng)
+        if tried.ess > drawn.ess:
+            proposal, drawn = moved, tried
+    while drawn.ess < n_draws and len(drawn.etas) < MOST_BATCHES * n:
+        more = _proposed(proposal, ofv, n, rng)
+        drawn = _Weighted(np.concatenate([drawn.etas, more.etas]), np.concatenate([drawn.log_weight, more.log_weight]))
+    share = drawn.share
+    chosen = np.searchsorted(np.cumsum(share), (np.arange(n_draws) + rng.random()) / n_draws).clip(0, len(share) - 1)
     return Resampled(etas=drawn.etas[chosen], ess=drawn.ess, log_marginal=drawn.log_marginal)
 
 
 class _Weighted(NamedTuple):
-    """Proposals (n, p), their normalised importance weights (n,), the effective sample size and the log of the integral."""
+    """Proposals (n, p) and the logs of their importance weights (n,), of which one at least is finite."""
 
     etas: Array
-    share: Array
-    ess: float
-    log_marginal: float
+    log_weight: Array
+
+    @property
+    def share(self) -> Array:
+        """The weights, normalised."""
+        weight = np.exp(self.log_weight - self.log_weight.max())
+        return np.asarray(weight / weight.sum())
+
+    @property
+    def ess(self) -> float:
+        """The effective sample size."""
+        return float(1.0 / np.sum(self.share**2))
+
+    @property
+    def log_marginal(self) -> float:
+        """The log of the integral, without the constants that the OFV drops."""
+        top = self.log_weight.max()
+        return float(top + np.log(np.exp(self.log_weight - top).mean()) - 0.5 * self.etas.shape[1] * np.log(2 * np.pi))
 
 
-def _weighted(modes: Sequence[Mode], ofv: Callable[[Array], Array], n: int, rng: np.random.Generator) -> _Weighted:
-    proposals = _propose(modes, n, rng)
-    log_weight = -0.5 * ofv(proposals) - _log_density(modes, proposals)
+def _proposed(modes: Sequence[Mode], ofv: Callable[[Array], Array], n: int, rng: np.random.Generator) -> _Weighted:
+    etas = _propose(modes, n, rng)
+    log_weight = -0.5 * ofv(etas) - _log_density(modes, etas)
     log_weight = np.where(np.isfinite(log_weight), log_weight, -np.inf)
-    top = log_weight.max()
-    if not np.isfinite(top):
+    if not np.isfinite(log_weight.max()):
         raise EstimationError(where="posterior", what="no draw has a finite likelihood", remedy="check doses, samples and units")
-    weight = np.exp(log_weight - top)
-    share = weight / weight.sum()
-    log_marginal = float(top + np.log(weight.mean()) - 0.5 * proposals.shape[1] * np.log(2 * np.pi))
-    return _Weighted(proposals, share, float(1.0 / np.sum(share**2)), log_marginal)
+    return _Weighted(etas, log_weight)
 
 
 def _adapted(modes: Sequence[Mode], drawn: _Weighted) -> Mode:

@@ -24,7 +24,9 @@ from auctor.pk.engine import jax
 
 PACKAGE = Path(__file__).resolve().parents[1]
 THREADS = 2
-MOST_LIVE = 300  # compiled functions in one process
+# compiled functions in one process, the memory maps at which older ones are let go, and how many are never let go
+MOST_LIVE, MOST_MAPS, LEAST_LIVE = 300, 30_000, 40
+MAPS = Path("/proc/self/maps")
 _LIVE: deque[tuple[dict[Any, Callable[..., Any]], Any]] = deque()
 _ROOM = Lock()
 Part = TypeVar("Part")
@@ -80,14 +82,19 @@ class Kept:
 
 
 def _make_room(calls: dict[Any, Callable[..., Any]], key: Any) -> None:
-    """Let the oldest compiled functions of the process go: each holds tens of memory maps, of which the system grants some 65,000."""
+    """Let the oldest compiled functions of the process go: each holds up to a hundred memory maps, of which Linux grants some 65,000."""
     with _ROOM:
         _LIVE.append((calls, key))
-        while len(_LIVE) > MOST_LIVE:
+        while len(_LIVE) > MOST_LIVE or (len(_LIVE) > LEAST_LIVE and _maps() > MOST_MAPS):
             oldest, name = _LIVE.popleft()
             gone = oldest.pop(name, None)
             if gone is not None:
                 gone.clear_cache()  # type: ignore[attr-defined]
+
+
+def _maps() -> int:
+    """The process's memory maps; 0 where the system does not say."""
+    return MAPS.read_bytes().count(b"\n") if MAPS.exists() else 0
 
 
 def side_by_side(call: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
