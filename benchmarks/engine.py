@@ -259,7 +259,7 @@ def posterior(n: int) -> Iterator[Row]:
 
 
 def cold(n: int) -> Iterator[Row]:
-    """`auctor analyse` in a new process: a model with a closed form, and one written out as linear differential equations."""
+    """`auctor analyse` in a new process (best of three): a model with a closed form, and one written out as differential equations."""
     del n
     case = ROOT / "examples" / "vancomycin_two_levels.toml"
     with tempfile.TemporaryDirectory() as folder:
@@ -271,7 +271,8 @@ def cold(n: int) -> Iterator[Row]:
             ("linear equations, no cache", written, "fresh", ""),
             ("linear equations, cache", written, "fresh", "<= 3"),
         ):
-            yield Row(f"auctor analyse, {name}", seconds_of(path, Path(folder) / cache), "s", aim)
+            runs = 1 if "no cache" in name else 3  # the first one fills the cache
+            yield Row(f"auctor analyse, {name}", min(seconds_of(path, Path(folder) / cache) for _ in range(runs)), "s", aim)
 
 
 def seconds_of(case: Path, cache: Path) -> float:
