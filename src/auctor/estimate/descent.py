@@ -18,6 +18,7 @@ Evaluate = Callable[[Traced], tuple[Traced, Traced, Matrix]]  # u (p, lanes) -> 
 DIFFERENCE = 1e-4
 LONGEST_STEP = 3.0  # prior SDs: beyond, curvature means nothing
 STUCK = 1e10
+FLAT = 1e-5  # slope below which a point's Hessian is that of the optimum, to some 1e-5 of itself
 
 
 class Point(NamedTuple):
@@ -47,26 +48,40 @@ def stepped(at: Point, evaluate: Evaluate, tolerance: Traced, xp: ModuleType) ->
     return _taken(at, at.u + xp.where(moving(at, tolerance, xp), step, 0.0), evaluate, xp)
 
 
-def with_hessian(evaluate: Evaluate, u: Traced, xp: ModuleType) -> tuple[Traced, Traced, Matrix]:
-    """OFV and exact gradient at u (p, lanes), and the Hessian by central differences of the gradient."""
+def unsettled(at: Point, begun: Traced, tolerance: Traced, xp: ModuleType) -> Traced:
+    """Lanes whose Newton steps must go on: still moving, or with the Hessian of a point of slope `begun` that is too far from here."""
+    return moving(at, tolerance, xp) | ((begun >= FLAT) & (at.damping <= STUCK))
+
+
+def newton(at: Point, evaluate: Evaluate, tolerance: Traced, xp: ModuleType) -> tuple[Point, Traced]:
+    """One Newton step: the Hessian where it begins (kept as the curvature), value and gradient where it ends; and the slope it began at."""
+    begun = at._replace(curvature=hessian(evaluate, at.u, xp))
+
+    def with_same_curvature(u: Traced) -> tuple[Traced, Traced, Matrix]:
+        value, gradient, _ = evaluate(u)
+        return value, gradient, begun.curvature
+
+    return stepped(begun, with_same_curvature, tolerance, xp), steepest(at, xp)
+
+
+def hessian(evaluate: Evaluate, u: Traced, xp: ModuleType) -> Matrix:
+    """By central differences of the gradient at u (p, lanes); zero where a gradient is not finite."""
     p = u.shape[0]
-    shifts = xp.concatenate([xp.zeros((1, p)), DIFFERENCE * xp.eye(p), -DIFFERENCE * xp.eye(p)])
-    value, gradient, _ = _at_all(evaluate, u, shifts, xp)
-    rows = (gradient[1 : p + 1] - gradient[p + 1 :]) / (2 * DIFFERENCE)
-    return value[0], gradient[0], tuple(tuple((rows[i, j] + rows[j, i]) / 2 for j in range(i + 1)) for i in range(p))
+    gradient = _gradients(evaluate, u, xp.concatenate([DIFFERENCE * xp.eye(p), -DIFFERENCE * xp.eye(p)]), xp)
+    rows = (gradient[:p] - gradient[p:]) / (2 * DIFFERENCE)
+    rows = xp.where(xp.isfinite(rows), rows, 0.0)
+    return tuple(tuple((rows[i, j] + rows[j, i]) / 2 for j in range(i + 1)) for i in range(p))
 
 
-def _at_all(evaluate: Evaluate, u: Traced, shifts: Traced, xp: ModuleType) -> tuple[Traced, Traced, Any]:
-    """OFV (shifts, lanes) and gradient (shifts, p, lanes) at every shifted point."""
+def _gradients(evaluate: Evaluate, u: Traced, shifts: Traced, xp: ModuleType) -> Traced:
+    """The gradient (shifts, p, lanes) at every shifted point."""
     if xp is not np:
         from auctor.pk.engine import jax
 
-        found: tuple[Traced, Traced, Any] = jax.vmap(lambda shift: evaluate(u + shift[:, None]))(shifts)
-        return found
+        return jax.vmap(lambda shift: evaluate(u + shift[:, None])[1])(shifts)
     p, lanes = u.shape
-    value, gradient, _ = evaluate(np.reshape(np.transpose(u + shifts[:, :, None], (1, 2, 0)), (p, -1)))
-    count = len(shifts)
-    return value.reshape(lanes, count).T, np.transpose(gradient.reshape(p, lanes, count), (2, 0, 1)), None
+    gradient = evaluate(np.reshape(np.transpose(u + shifts[:, :, None], (1, 2, 0)), (p, -1)))[1]
+    return np.transpose(gradient.reshape(p, lanes, len(shifts)), (2, 0, 1))
 
 
 def downhill(curvature: Matrix, gradient: Traced, damping: Traced, xp: ModuleType) -> Traced:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.estimate.descent import Evaluate, Matrix, Point, first, moving, steepest, stepped, with_hessian
+from auctor.estimate.descent import Evaluate, Matrix, Point, first, moving, newton, steepest, stepped, unsettled
 from auctor.estimate.modes import Lanes, MapFit, distinct, fit_of, starting_points
 from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import Observations
@@ -21,7 +21,7 @@ from auctor.pk.timeline import Timeline
 Array = NDArray[np.float64]
 
 STEP = 2e-5  # of u: truncation and rounding of a central difference are both near 1e-10
-ROUGH, FINE = (1e-3, 40), (2e-8, 30)  # slope at which the work is done, and most steps
+ROUGH, FINE = (1e-5, 40), (2e-8, 80)  # slope at which the work is done, and most steps
 
 
 def direct_map(model: DrugModel, timeline: Timeline, seen: Observations, *, starts: int | None = None) -> MapFit:
@@ -31,19 +31,27 @@ def direct_map(model: DrugModel, timeline: Timeline, seen: Observations, *, star
     """
     points = starting_points(model, starts)
     evaluate = partial(_parts, model, timeline, seen)
-    rough = _descended(evaluate, points, ROUGH, 1e-3)
+    rough = _lanes(_rough(evaluate, points))
     owner, found = distinct(1, rough.value, rough.u)
-    fine = _descended(partial(with_hessian, evaluate, xp=np), found, FINE, 1e-12)
-    return fit_of(model, 1, owner, fine)
+    return fit_of(model, 1, owner, _lanes(_fine(evaluate, found)))
 
 
-def _descended(evaluate: Evaluate, u: Array, how: tuple[float, int], damping: float) -> Lanes:
-    at = first(evaluate, u.T, np.full(len(u), damping), np)
-    for _ in range(how[1]):
-        if not moving(at, how[0], np).any():
+def _rough(evaluate: Evaluate, u: Array) -> Point:
+    at = first(evaluate, u.T, np.full(len(u), 1e-3), np)
+    for _ in range(ROUGH[1]):
+        if not moving(at, ROUGH[0], np).any():
             break
-        at = stepped(at, evaluate, how[0], np)
-    return _lanes(at)
+        at = stepped(at, evaluate, ROUGH[0], np)
+    return at
+
+
+def _fine(evaluate: Evaluate, u: Array) -> Point:
+    at, begun = first(evaluate, u.T, np.full(len(u), 1e-12), np), np.full(len(u), np.inf)
+    for _ in range(FINE[1]):
+        if not unsettled(at, begun, FINE[0], np).any():
+            break
+        at, begun = newton(at, evaluate, FINE[0], np)
+    return at
 
 
 def _lanes(at: Point) -> Lanes:

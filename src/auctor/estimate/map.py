@@ -23,8 +23,8 @@ from auctor.pk.timeline import Batch, repeat_to
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-ROUGH = (1e-3, (6, 6, 40))  # slope at which Fisher's work is done; steps of each round
-FINE = (1e-9, (2, 6, 30))
+ROUGH = (1e-5, (10, 8, 40))  # slope at which Fisher's work is done; steps of each round
+FINE = (1e-9, (1, 4, 80))
 CHUNKS = (1, 4, 16, 64, 256, 1024)
 WORK = 15_000  # events x (etas + 1) x points of the lanes in one call, so that it stays in the processor's cache
 FEW = 64  # lanes that are not worth regrouping
@@ -69,7 +69,7 @@ def _round(model: DrugModel, what: str, data: tuple[Packed, Ints], lanes: Lanes,
     packed, owner = data
     run, numbers = compiled(model, what), numbers_of(model)
     p = lanes.u.shape[1]
-    cost = packed.size("time") * (p + 1) * (2 * p + 1 if what == "newton" else 1)
+    cost = packed.size("time") * (p + 1) * (2 * p if what == "newton" else 1)
 
     def one(part: Ints) -> Ints:
         size = _padded_size(len(part))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.estimate.descent import Matrix, Point, first, moving, steepest, stepped, with_hessian
+from auctor.estimate.descent import Matrix, Point, first, moving, newton, steepest, stepped, unsettled
 from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import Observations
 from auctor.estimate.outputs import residual_at
@@ -99,11 +99,26 @@ def _fisher(model: DrugModel, numbers: Numbers, packed: Packed, start: tuple[Tra
     return end.u.T, end.value, end.damping, moving
 
 
+def finish(
+    evaluate: Callable[[Traced], tuple[Traced, Traced, Matrix]], start: Point, tolerance: Traced, limit: Traced
+) -> tuple[Point, Traced]:
+    """Newton steps, one at least and `limit` at most; the lanes' end with the Hessian there, and which are still on their way."""
+
+    def go_on(carry: tuple[Point, Traced, Traced]) -> Traced:
+        return (carry[2] < limit) & jnp.any(unsettled(carry[0], carry[1], tolerance, jnp))
+
+    def once(carry: tuple[Point, Traced, Traced]) -> tuple[Point, Traced, Traced]:
+        return *newton(carry[0], evaluate, tolerance, jnp), carry[2] + 1
+
+    end, begun, _ = jax.lax.while_loop(go_on, once, (start, jnp.full_like(start.value, jnp.inf), jnp.asarray(0)))
+    return end, unsettled(end, begun, tolerance, jnp)
+
+
 def _newton(model: DrugModel, numbers: Numbers, packed: Packed, start: tuple[Traced, Traced], how: Traced) -> Any:
     """Newton from `start`; also the gradient's size relative to 1 + |OFV| and the Hessian (lanes, p, p)."""
-    evaluate = partial(with_hessian, partial(parts, model, numbers, *packed.unpacked()), xp=jnp)
+    evaluate = partial(parts, model, numbers, *packed.unpacked())
     u = start[0].T
-    end, moving = descend(evaluate, first(evaluate, u, start[1], jnp), how[0], how[1])
+    end, moving = finish(evaluate, first(evaluate, u, start[1], jnp), how[0], how[1])
     rows = [[end.curvature[max(i, j)][min(i, j)] for j in range(u.shape[0])] for i in range(u.shape[0])]
     hessian = jnp.moveaxis(jnp.stack([jnp.stack(row) for row in rows]), -1, 0)
     return end.u.T, end.value, end.damping, moving, steepest(end, jnp) / (1.0 + jnp.abs(end.value)), hessian

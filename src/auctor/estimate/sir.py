@@ -1,9 +1,9 @@
 """The individual posterior by sampling-importance-resampling from a heavy-tailed mixture of the Laplace modes.
 
 Proposal: each mode's Gaussian widened to a Student t (5 degrees of freedom), mixed by Laplace mass. The effective sample size
-ESS = (sum w)^2 / sum w^2 says how well the proposal fits; where it is low, the proposal is moved to the weighted draws and tried again,
-and more is drawn from the best one.
-Reference: Rubin DB, Bayesian Statistics 3, 1988, 395-402; Cappe O et al., J Comput Graph Stat 2004;13:907-929 (adaptation).
+ESS = (sum w)^2 / sum w^2 says how well the proposals fit; until it reaches the draws asked for, a further batch is drawn from the modes
+and a component at the weighted draws so far, and all are weighed against the mixture of all proposals.
+Reference: Rubin DB, Bayesian Statistics 3, 1988, 395-402; Cornuet JM et al., Scand J Stat 2012;39:798-812 (adaptive multiple sampling).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,7 @@ Array = NDArray[np.float64]
 
 DEGREES = 5.0
 WIDEN = 1.1
-# below that share of effective proposals a component at their weighted mean and covariance is added, weighing so much beside the best mode
-ENOUGH, ROUNDS, ADAPTED = 0.2, 3, 4.0
-MOST_BATCHES = 8  # of proposals, until they are worth as many independent draws as are asked for
+MOST_BATCHES, ADAPTED = 8, 4.0  # batches of proposals; what the component at the weighted draws weighs beside the best mode
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,30 +45,31 @@ def importance_resample(modes: Sequence[Mode], ofv: Callable[[Array], Array], *,
     Raises EstimationError when no proposal has a finite weight.
     """
     rng, n = np.random.default_rng(seed), 2 * n_draws
-    proposal = list(modes)
-    drawn = _proposed(proposal, ofv, n, rng)
-    for _ in range(ROUNDS):
-        if drawn.ess >= ENOUGH * n:
-            break
-        moved = [*modes, _adapted(modes, drawn)]
-        tried = _proposed(moved, ofv, n, rng)
-        if tried.ess > drawn.ess:
-            proposal, drawn = moved, tried
-    while drawn.ess < n_draws and len(drawn.etas) < MOST_BATCHES * n:
-        more = _proposed(proposal, ofv, n, rng)
-        drawn = _Weighted(np.concatenate([drawn.etas, more.etas]), np.concatenate([drawn.log_weight, more.log_weight]))
+    drawn = _Weighted(((*modes,),), *_valued(_propose(modes, n, rng), ofv))
+    while drawn.ess < n_draws and len(drawn.proposals) < MOST_BATCHES:
+        moved = (*modes, _adapted(modes, drawn))
+        etas, target = _valued(_propose(moved, n, rng), ofv)
+        drawn = _Weighted((*drawn.proposals, moved), np.concatenate([drawn.etas, etas]), np.concatenate([drawn.target, target]))
     share = drawn.share
     chosen = np.searchsorted(np.cumsum(share), (np.arange(n_draws) + rng.random()) / n_draws).clip(0, len(share) - 1)
     return Resampled(etas=drawn.etas[chosen], ess=drawn.ess, log_marginal=drawn.log_marginal)
 
 
-class _Weighted(NamedTuple):
-    """Proposals (n, p) and the logs of their importance weights (n,), of which one at least is finite."""
+@dataclass(frozen=True)
+class _Weighted:
+    """As many draws from each of `proposals`: all of them `etas` (n, p), and log of the density sought there, `target` (n,)."""
 
+    proposals: tuple[tuple[Mode, ...], ...]
     etas: Array
-    log_weight: Array
+    target: Array
 
-    @property
+    @cached_property
+    def log_weight(self) -> Array:
+        """Against the equal mixture of all proposals, (n,)."""
+        densities = np.stack([_log_density(modes, self.etas) for modes in self.proposals])
+        return np.asarray(self.target - np.logaddexp.reduce(densities, axis=0) + np.log(len(self.proposals)))
+
+    @cached_property
     def share(self) -> Array:
         """The weights, normalised."""
         weight = np.exp(self.log_weight - self.log_weight.max())
@@ -88,13 +87,13 @@ class _Weighted(NamedTuple):
         return float(top + np.log(np.exp(self.log_weight - top).mean()) - 0.5 * self.etas.shape[1] * np.log(2 * np.pi))
 
 
-def _proposed(modes: Sequence[Mode], ofv: Callable[[Array], Array], n: int, rng: np.random.Generator) -> _Weighted:
-    etas = _propose(modes, n, rng)
-    log_weight = -0.5 * ofv(etas) - _log_density(modes, etas)
-    log_weight = np.where(np.isfinite(log_weight), log_weight, -np.inf)
-    if not np.isfinite(log_weight.max()):
+def _valued(etas: Array, ofv: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """The draws and log of the density sought, minus infinity where it is not finite; EstimationError where it is nowhere."""
+    target = -0.5 * ofv(etas)
+    target = np.where(np.isfinite(target), target, -np.inf)
+    if not np.isfinite(target.max()):
         raise EstimationError(where="posterior", what="no draw has a finite likelihood", remedy="check doses, samples and units")
-    return _Weighted(etas, log_weight)
+    return etas, target
 
 
 def _adapted(modes: Sequence[Mode], drawn: _Weighted) -> Mode:
