@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 from auctor.errors import PlanError
 from auctor.models.expressions import Expression
 from auctor.models.writing import toml_text
-from auctor.population.files import File, content_of, read_file
+from auctor.population.files import File, columns_of, content_of, read_file
 from auctor.population.reading import Table
+from auctor.population.tables import read_columns
 
 Array = NDArray[np.float64]
 SHIPPED = Path(__file__).parent / "copulas"
@@ -115,9 +117,34 @@ def normal_scores(values: Array, shares: Array) -> Array:
 
 
 def _quantiles(values: Array, shares: Array) -> Array:
+    """The smallest value that so large a share lies at or below: rounded values keep their mass."""
     distinct, place = np.unique(values, return_inverse=True)
-    mass = np.bincount(place, weights=shares)
-    return np.interp(LEVELS, np.cumsum(mass) - mass / 2, distinct)
+    below = np.cumsum(np.bincount(place, weights=shares))
+    return np.asarray(distinct[np.minimum(np.searchsorted(below, LEVELS), len(distinct) - 1)], dtype=np.float64)
+
+
+def fit_table(path: Path, asked: Mapping[str, Any], *, by: str, name: str, title: str, source: str) -> tuple[str, int]:
+    """A table to the text of its copula, and how many rows that rests on; `asked` as `[covariates.table]` writes it.
+
+    Raises PlanError for a column that is missing, or a `by` that is not a covariate of codes.
+    """
+    table = Table(asked, where="population fit")
+    columns = read_columns(table)
+    if by and (by not in columns.columns or by in columns.units):
+        raise table.refuse("by", "is not a covariate of codes", "give its words by --code, or leave --by out")
+    words = [n for n in columns.columns if n not in columns.units and n != by]
+    if words:
+        raise table.refuse("codes", f"{words[0]} has steps that a copula does not know", f"give --by {words[0]}")
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise PlanError(where=path.name, what="cannot be read", remedy="check its path") from error
+    values, weights = columns.chosen(columns_of(raw, path, columns.needed(), table.where), table.where)
+    units = {n: columns.units.get(n, "1") for n in columns.columns}
+    found = Copula(name=name, title=title, source=source, units=units, levels=np.asarray(LEVELS), strata=fit(values, weights, by=by))
+    facts: dict[str, str | int] = {"table_sha256": hashlib.sha256(raw).hexdigest(), "rows": len(weights)}
+    facts |= {key: asked[key] for key in ("where", "weight") if key in asked}
+    return as_toml(found, facts), len(weights)
 
 
 def as_toml(copula: Copula, origin: Mapping[str, str | int]) -> str:
@@ -147,7 +174,7 @@ def read_copula(text: str, where: str) -> Copula:
         raise PlanError(where=where, what=f"is not TOML: {error}", remedy="fit it again with auctor population fit") from error
     if table.integer("schema") != 1:
         raise table.refuse("schema", "is not a known version of the format", "fit it again with auctor population fit")
-    for key in ("table", "table_sha256", "where", "weight", "rows"):
+    for key in ("table_sha256", "where", "weight", "rows"):
         table.left.pop(key, None)
     units, levels = table.strings("units"), np.asarray(table.numbers("levels", low=0.0))
     strata = tuple(_read_stratum(row, len(levels)) for row in table.rows("strata"))
