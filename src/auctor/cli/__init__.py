@@ -21,6 +21,7 @@ from auctor.cli.drug import show_drug
 from auctor.cli.estimate import estimate
 from auctor.cli.models import export_model, import_model, list_models, show_model, write_library
 from auctor.cli.npag import npag
+from auctor.cli.population import fit_copula
 from auctor.cli.refit import refit
 from auctor.cli.reproduce import reproduce
 from auctor.cli.simulate import simulate
@@ -31,6 +32,8 @@ _PLAIN = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "no_args_
 
 app = typer.Typer(name="auctor", cls=Group, add_completion=False, **_PLAIN)  # type: ignore[arg-type]
 models = typer.Typer(cls=Group, help="The published models: list, show, compare, check, pages, import, export.", **_PLAIN)  # type: ignore[arg-type]
+
+population = typer.Typer(cls=Group, help="Virtual patients: fit a copula to a table of people.", **_PLAIN)  # type: ignore[arg-type]
 
 
 def _print_version(asked: bool) -> None:
@@ -57,6 +60,8 @@ models.command("drug", cls=Command)(show_drug)
 models.command("compare", cls=Command)(compare_models)
 models.command("pages", cls=Command)(write_library)
 app.add_typer(models, name="models")
+population.command("fit", cls=Command)(fit_copula)
+app.add_typer(population, name="population")
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from auctor.learn.features import matrix
 from auctor.learn.observed import Observed
 from auctor.models.model import DrugModel
 from auctor.population.plan import Plan
-from auctor.population.virtual import Profiles, route_of
+from auctor.population.virtual import Profiles
 
 Array = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ def span(profiles: Profiles, observed: Observed, x: Array, rows: NDArray[np.int6
     amounts = np.concatenate([profiles.dose_mg[rows], loading[loading > 0]])
     lengths = np.concatenate([profiles.infusion_h[rows], profiles.loading_infusion_h[rows][loading > 0]])
     return {
-        "route": route_of(profiles.plan.model).value,
+        "route": profiles.plan.route.value,
         "dose_mg": _range(amounts),
         "every_h": sorted(float(v) for v in np.unique(profiles.every_h[rows])),
         "infusion_h": _range(lengths),
@@ -54,10 +54,9 @@ def require_dosing(domain: Mapping[str, Any], plan: Plan, case: Case) -> None:
         where = f"doses[{k}]"
         if dose.route.value != domain["route"]:
             raise OutOfDomain(where=f"{where}.route", what="is not the route of the training patients", remedy="use another method")
-        _inside(dose.amount_mg, domain["dose_mg"], plan.margin, where=f"{where}.amount", name="the dose")
-        _inside(dose.duration_h, domain["infusion_h"], plan.margin, where=f"{where}.duration", name="the infusion length")
-    steady = plan.irregular is None
-    if steady and min(abs(case.history.doses[0].every_h - v) for v in domain["every_h"]) > 1e-6:
+        require_range(dose.amount_mg, domain["dose_mg"], plan.margin, where=f"{where}.amount", name="the dose")
+        require_range(dose.duration_h, domain["infusion_h"], plan.margin, where=f"{where}.duration", name="the infusion length")
+    if not plan.dosage.start and min(abs(case.history.doses[0].every_h - v) for v in domain["every_h"]) > 1e-6:
         raise OutOfDomain(where="doses[0].every", what="is not a dosing interval of the training patients", remedy="use another method")
 
 
@@ -65,14 +64,17 @@ def require_inside(domain: Mapping[str, Any], observed: Observed) -> None:
     """Raise OutOfDomain for a covariate or feature outside the training range; the text names it, not the patient's value."""
     margin = observed.plan.margin
     for name, bounds in domain["covariates"].items():
-        _inside(float(observed.covariates[name][0]), bounds, margin, where=f"covariates.{name}", name=name)
+        require_range(float(observed.covariates[name][0]), bounds, margin, where=f"covariates.{name}", name=name)
     for name, value in zip(observed.plan.learning.features, matrix(observed)[0], strict=True):
+        if not np.isfinite(value) and name.startswith("planned_"):
+            raise OutOfDomain(where="current", what=f"the feature {name} is not known", remedy="give the current regimen")
         # a nominal sample is in time when it is in its window, which `of_case` has checked
         if np.isfinite(value) and not name.startswith("dt:"):
-            _inside(float(value), domain["features"][name], margin, where="samples", name=f"the feature {name}")
+            require_range(float(value), domain["features"][name], margin, where="samples", name=f"the feature {name}")
 
 
-def _inside(value: float, bounds: list[float], margin: float, *, where: str, name: str) -> None:
+def require_range(value: float, bounds: list[float], margin: float, *, where: str, name: str) -> None:
+    """Raise OutOfDomain where a value lies outside the training range, widened by `margin` of it; `name` says what it is."""
     low, high = bounds
     slack = margin * (high - low) + 1e-9 * max(abs(low), abs(high))
     if not low - slack <= value <= high + slack:

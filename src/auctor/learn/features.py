@@ -2,7 +2,9 @@
 
 Names: `C1` raw level, `C1/dose`, `C1-C0`, `(C1-C0)/dose`, `C1/C0`, `dt:C1` relative deviation from the nominal time,
 `noise:C1` expected relative error of the level, `trapezoid/dose` area through the samples over one interval per mg, `dose_mg`,
-`every_h`, `dose_rate`, `cov:NAME`, `log_typical`; irregular plans (L1 is the latest level): `log_ratio:L1` = log(observed/PRED),
+`every_h`, `dose_rate`, `planned_mg`,
+`planned_every_h`, `cov:NAME`, `log_typical`;
+irregular plans (L1 is the latest level): `log_ratio:L1` = log(observed/PRED),
 `after:L1`, `log_since:L1`, `slope_CL:L1`, `slope_V:L1`.
 """
 
@@ -37,10 +39,16 @@ def check_features(plan: Plan) -> None:
             known = plan.covariates if name.startswith("cov:") else plan.sample_names
             if part not in known:
                 raise _refusal(plan, name, f"refers to {part!r}, which the plan does not have")
-        if re.match(r"trapezoid|every_h|dose_rate", name) and plan.irregular is not None:
+        if re.match(r"trapezoid|every_h|dose_rate", name) and plan.dosage.start:
             raise _refusal(plan, name, "needs nominal samples and one interval: real histories are irregular")
-        if re.match(r"log_ratio|slope_|log_since", name) and plan.irregular is None:
+        if re.match(r"log_ratio|slope_|log_since", name) and not plan.dosage.start:
             raise _refusal(plan, name, "is defined for irregular samples only")
+        if re.match(r"dt:", name) and plan.irregular is not None:
+            raise _refusal(plan, name, "needs nominal samples")
+        if re.match(r"log_typical", name) and not plan.proportional:
+            raise _refusal(plan, name, "needs F/CL, which a nonlinear model does not have")
+        if re.match(r"slope_", name) and not plan.proportional:
+            raise _refusal(plan, name, "needs a clearance and a volume, which a nonlinear model does not name")
 
 
 def _refusal(plan: Plan, name: str, what: str) -> PlanError:
@@ -99,6 +107,8 @@ def _slope(role: str) -> Formula:
 _REGISTRY: tuple[tuple[str, Formula], ...] = (
     (r"dose_mg", lambda o, m: o.dose_mg),
     (r"every_h", lambda o, m: o.every_h),
+    (r"planned_mg", lambda o, m: o.planned_mg),
+    (r"planned_every_h", lambda o, m: o.planned_every_h),
     (r"dose_rate", lambda o, m: o.dose_mg / o.every_h),
     (r"log_typical", lambda o, m: np.log(o.typical)),
     (r"trapezoid/dose", _trapezoid),

@@ -16,12 +16,13 @@ from auctor.case import Case
 from auctor.errors import ModelError
 from auctor.learn.features import matrix
 from auctor.learn.observed import Observed
+from auctor.learn.scales import centered, natural
 from auctor.learn.tuning import evaluate
 from auctor.models.model import DrugModel
 from auctor.population.plan import Plan, read_plan
 
 if TYPE_CHECKING:
-    from auctor.learn.predictor import LearnedExposure
+    from auctor.learn.predictor import LearnedExposure, LearnedTarget
 
 Array = NDArray[np.float64]
 FILES = ("model.ubj", "spread.ubj", "scores.json", "plan.toml", "card.json")
@@ -62,22 +63,22 @@ class Learner:
         )
 
     def estimate(self, observed: Observed) -> tuple[Array, Array]:
-        """(log F/CL, spread of its residual), each (n,), for what n patients show."""
+        """(prediction, spread of its residual), each (n,), for what n patients show; log F/CL, or the target on its own scale."""
         x = matrix(observed)
-        offset = np.log(observed.typical) if self.plan.scale == "typical" else 0.0
-        return evaluate(self.booster, x) + offset, np.exp(evaluate(self.spread, x))
+        return centered(self.plan, observed, evaluate(self.booster, x)), np.exp(evaluate(self.spread, x))
 
     def quantiles(self, levels: Array) -> Array:
         """Conformal quantiles of the scaled residual: order statistic (n + 1) p of the calibration scores."""
         return np.quantile(self.scores, levels, method="weibull")
 
     def interval(self, observed: Observed, *, level: float = 0.9) -> tuple[Array, Array, Array]:
-        """(point, low, high) of F/CL in h/L, each (n,): split-conformal, marginal coverage `level`."""
+        """(point, low, high) of F/CL (h/L) or of the target, each (n,): split-conformal, marginal coverage `level`."""
         center, spread = self.estimate(observed)
         low, high = self.quantiles(np.asarray([(1 - level) / 2, (1 + level) / 2]))
-        return np.exp(center), np.exp(center + spread * low), np.exp(center + spread * high)
+        point, below, above = (natural(self.plan, center + spread * shift) for shift in (0.0, low, high))
+        return point, below, above
 
-    def predictor(self, case: Case, model: DrugModel) -> LearnedExposure:
+    def predictor(self, case: Case, model: DrugModel) -> LearnedExposure | LearnedTarget:
         """This patient's exposure. Raises OutOfDomain with the reason where the learner was not built for the patient."""
         from auctor.learn.predictor import predictor
 

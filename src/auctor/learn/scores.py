@@ -69,3 +69,12 @@ def accuracy(predicted: Array, reference: Array, *, interval: tuple[Array, Array
         inside = ((reference >= interval[0]) & (reference <= interval[1])).astype(np.float64)
         found["coverage"] = score(MEASURES["rMPE"], inside, rows=rows)
     return found
+
+
+def brier(predicted: Array, happened: Array, *, seed: int = 0) -> Score:
+    """Mean squared difference of a probability and what happened (0 or 1), both (n,): 0 is perfect (Brier, Mon Weather Rev 1950;78:1-3).
+
+    >>> brier(np.array([0.0, 1.0]), np.array([0.0, 1.0])).value
+    0.0
+    """
+    return score(MEASURES["rMPE"], (predicted - happened) ** 2, rows=resamples(len(happened), seed=seed))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import auctor
 from auctor.cache import cache_dir
-from auctor.case import Metric, MetricKind
+from auctor.case import Metric
 from auctor.errors import ModelError, PlanError
 from auctor.learn.learner import Learner
 from auctor.population.plan import Plan, read_plan
@@ -45,15 +45,13 @@ def open_plan(name_or_path: str | Path) -> Plan:
 
 
 def plans_for(model_name: str, metric: Metric) -> tuple[str, ...]:
-    """Shipped plans for clinical use that answer this metric under this model; none for a metric that is not AUC or Cavg.
+    """Shipped plans for clinical use that answer this metric under this model.
 
     >>> plans_for("tacrolimus_woillard_2011", Metric.parse("AUC0-12"))
     ('tacrolimus_auc12',)
     """
-    if metric.kind not in (MetricKind.AUC, MetricKind.CAVG):
-        return ()
     plans = (open_plan(name) for name in shipped_plans())
-    return tuple(p.name for p in plans if p.role == "clinic" and model_name in [m.name for m in p.models])
+    return tuple(p.name for p in plans if p.role == "clinic" and model_name in [m.name for m in p.models] and p.target.answers(metric))
 
 
 def learner_for(plan: str | Path | Plan, progress: Progress | None = None) -> Learner:

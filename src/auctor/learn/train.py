@@ -15,7 +15,8 @@ from auctor.learn.domain import span
 from auctor.learn.features import check_features, matrix
 from auctor.learn.learner import Learner, canonical, write
 from auctor.learn.observed import Observed, of_profiles
-from auctor.learn.scores import Score, accuracy
+from auctor.learn.scales import modelled, truth
+from auctor.learn.scores import accuracy, brier
 from auctor.learn.tuning import Tuned, evaluate, fit, fit_spread, tune
 from auctor.population.plan import Plan
 from auctor.population.virtual import Profiles, Progress, simulate, stream
@@ -28,6 +29,7 @@ LIMITS = (
     "Predicts exposure at steady state of a linear model; abstains outside the training ranges given under domain.",
     "The 90 % interval has its coverage on average over patients like the training ones, not for every subgroup.",
 )
+SAME_REGIMEN = "Predicts the target named below, of the patient's own regimen; abstains outside the training ranges given under domain."
 USE = "Research: estimate AUC or average concentration from the samples the plan names, beside other methods. Not a medical device."
 
 
@@ -47,14 +49,15 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Material:
     check_features(plan)
     profiles = simulate(plan, progress)
     observed = of_profiles(profiles)
-    y = np.log(profiles.exposure / observed.typical) if plan.scale == "typical" else np.log(profiles.exposure)
-    return Material(profiles=profiles, observed=observed, x=matrix(observed), y=y, parts=split(plan))
+    y = modelled(profiles, observed)
+    return Material(profiles=profiles, observed=observed, x=matrix(observed), y=y, parts=split(plan, len(profiles)))
 
 
-def split(plan: Plan) -> dict[str, Rows]:
-    """Rows of each part, drawn by patient: one profile is one patient."""
-    order = stream(plan.seed, "split").permutation(plan.split.total)
-    a, b = plan.split.train, plan.split.train + plan.split.calibration
+def split(plan: Plan, n: int | None = None) -> dict[str, Rows]:
+    """Rows of each part, drawn by patient: one profile is one patient. `n` patients, where the target left some out, in the same shares."""
+    total = plan.split.total if n is None else n
+    order = stream(plan.seed, "split").permutation(total)
+    a, b = (round(count * total / plan.split.total) for count in (plan.split.train, plan.split.train + plan.split.calibration))
     return {"train": np.sort(order[:a]), "calibration": np.sort(order[a:b]), "test": np.sort(order[b:])}
 
 
@@ -80,7 +83,11 @@ def train(plan: Plan, out_dir: str | Path, *, progress: Progress | None = None) 
 def _metrics(learner: Learner, made: Material, part: str) -> dict[str, dict[str, float]]:
     rows = made.parts[part]
     point, low, high = learner.interval(made.observed.rows(rows))
-    found: dict[str, Score] = accuracy(point, made.profiles.exposure[rows], interval=(low, high), seed=learner.plan.seed)
+    reference = truth(made.profiles)[rows]
+    if learner.plan.target.event:
+        found = {"Brier": brier(point, reference, seed=learner.plan.seed)}
+    else:
+        found = accuracy(point, reference, interval=(low, high), seed=learner.plan.seed)
     return {name: score.as_dict() for name, score in found.items()}
 
 
@@ -100,7 +107,7 @@ def _card(made: Material, tuned: Tuned) -> dict[str, Any]:
         "name": plan.name,
         "title": plan.title,
         "intended_use": USE,
-        "limits": list(LIMITS),
+        "limits": [*LIMITS[:2], LIMITS[2] if plan.target.proportional else SAME_REGIMEN, LIMITS[3]],
         "plan": {
             "sha256": plan.sha256,
             "source": f"{plan.name}.toml",
@@ -110,8 +117,8 @@ def _card(made: Material, tuned: Tuned) -> dict[str, Any]:
         },
         "models": [{"name": m.name, "sha256": m.sha256, "cite": m.reference.get("cite", ""), "status": m.status} for m in plan.models],
         "target": {
-            "metric": plan.metric.name,
-            "modelled": "log(F/CL)" if plan.scale == "dose_rate" else "log(F/CL over the typical patient's)",
+            "metric": plan.target.name,
+            "modelled": plan.target.modelled,
         },
         "data": {
             "kind": "simulated",

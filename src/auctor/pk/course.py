@@ -72,12 +72,19 @@ def concentrations(model: DrugModel, batch: Batch, eta: Array) -> Array:
 
     Columns past a subject's own number of times repeat its last one.
     """
+    return readings_of(model, batch, eta)[0]
+
+
+def readings_of(model: DrugModel, batch: Batch, eta: Array) -> tuple[Array, Array]:
+    """The same with the areas so far (mg*h/L) of the first output: (concentrations, areas), each (n_subjects, n_wanted_padded)."""
     etas, run = np.asarray(eta, dtype=np.float64), compiled_batch(model)
 
-    def one(rows: slice) -> Array:
+    def one(rows: slice) -> tuple[Array, Array]:
         n = len(etas[rows])
         size = BLOCK if batch.n > BLOCK else bucket(n)
         arrays = {name: repeat_to(values[rows], size) for name, values in batch.arrays.items()}
-        return np.asarray(run(arrays, repeat_to(etas[rows], size))[0])[:n]
+        concentration, area = run(arrays, repeat_to(etas[rows], size))
+        return np.asarray(concentration)[:n], np.asarray(area)[:n]
 
-    return np.concatenate(side_by_side(one, [slice(i, i + BLOCK) for i in range(0, batch.n, BLOCK)]))
+    found = side_by_side(one, [slice(i, i + BLOCK) for i in range(0, batch.n, BLOCK)])
+    return np.concatenate([c for c, _ in found]), np.concatenate([a for _, a in found])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from auctor.pk.timeline import build, stack
 Array = NDArray[np.float64]
 
 GRID_POINTS = 240
+PATIENTS = 1024  # laid out at a time
 
 
 def curves(model: DrugModel, regimen: Regimen, times_h: Array, covariates: Covariates, eta_draws: Array) -> Array:
@@ -35,14 +36,41 @@ def exposures(model: DrugModel, regimen: Regimen, metric: Metric, covariates: Co
     direct = is_direct(model)
     if metric.kind in (MetricKind.AUC, MetricKind.CAVG):
         window = np.asarray([metric.start_h, metric.stop_h])
-        auc = _readings(model, regimen, window, covariates, eta_draws, compiled=not direct).auc
-        # without a steady state (nonlinear models) both areas are infinite
-        total = np.where(np.isinf(auc[:, 1]), np.inf, auc[:, 1] - np.where(np.isinf(auc[:, 1]), 0.0, auc[:, 0]))
-        return np.asarray(total if metric.kind is MetricKind.AUC else total / (metric.stop_h - metric.start_h))
+        return _between(_readings(model, regimen, window, covariates, eta_draws, compiled=not direct).auc, metric)
     # a whole grid of many draws is the compiled engine's work
     times = _reading_times(regimen, metric)
     values = _readings(model, regimen, times, covariates, eta_draws, compiled=not direct or len(times) > 1).concentration
     return np.asarray(values.max(axis=1) if metric.kind is MetricKind.CMAX else values.min(axis=1))
+
+
+def _between(auc: Array, metric: Metric) -> Array:
+    """The area between two readings (n, 2) of the area so far, or the average; inf without a steady state (both are then infinite)."""
+    total = np.where(np.isinf(auc[:, 1]), np.inf, auc[:, 1] - np.where(np.isinf(auc[:, 1]), 0.0, auc[:, 0]))
+    return np.asarray(total if metric.kind is MetricKind.AUC else total / (metric.stop_h - metric.start_h))
+
+
+def exposures_of_many(model: DrugModel, regimens: Sequence[Regimen], metric: Metric, covariates: Sequence[Covariates], eta: Array) -> Array:
+    """The metric (n,) of n patients, each with a regimen, covariates and eta (n, n_eta) of their own; as `exposures` otherwise."""
+    found = [
+        _exposures_of_block(model, regimens[i : i + PATIENTS], metric, covariates[i : i + PATIENTS], eta[i : i + PATIENTS])
+        for i in range(0, len(regimens), PATIENTS)
+    ]
+    return np.concatenate(found) if found else np.zeros(0)
+
+
+def _exposures_of_block(
+    model: DrugModel, regimens: Sequence[Regimen], metric: Metric, covariates: Sequence[Covariates], eta: Array
+) -> Array:
+    from auctor.pk.course import readings_of
+
+    area = metric.kind in (MetricKind.AUC, MetricKind.CAVG)
+    times = [np.asarray([metric.start_h, metric.stop_h]) if area else _reading_times(r, metric) for r in regimens]
+    batch = stack([build(model, r, c, t) for r, c, t in zip(regimens, covariates, times, strict=True)])
+    concentration, auc = readings_of(model, batch, eta)
+    if area:
+        return _between(auc[:, :2], metric)
+    # columns past a patient's own times repeat the last one, which moves neither extreme
+    return np.asarray(concentration.max(axis=1) if metric.kind is MetricKind.CMAX else concentration.min(axis=1))
 
 
 def _reading_times(regimen: Regimen, metric: Metric) -> Array:

@@ -13,44 +13,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from auctor.case import Metric, MetricKind
+from auctor.case import Metric, Route
 from auctor.errors import AuctorError, PlanError
+from auctor.models.expressions import Expression
 from auctor.models.model import DrugModel
 from auctor.models.reader import read_model
 from auctor.models.variants import split_name
-from auctor.population.distributions import Distribution
+from auctor.population.copula import CopulaSource
+from auctor.population.dosage import Adherence, Dosage, read_adherence, read_dosage, route_of
+from auctor.population.people import People, read_people
 from auctor.population.reading import Table
+from auctor.population.targets import PlanTarget, check_target, proportional, read_target
+from auctor.population.variability import Assay, CovariatePath, SimulatedIov, read_assay, read_iov, read_path
 
 NOISE = ("none", "assay", "full")
-SCALES = ("dose_rate", "typical")
 ROLES = ("clinic", "study", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dosage:
-    """How virtual patients are dosed: at steady state (`steady`), or from the first dose on (`start`, with a loading dose).
-
-    Doses in mg, or per unit of the covariate `per` (mg/kg when it is WT), then rounded to `round_mg` and kept in
-    [min_mg, max_mg]. Infusions last `infusion_h`, or amount / `infusion_mg_h`.
-    """
-
-    history: str
-    dose: Distribution
-    every_h: Distribution
-    loading: Distribution | None = None
-    per: str = ""
-    round_mg: float = 0.0
-    min_mg: float = 0.0
-    max_mg: float = float("inf")
-    infusion_h: float = 0.0
-    infusion_mg_h: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
 class NominalSample:
-    """A sample due `at_h` after the dose (0: just before it), truly drawn up to `early_min` before or `late_min` after.
+    """A sample due `at_h` after the dose (0: just before the next), truly drawn up to `early_min` before or `late_min` after.
 
-    `imprecision` uniform over that window, or normal with SD `sd_min` truncated to it; minutes.
+    `imprecision` uniform over that window, or normal with SD `sd_min` truncated to it; minutes. With history "start", `dose` is the number
+    of the dose (from 1) that it follows; 0 at steady state.
     """
 
     name: str
@@ -59,6 +44,12 @@ class NominalSample:
     late_min: float
     imprecision: str = "uniform"
     sd_min: float = 0.0
+    dose: int = 0
+
+    @property
+    def doses_before(self) -> int:
+        """How many intervals lie between the first dose and the one it follows."""
+        return max(self.dose - 1, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +94,8 @@ class Learning:
 class Plan:
     """A whole plan. `sha256` covers its canonical content and the content of its models; `text` is the file as read.
 
-    `metric` is the exposure to learn, at steady state; `scale` says what is modelled: `dose_rate` log(F/CL), or
-    `typical` log of F/CL over that of the typical patient with the same covariates. `assay_cv` is used by noise "assay".
+    `target` is what to learn and what of it is modelled; `people` who the patients are; `nominal` and `irregular` how they are sampled
+    (neither: no samples, what is known before the first one).
     """
 
     name: str
@@ -113,11 +104,13 @@ class Plan:
     models: tuple[DrugModel, ...]
     seed: int
     noise: str
-    assay_cv: float
-    metric: Metric
-    scale: str
-    covariates: Mapping[str, Distribution]
+    assay: Assay
+    target: PlanTarget
+    people: People
     dosage: Dosage
+    adherence: Adherence | None
+    iov: SimulatedIov | None
+    paths: tuple[CovariatePath, ...]
     nominal: tuple[NominalSample, ...]
     irregular: Irregular | None
     split: Split
@@ -131,6 +124,54 @@ class Plan:
     def model(self) -> DrugModel:
         """The first model: the one that typical values and PRED features refer to."""
         return self.models[0]
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that is learned. Raises PlanError where the target is a clearance or an event."""
+        return self.target.metric
+
+    @property
+    def scale(self) -> str:
+        """What of the target is modelled."""
+        return self.target.scale
+
+    @property
+    def assay_cv(self) -> float:
+        """The relative SD of noise "assay"."""
+        return self.assay.cv
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Names of all covariates that the virtual patients have."""
+        return self.people.names
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The covariates that a patient must have: those of the models and of the features."""
+        own = {name for model in self.models for name in model.covariates}
+        own |= {name.removeprefix("cov:") for name in self.learning.features if name.startswith("cov:")}
+        return tuple(name for name in self.covariates if name in own)
+
+    @property
+    def proportional(self) -> bool:
+        """Whether exposure at steady state is F dose / CL under every model of the plan."""
+        return all(proportional(model) for model in self.models)
+
+    @property
+    def route(self) -> Route:
+        """How doses are given: as the plan says, else as the first model takes them."""
+        return self.dosage.route or route_of(self.model)
+
+    @property
+    def horizon_h(self) -> float:
+        """Hours from the first dose until which histories with a first dose are laid out: the last sample, and the target's window."""
+        longest = max(self.dosage.intervals_h)
+        nominal = max((s.doses_before * longest + (s.at_h or longest) + s.late_min / 60 for s in self.nominal), default=0.0)
+        sampled = self.irregular.to_h if self.irregular else nominal
+        if self.target.at == "steady":
+            return sampled
+        ends = [c.metric.stop_h for c in self.target.event] or [self.metric.stop_h]
+        return max(sampled, *ends)
 
     @property
     def sample_names(self) -> tuple[str, ...]:
@@ -150,8 +191,8 @@ def read_plan(source: str | Path, *, text: str | None = None) -> Plan:
     if table.integer("schema") != 1:
         raise table.refuse("schema", "is not a known version of the plan format", "write schema = 1")
     models = tuple(_model(table, name, Path(source).parent) for name in table.texts("models"))
-    split = _split(table)
-    target = table.table("target")
+    people = read_people(table.table("covariates", optional=True), models, Path(source).parent)
+    sampling = table.table("sampling") if table.has("sampling") else None
     plan = Plan(
         name=table.text("name"),
         title=table.text("title"),
@@ -159,20 +200,21 @@ def read_plan(source: str | Path, *, text: str | None = None) -> Plan:
         models=models,
         seed=table.integer("seed", high=2**63),
         noise=table.text("noise", choices=NOISE),
-        assay_cv=table.number("assay_cv", low=0, high=1, default=0.05),
-        metric=_metric(target),
-        scale=target.text("scale", choices=SCALES),
-        covariates=_covariates(table, models),
-        dosage=_dosage(table.table("regimen")),
-        **_sampling(table.table("sampling")),
-        split=split,
+        assay=read_assay(table.table("assay", optional=True), models[0], table.number("assay_cv", low=0, high=1, default=0.05)),
+        target=read_target(table.table("target"), models[0]),
+        people=people,
+        dosage=read_dosage(table.table("regimen"), people.names),
+        adherence=read_adherence(table.table("adherence")) if table.has("adherence") else None,
+        iov=read_iov(table.table("iov"), models) if table.has("iov") else None,
+        paths=tuple(read_path(row, set(people.names) - set(people.derived)) for row in table.rows("paths")) if table.has("paths") else (),
+        **(_sampling(sampling) if sampling else {"nominal": (), "irregular": None}),
+        split=_split(table),
         learning=_learning(table.table("learner")),
         margin=table.number("margin", low=0, high=1, default=0.0),
         sources=table.texts("sources") if table.has("sources") else (),
-        sha256=_digest(content, models),
+        sha256=_digest(content, models, people),
         text=raw,
     )
-    target.done()
     table.done()
     _check(plan)
     return plan
@@ -188,8 +230,11 @@ def _content(path: Path, text: str | None) -> tuple[dict[str, Any], str]:
         raise PlanError(where=path.name, what=f"is not TOML: {error}", remedy="see docs/plan-file.md") from error
 
 
-def _digest(content: Mapping[str, Any], models: tuple[DrugModel, ...]) -> str:
-    canonical = json.dumps({"plan": content, "models": [m.sha256 for m in models]}, sort_keys=True, separators=(",", ":"))
+def _digest(content: Mapping[str, Any], models: tuple[DrugModel, ...], people: People) -> str:
+    covered: dict[str, Any] = {"plan": content, "models": [m.sha256 for m in models]}
+    if isinstance(people.joint, CopulaSource) and people.joint.fingerprint:
+        covered["copula"] = people.joint.fingerprint
+    canonical = json.dumps(covered, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -198,60 +243,9 @@ def _model(table: Table, name: str, folder: Path) -> DrugModel:
         model = read_model(folder / name if split_name(name)[0].endswith(".toml") else name)
     except AuctorError as error:
         raise table.refuse("models", f"{name!r} cannot be loaded ({error.what})", error.remedy) from error
-    if model.system is not None:
-        raise table.refuse("models", f"{name!r} is written as differential equations", "a plan needs a named structure so far")
+    if model.system is not None and not model.structure.cmt:
+        raise table.refuse("models", f"{name!r} takes no dose", "choose a model of a drug's concentration")
     return model
-
-
-def _metric(target: Table) -> Metric:
-    try:
-        metric = Metric.parse(target.text("metric"))
-    except AuctorError as error:
-        raise target.refuse("metric", error.what, "write AUC0-12, AUC0-24 or Cavg0-24") from error
-    if metric.kind not in (MetricKind.AUC, MetricKind.CAVG):
-        raise target.refuse(
-            "metric", "is not an area or an average", "only AUC and Cavg are proportional to the dose rate: use one of them"
-        )
-    return metric
-
-
-def _covariates(table: Table, models: tuple[DrugModel, ...]) -> dict[str, Distribution]:
-    """The distribution of every covariate of every model: the plan's own, else that of the model's source population."""
-    own = table.table("covariates", optional=True)
-    found: dict[str, Distribution] = {}
-    for name, covariate in ((n, c) for m in models for n, c in m.covariates.items()):
-        if own.has(name):
-            found[name] = Distribution.read(own.table(name).left, where=f"{own.where}.{name}", levels=covariate.levels)
-        elif name not in found:
-            if covariate.distribution is None:
-                raise own.refuse(name, "has no distribution in the model file", "give one in the plan")
-            found[name] = Distribution.read(covariate.distribution, where=f"{own.where}.{name}", levels=covariate.levels)
-    own.left = {k: v for k, v in own.left.items() if k not in found}
-    own.done()
-    return found
-
-
-def _dosage(table: Table) -> Dosage:
-    def distribution(key: str) -> Distribution:
-        sub = table.table(key)
-        return Distribution.read(sub.left, where=sub.where)
-
-    found = Dosage(
-        history=table.text("history", choices=("steady", "start")),
-        dose=distribution("dose"),
-        every_h=distribution("every_h"),
-        loading=distribution("loading") if table.has("loading") else None,
-        per=table.text("per", default=""),
-        round_mg=table.number("round_mg", low=0, default=0.0),
-        min_mg=table.number("min_mg", low=0, default=0.0),
-        max_mg=table.number("max_mg", low=0, default=1e9),
-        infusion_h=table.number("infusion_h", low=0, default=0.0),
-        infusion_mg_h=table.number("infusion_mg_h", low=0, default=0.0),
-    )
-    table.done()
-    if not found.every_h.values or min(found.every_h.values) <= 0:
-        raise table.refuse("every_h", "is not a choice of positive intervals", 'write { kind = "choice", values = [12] }')
-    return found
 
 
 def _sampling(table: Table) -> dict[str, Any]:
@@ -279,6 +273,7 @@ def _nominal(row: Table) -> NominalSample:
         late_min=row.number("late_min", low=0),
         imprecision=row.text("imprecision", default="uniform", choices=("uniform", "normal")),
         sd_min=row.number("sd_min", low=0, default=0.0),
+        dose=row.integer("dose", low=1, high=10_000) if row.has("dose") else 0,
     )
     row.done()
     if found.at_h == 0 and found.late_min > 0:
@@ -331,28 +326,60 @@ def _learning(table: Table) -> Learning:
 
 
 def _check(plan: Plan) -> None:
-    """What no single key can tell: samples fit the interval, the window holds whole intervals, covariates exist."""
-    shortest = min(plan.dosage.every_h.values)
-    if plan.nominal and (plan.dosage.history != "steady" or max(s.at_h + s.late_min / 60 for s in plan.nominal) > shortest):
+    """What no single key can tell: samples fit the interval, the window holds whole intervals, covariates exist and are used."""
+    shortest = min(plan.dosage.intervals_h)
+    start = plan.dosage.start
+    if any(max(s.at_h, 0) + s.late_min / 60 > shortest or (s.dose > 0) != start for s in plan.nominal):
         raise PlanError(
             where=f"{plan.name}.sampling.nominal",
             what="does not fit the regimen",
-            remedy='use history = "steady" and times within the dosing interval',
+            remedy='give times within the dosing interval, at history = "steady", or with the number of the dose at history = "start"',
         )
-    if plan.irregular and (plan.dosage.history != "start" or plan.irregular.after_dose_h >= shortest):
+    if plan.irregular and (not start or plan.irregular.after_dose_h >= shortest):
         raise PlanError(
             where=f"{plan.name}.sampling.irregular",
             what="does not fit the regimen",
             remedy='use history = "start" and after_dose_h below the dosing interval',
         )
+    if not start and (plan.adherence or plan.paths):
+        raise PlanError(
+            where=f"{plan.name}.regimen.history",
+            what="has no place for missed doses or changing covariates",
+            remedy='write history = "start"',
+        )
+    if plan.adherence and plan.nominal:
+        raise PlanError(
+            where=f"{plan.name}.adherence",
+            what="leaves samples without the dose they are named after",
+            remedy="use [sampling.irregular] where doses may be missed",
+        )
+    check_target(plan.target, plan.name, models=plan.models, start=start, covariates=plan.covariates)
+    if plan.target.proportional:
+        _check_window(plan)
+    _check_used(plan)
+    if len({m.drug for m in plan.models}) > 1:
+        raise PlanError(where=f"{plan.name}.models", what="belong to different drugs", remedy="a plan is for one drug")
+
+
+def _check_window(plan: Plan) -> None:
     window = plan.metric.stop_h - plan.metric.start_h
-    if any(abs(window / every - round(window / every)) > 1e-9 or window < every for every in plan.dosage.every_h.values):
+    if any(abs(window / every - round(window / every)) > 1e-9 or window < every for every in plan.dosage.intervals_h):
         raise PlanError(
             where=f"{plan.name}.target.metric", what="is not a whole number of dosing intervals", remedy="choose a window that is"
         )
-    if plan.dosage.per and plan.dosage.per not in plan.covariates:
-        raise PlanError(
-            where=f"{plan.name}.regimen.per", what="is not a covariate of the plan's models", remedy="name one, or leave it out"
-        )
-    if len({m.drug for m in plan.models}) > 1:
-        raise PlanError(where=f"{plan.name}.models", what="belong to different drugs", remedy="a plan is for one drug")
+
+
+def _check_used(plan: Plan) -> None:
+    """Refuse a covariate that no model, formula, rule or feature reads: most likely its name is misspelt."""
+    people, dosage = plan.people, plan.dosage
+    rules = [f for band in dosage.bands for f in (band.when, band.dose)] + [dosage.loading, people.possible, *people.derived.values()]
+    read = {name for formula in rules if isinstance(formula, Expression) for name in formula.names}
+    read |= {dosage.per, *(p.covariate for p in plan.paths), *(c.mic for c in plan.target.event if isinstance(c.mic, str))}
+    read |= {people.growth.age, people.growth.sex} if people.growth else set()
+    for name in (*people.independent, *people.derived):
+        if name not in plan.needed and name not in read:
+            raise PlanError(
+                where=f"{plan.name}.covariates.{name}",
+                what="is not a key of a plan: neither a model nor a formula or rule reads it",
+                remedy="check the spelling; docs/plan-file.md lists every key",
+            )

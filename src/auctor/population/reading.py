@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
-from auctor.errors import PlanError
+from auctor.errors import ModelError, PlanError
+from auctor.models.expressions import Expression, parse
 
 
 class Table:
@@ -73,6 +74,32 @@ class Table:
         if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value) or len(set(value)) < len(value):
             raise self.refuse(key, "is not a list of different texts", 'write for example ["C0", "C1"]')
         return tuple(value)
+
+    def strings(self, key: str) -> dict[str, str]:
+        """A non-empty table of texts."""
+        found = self.table(key).left
+        if not found or not all(isinstance(v, str) for v in found.values()):
+            raise self.refuse(key, "is not a table of texts", 'write for example { AGE = "Age" }')
+        return {name: str(value) for name, value in found.items()}
+
+    def formula(self, key: str, *, names: Container[str] | None = None) -> Expression:
+        """A formula of the expression language; every name it reads is one of `names` where those are given."""
+        text = self.text(key)
+        try:
+            found = parse(text, where=f"{self.where}.{key}")
+        except ModelError as error:
+            raise self.refuse(key, f"is not a formula: {error.what}", error.remedy) from error
+        for name in sorted(found.names):
+            if names is not None and name not in names:
+                raise self.refuse(key, f"reads {name}, which is not defined before it", "use covariates that the plan draws")
+        return found
+
+    def rows(self, key: str) -> tuple[Table, ...]:
+        """A non-empty list of tables, each with its own path."""
+        value = self.any(key)
+        if not isinstance(value, list) or not value or not all(isinstance(row, Mapping) for row in value):
+            raise self.refuse(key, "is not a list of tables", f"write [[{self.where}.{key}]] for each")
+        return tuple(Table(row, where=f"{self.where}.{key}[{k}]") for k, row in enumerate(value))
 
     def table(self, key: str, *, optional: bool = False) -> Table:
         """A sub-table with its own path."""

@@ -7,101 +7,28 @@ quantity does not move the others. Concentrations come from the engine (`auctor.
 from __future__ import annotations
 
 import csv
-import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.case import Case, Covariates, Dose, Regimen, Route, Sample
 from auctor.errors import PlanError
 from auctor.models.model import DrugModel, Residual
-from auctor.population.distributions import Distribution
+from auctor.models.occasions import padded, with_occasions
+from auctor.population.distributions import Distribution, stream
+from auctor.population.dosage import draw_dosing, draw_taken, route_of
+from auctor.population.outcomes import Simulated, exposure_per_rate, outcomes
 from auctor.population.plan import NominalSample, Plan
+from auctor.population.profiles import Profiles
+from auctor.population.variability import draw_changes, occasions_of
 
 Array = NDArray[np.float64]
 Progress = Callable[[str, float], None]
-CHUNK = 16384
-
-
-def stream(seed: int, name: str) -> np.random.Generator:
-    """The generator of one named quantity of a seed.
-
-    >>> bool(stream(1, "eta").normal() == stream(1, "eta").normal())
-    True
-    """
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, zlib.crc32(name.encode())])))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Profiles:
-    """Simulated patients, one row each (n); k samples a patient, NaN where a patient has fewer.
-
-    `dose_mg`, `loading_mg` (0: none), `every_h`, `infusion_h` (of the maintenance dose) and `loading_infusion_h` (n,);
-    `sample_h` (n, k) h since the last dose (steady history) or since the first dose (start history; latest sample first);
-    `true` and `observed` (n, k) mg/L without and with noise; `eta` (n, n_eta), zero-padded where models differ;
-    `exposure` (n,) the true F/CL in h/L, that is AUC over one interval per mg at steady state; `model_index` (n,).
-    """
-
-    plan: Plan
-    model_index: NDArray[np.int64]
-    covariates: Mapping[str, Array]
-    dose_mg: Array
-    loading_mg: Array
-    every_h: Array
-    infusion_h: Array
-    loading_infusion_h: Array
-    sample_h: Array
-    true: Array
-    observed: Array
-    eta: Array
-    exposure: Array
-
-    def __len__(self) -> int:
-        return len(self.dose_mg)
-
-    def regimen(self, i: int) -> Regimen:
-        """The dosing history of patient i."""
-        every, dose, route = float(self.every_h[i]), float(self.dose_mg[i]), route_of(self.plan.model)
-        kept = Dose(time_h=0.0, amount_mg=dose, route=route, duration_h=float(self.infusion_h[i]), every_h=every, steady_state=True)
-        if self.plan.dosage.history == "steady":
-            return Regimen(doses=(kept,))
-        assert self.plan.irregular is not None
-        first_mg = float(self.loading_mg[i]) or dose
-        length = float(self.loading_infusion_h[i]) if self.loading_mg[i] else kept.duration_h
-        first = Dose(time_h=0.0, amount_mg=first_mg, route=route, duration_h=length)
-        more = max(0, int(np.ceil(self.plan.irregular.to_h / every)) - 1)
-        return Regimen(
-            doses=(first, Dose(time_h=every, amount_mg=dose, route=route, duration_h=kept.duration_h, every_h=every, additional=more))
-        )
-
-    def covariates_of(self, i: int) -> Covariates:
-        """The (constant) covariates of patient i."""
-        return Covariates.constant({name: float(values[i]) for name, values in self.covariates.items()})
-
-    def case(self, i: int) -> Case:
-        """Patient i as a case, as if read from a file; samples in time order, with noise."""
-        pairs = sorted((float(t), float(v)) for t, v in zip(self.sample_h[i], self.observed[i], strict=True) if np.isfinite(t))
-        samples = tuple(Sample(time_h=t, value=v) for t, v in pairs)
-        steady = Regimen.steady(
-            float(self.dose_mg[i]), every_h=float(self.every_h[i]), route=route_of(self.plan.model), duration_h=float(self.infusion_h[i])
-        )
-        return Case(
-            label=f"virtual-{i}",
-            drug=self.plan.model.drug,
-            history=self.regimen(i),
-            samples=samples,
-            covariates=self.covariates_of(i),
-            current=steady,
-        )
-
-
-def route_of(model: DrugModel) -> Route:
-    """Oral for a model with absorption, intravenous without."""
-    return Route.IV if model.structure.absorption == "none" else Route.ORAL
+CHUNK = 16384  # patients in closed form at a time
+LAID_OUT = 8192  # patients with a timeline of their own at a time
 
 
 def draw_covariates(distributions: Mapping[str, Distribution], n: int, *, seed: int) -> dict[str, Array]:
@@ -137,17 +64,6 @@ def parameters(model: DrugModel, covariates: Mapping[str, Array], eta: Array) ->
     return {name: np.broadcast_to(np.asarray(value, dtype=np.float64), eta.shape[:-1]) for name, value in found.items()}
 
 
-def exposure_per_rate(model: DrugModel, params: Mapping[str, Array]) -> Array:
-    """F/CL in h/L: steady-state AUC over an interval per mg, and average concentration per mg/h, of a linear model.
-
-    >>> from types import SimpleNamespace as Bag
-    >>> exposure_per_rate(Bag(structure=Bag(linear_clearance="CL", bioavailability=None)), {"CL": np.array([2.0])})
-    array([0.5])
-    """
-    share = params[model.structure.bioavailability] if model.structure.bioavailability else 1.0
-    return np.asarray(share / params[model.structure.linear_clearance], dtype=np.float64)
-
-
 def residual_of(plan: Plan, model: DrugModel) -> Residual:
     """The noise the plan puts on concentrations: the model's own residual error, the assay's alone, or none."""
     if plan.noise == "full":
@@ -161,6 +77,8 @@ def residual_sd(residual: Residual, true: Array) -> Array:
         return np.full_like(true, residual.proportional)
     if residual.kind == "combined1":
         return residual.additive + residual.proportional * true
+    if residual.kind == "power":
+        return np.asarray(residual.additive + residual.proportional * true**residual.power, dtype=np.float64)
     return np.sqrt((residual.proportional * true) ** 2 + residual.additive**2)
 
 
@@ -182,76 +100,143 @@ def with_residual(residual: Residual, true: Array, *, rng: np.random.Generator) 
 
 
 def simulate(plan: Plan, progress: Progress | None = None) -> Profiles:
-    """All virtual patients of the plan; several models share them evenly.
+    """All virtual patients of the plan; several models share them evenly. Those that the target's `keep` and `trim` exclude are left out.
 
-    Same plan, same bytes. `progress(stage, share)` is called with share in [0, 1].
+    Same plan, same bytes. `progress(stage, share)` is called with share in [0, 1]. Raises PlanError where nobody, or too few, remain.
     """
-    n, seed = plan.split.total, plan.seed
-    covariates = draw_covariates(plan.covariates, n, seed=seed)
-    dosing = _dosing(plan, covariates, n)
-    index = np.arange(n) % len(plan.models)
-    k, width = len(plan.sample_names), max(len(m.eta_names) for m in plan.models)
-    arrays = {"sample_h": _sample_times(plan, dosing), "true": np.full((n, k), np.nan), "observed": np.full((n, k), np.nan)}
-    arrays |= {"eta": np.zeros((n, width)), "exposure": np.zeros(n)}
-    drawn = Profiles(plan=plan, model_index=index, covariates=covariates, **dosing, **arrays)
+    drawn = _drawn(plan)
     for m, model in enumerate(plan.models):
-        _fill(drawn, model, np.flatnonzero(index == m), stream_name=f"model:{m}", progress=progress)
-    return drawn
+        _fill(drawn, model, np.flatnonzero(drawn.model_index == m), stream_name=f"model:{m}", progress=progress)
+    return _kept(drawn)
+
+
+def _drawn(plan: Plan) -> Profiles:
+    """Everything but what the models say of the patients."""
+    n, seed = plan.split.total, plan.seed
+    covariates = plan.people.draw(n, seed=seed)
+    dosing = draw_dosing(plan.dosage, covariates, n, seed=seed, where=f"{plan.name}.regimen")._asdict()
+    k, width = len(plan.sample_names), max(len(m.eta_names) for m in plan.models)
+    kappas = max(_occasion_model(plan, m, _occasions(plan, dosing["every_h"])).omega.shape[0] - len(m.eta_names) for m in plan.models)
+    changes = draw_changes(plan.paths, covariates, n, seed=seed) if plan.paths else None
+    if changes is not None:
+        fixed = {name: values[:, None] for name, values in covariates.items() if name not in plan.people.derived}
+        changes = changes._replace(values={**changes.values, **plan.people.worked_out(fixed | dict(changes.values))})
+    drawn = Profiles(
+        plan=plan,
+        model_index=np.arange(n) % len(plan.models),
+        covariates=covariates,
+        **dosing,
+        sample_h=_sample_times(plan, dosing),
+        true=np.full((n, k), np.nan),
+        observed=np.full((n, k), np.nan),
+        below=np.zeros((n, k), dtype=bool),
+        eta=np.zeros((n, width)),
+        kappa=np.zeros((n, kappas)),
+        exposure=np.zeros(n),
+        target=np.zeros(n),
+        changes=changes,
+    )
+    if plan.adherence is None:
+        return drawn
+    doses = int(np.ceil(plan.horizon_h / min(plan.dosage.intervals_h))) + 1
+    return replace(drawn, taken=draw_taken(plan.adherence, dosing["every_h"], doses, seed=seed))
+
+
+def _occasions(plan: Plan, every_h: Array) -> int:
+    """How many occasions there are until the last sample or target; 0 without IOV."""
+    if plan.iov is None:
+        return 0
+    if not plan.dosage.start:
+        return 1
+    length = occasions_of(plan.iov, every_h, plan.horizon_h, plan.name)
+    return int(np.max(np.ceil(plan.horizon_h / length - 1e-9)))
+
+
+def _occasion_model(plan: Plan, model: DrugModel, occasions: int) -> DrugModel:
+    """The model with a kappa for every occasion, and for the one that follows."""
+    return with_occasions(model, padded(occasions + 1, where=f"{plan.name}.iov")) if occasions else model
+
+
+def _kept(drawn: Profiles) -> Profiles:
+    """The patients whose target is finite and within the plan's bounds."""
+    target, spec = drawn.target, drawn.plan.target
+    if spec.logarithmic and np.any(target <= 0):
+        what = f"is 0 for {np.mean(target <= 0):.2%} of the patients: it has no logarithm"
+        raise PlanError(where=f"{drawn.plan.name}.target.scale", what=what, remedy="take scale = 'plain', or a later window")
+    exists = np.isfinite(target) & np.all(np.isfinite(drawn.true) == np.isfinite(drawn.sample_h), axis=1)
+    bounded = np.isfinite(spec.keep[1]) or spec.trim[1] < 1
+    if not bounded and not exists.all():
+        what = f"leaves {np.mean(~exists):.2%} of the patients without a steady state: they cannot eliminate the dose"
+        raise PlanError(where=f"{drawn.plan.name}.regimen", what=what, remedy="lower the doses, or say in [target] keep which to leave out")
+    if not bounded and not np.isfinite(spec.keep[0]) and spec.trim[0] == 0:
+        return drawn
+    inside = exists & (target >= spec.keep[0]) & (target <= spec.keep[1])
+    low, high = np.quantile(target[inside], spec.trim) if inside.any() else spec.keep
+    inside &= (target >= low) & (target <= high)
+    if inside.sum() < 30:
+        raise PlanError(where=f"{drawn.plan.name}.target.keep", what="leaves fewer than 30 patients", remedy="widen it, or simulate more")
+    return drawn.rows(np.flatnonzero(inside))
 
 
 def _fill(drawn: Profiles, model: DrugModel, rows: NDArray[np.int64], *, stream_name: str, progress: Progress | None) -> None:
-    """Draw eta, true and measured concentrations of the patients that belong to one model, chunk by chunk."""
+    """Draw eta and kappa, true and measured concentrations and the target of the patients of one model, chunk by chunk."""
+    who = _who(drawn, model, rows, stream_name)
+    closed = not drawn.plan.dosage.start and model.system is None and model.structure.linear
+    size = CHUNK if closed else LAID_OUT
+    for start in range(0, len(rows), size):
+        part = who.part(slice(start, start + size))
+        drawn.true[part.rows] = _steady_courses(part) if closed else _laid_out_courses(part)
+        drawn.target[part.rows], drawn.exposure[part.rows] = outcomes(part)
+        if progress:
+            progress("simulate", min(1.0, (start + size) / len(rows)))
+    _measure(drawn, model, rows, stream_name)
+
+
+def _who(drawn: Profiles, model: DrugModel, rows: NDArray[np.int64], stream_name: str) -> Simulated:
     plan = drawn.plan
     eta = draw_etas(model, len(rows), rng=stream(plan.seed, f"{stream_name}:eta"))
     drawn.eta[rows, : eta.shape[1]] = eta
-    params = parameters(model, {name: values[rows] for name, values in drawn.covariates.items()}, eta)
-    drawn.exposure[rows] = exposure_per_rate(model, params)
-    course = _steady_courses if plan.dosage.history == "steady" else _started_courses
-    for start in range(0, len(rows), CHUNK):
-        part = slice(start, start + CHUNK)
-        drawn.true[rows[part]] = course(drawn, model, rows[part], {name: values[part] for name, values in params.items()})
-        if progress:
-            progress("simulate", min(1.0, (start + CHUNK) / len(rows)))
-    filled = np.where(np.isfinite(drawn.true[rows]), drawn.true[rows], 1.0)
-    noisy = with_residual(residual_of(plan, model), filled, rng=stream(plan.seed, f"{stream_name}:residual"))
-    drawn.observed[rows] = np.where(np.isfinite(drawn.true[rows]), noisy, np.nan)
+    occasions = _occasions(plan, drawn.every_h)
+    if plan.iov is None or not occasions:
+        return Simulated(profiles=drawn, rows=rows, model=model, eta=eta)
+    full = _occasion_model(plan, model, occasions)
+    p = eta.shape[1]
+    spread = np.sqrt(np.diag(full.omega)[p:])
+    kappa = spread * stream(plan.seed, f"{stream_name}:kappa").standard_normal((len(rows), len(spread)))
+    drawn.kappa[rows, : kappa.shape[1]] = kappa
+    length = occasions_of(plan.iov, drawn.every_h[rows], plan.horizon_h if plan.dosage.start else 0.0, plan.name)
+    whole = np.concatenate([eta, kappa], axis=1)
+    return Simulated(profiles=drawn, rows=rows, model=full, eta=whole, occasion_h=length, occasions=occasions)
 
 
-def _dosing(plan: Plan, covariates: Mapping[str, Array], n: int) -> dict[str, Array]:
-    dosage = plan.dosage
-    every = dosage.every_h.draw(stream(plan.seed, "every"), n)
-    size = covariates[dosage.per] if dosage.per else np.ones(n)
-    amounts = {"dose_mg": dosage.dose.draw(stream(plan.seed, "dose"), n), "loading_mg": np.zeros(n)}
-    if dosage.loading:
-        amounts["loading_mg"] = dosage.loading.draw(stream(plan.seed, "loading"), n)
-    amounts = {name: np.where(mg > 0, _given(plan, mg * size), 0.0) for name, mg in amounts.items()}
-    if np.any(amounts["dose_mg"] <= 0):
-        raise PlanError(where=f"{plan.name}.regimen.dose", what="gives doses of 0 mg", remedy="raise the dose or min_mg, or lower round_mg")
-    lengths = [mg / dosage.infusion_mg_h if dosage.infusion_mg_h else np.full(n, dosage.infusion_h) for mg in amounts.values()]
-    return amounts | {"every_h": every, "infusion_h": lengths[0], "loading_infusion_h": lengths[1]}
-
-
-def _given(plan: Plan, amount: Array) -> Array:
-    """What is really given: rounded to the plan's step, kept within its bounds; mg."""
-    d = plan.dosage
-    rounded = np.round(amount / d.round_mg) * d.round_mg if d.round_mg else amount
-    return np.asarray(np.clip(rounded, d.min_mg, d.max_mg), dtype=np.float64)
+def _measure(drawn: Profiles, model: DrugModel, rows: NDArray[np.int64], stream_name: str) -> None:
+    """Residual error, then the bias of the patient's lot, then the assay's lower limit."""
+    plan, true = drawn.plan, drawn.true[rows]
+    taken = np.isfinite(true)
+    found = with_residual(residual_of(plan, model), np.where(taken, true, 1.0), rng=stream(plan.seed, f"{stream_name}:residual"))
+    if plan.assay.bias is not None:
+        found = found * (1 + plan.assay.bias.draw(stream(plan.seed, f"{stream_name}:bias"), len(rows)))[:, None]
+    if plan.assay.lloq is not None:
+        drawn.below[rows] = taken & (found < plan.assay.lloq)
+        found = np.where(drawn.below[rows], plan.assay.lloq / 2, found)
+    drawn.observed[rows] = np.where(taken, found, np.nan)
 
 
 def _sample_times(plan: Plan, dosing: Mapping[str, Array]) -> Array:
     if plan.irregular is not None:
         return _irregular_times(plan, dosing)
     columns = [_nominal_times(plan, sample, dosing["every_h"]) for sample in plan.nominal]
-    return np.stack(columns, axis=1)
+    return np.stack(columns, axis=1) if columns else np.zeros((len(dosing["every_h"]), 0))
 
 
 def _nominal_times(plan: Plan, sample: NominalSample, every: Array) -> Array:
-    """Hours since the last dose; a sample due at 0 h is drawn at the end of the interval, before the next dose."""
+    """Hours since the dose at steady state, or since the first dose; one due at 0 h comes before the next dose."""
     rng = stream(plan.seed, f"time:{sample.name}")
     kind = {"kind": "normal", "mean": 0.0, "sd": sample.sd_min} if sample.imprecision == "normal" else {"kind": "uniform"}
     exact = sample.early_min == sample.late_min == 0
     late = 0.0 if exact else Distribution.read(kind | {"low": -sample.early_min, "high": sample.late_min}).draw(rng, len(every)) / 60.0
-    return np.asarray((every if sample.at_h == 0 else np.full_like(every, sample.at_h)) + late, dtype=np.float64)
+    due = sample.doses_before * every + (every if sample.at_h == 0 else np.full_like(every, sample.at_h))
+    return np.asarray(due + late, dtype=np.float64)
 
 
 def _irregular_times(plan: Plan, dosing: Mapping[str, Array]) -> Array:
@@ -272,28 +257,34 @@ def _irregular_times(plan: Plan, dosing: Mapping[str, Array]) -> Array:
     return np.where(np.isfinite(ordered), ordered, np.nan)
 
 
-def _steady_courses(drawn: Profiles, model: DrugModel, rows: NDArray[np.int64], params: Mapping[str, Array]) -> Array:
+def _steady_courses(who: Simulated) -> Array:
+    """Concentrations at steady state in closed form."""
     from auctor.pk.steady import steady_profile
 
+    drawn, rows, known = who.profiles, who.rows, who.last_seen()
+    params = parameters(who.model, known, who.eta)
     found = steady_profile(
-        model, dict(params), drawn.dose_mg[rows], drawn.every_h[rows], drawn.sample_h[rows], duration_h=drawn.infusion_h[rows]
+        who.model, dict(params), drawn.dose_mg[rows], drawn.every_h[rows], drawn.sample_h[rows], duration_h=drawn.infusion_h[rows]
     )
     return np.asarray(found, dtype=np.float64)
 
 
-def _started_courses(drawn: Profiles, model: DrugModel, rows: NDArray[np.int64], params: Mapping[str, Array]) -> Array:
-    del params  # the engine applies eta to the covariates of the timeline itself
+def _laid_out_courses(who: Simulated) -> Array:
+    """Concentrations by the engine on each patient's own timeline."""
     from auctor.pk.course import concentrations
     from auctor.pk.timeline import build, stack
 
-    times = np.where(np.isfinite(drawn.sample_h[rows]), drawn.sample_h[rows], drawn.sample_h[rows][:, :1])
-    timelines = [build(model, drawn.regimen(i), drawn.covariates_of(i), t) for i, t in zip(rows, times, strict=True)]
-    found = concentrations(model, stack(timelines), drawn.eta[rows, : len(model.eta_names)])[:, : times.shape[1]]
-    return np.where(np.isfinite(drawn.sample_h[rows]), found, np.nan)
+    drawn, sampled = who.profiles, who.profiles.sample_h[who.rows]
+    if not sampled.shape[1]:
+        return sampled
+    times = np.where(np.isfinite(sampled), sampled, sampled[:, :1])
+    timelines = [build(who.model, drawn.given(int(i)), who.course_of(k), times[k]) for k, i in enumerate(who.rows)]
+    found = concentrations(who.model, stack(timelines), who.eta)[:, : times.shape[1]]
+    return np.where(np.isfinite(sampled), found, np.nan)
 
 
 def write_profiles(profiles: Profiles, path: str | Path) -> None:
-    """One line a sample as CSV: ID, covariates, dose_mg, every_h, time_h, true and observed (model's unit), exposure (h/L)."""
+    """One line a sample as CSV: ID, covariates, dose_mg, every_h, time_h, true and observed (model's unit), exposure (h/L), target."""
     scale = profiles.plan.model.scale
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
@@ -303,3 +294,9 @@ def write_profiles(profiles: Profiles, path: str | Path) -> None:
             for j in np.flatnonzero(np.isfinite(profiles.sample_h[i])):
                 values = (profiles.sample_h[i, j], profiles.true[i, j] * scale, profiles.observed[i, j] * scale, profiles.exposure[i])
                 out.writerow([*known, profiles.plan.sample_names[j], *(f"{v:.10g}" for v in values)])
+
+
+__all__ = [
+    "CHUNK", "Profiles", "Progress", "draw_covariates", "draw_etas", "exposure_per_rate", "parameters", "residual_of", "residual_sd",
+    "route_of", "simulate", "source_population", "stream", "with_residual", "write_profiles",
+]  # fmt: skip

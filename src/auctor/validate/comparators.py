@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,17 +55,19 @@ def patients(profiles: Profiles, rows: Rows) -> Patients:
     wanted = np.where(taken, times, times[:, :1])
     batch = stack([build(model, profiles.regimen(int(i)), profiles.covariates_of(int(i)), t) for i, t in zip(rows, wanted, strict=True)])
     width = batch.arrays["wanted"].shape[1]
+    below, lloq = profiles.below[rows], profiles.plan.assay.lloq or 0.0
     seen = Observations(
-        _padded(np.where(taken, profiles.observed[rows], 1.0), width),
+        _padded(np.where(below, lloq, np.where(taken, profiles.observed[rows], 1.0)), width),
         _padded(taken.astype(np.float64), width),
-        np.zeros((len(rows), width), dtype=bool),
-        np.zeros((len(rows), width)),
+        # 0 a measurement, 1 only known to be below the limit (M3)
+        _padded(below.astype(np.int64), width) if below.any() else np.zeros((len(rows), width), dtype=bool),
+        _padded(np.where(below, lloq, 0.0), width),
     )
     covariates = {name: values[rows] for name, values in profiles.covariates.items()}
     return Patients(model=model, batch=batch, seen=seen, covariates=covariates, truth=profiles.exposure[rows])
 
 
-def _padded(values: Array, width: int) -> Array:
+def _padded(values: NDArray[Any], width: int) -> NDArray[Any]:
     return np.pad(values, ((0, 0), (0, width - values.shape[1])))
 
 

@@ -92,6 +92,10 @@ def exposure_study(plan: Plan | str, progress: Progress | None = None, *, at_mos
         raise PlanError(
             where=f"{read.name}.models", what="are several", remedy="the limit is defined for one generating model: use a plan with one"
         )
+    if not read.target.proportional:
+        raise PlanError(
+            where=f"{read.name}.target.scale", what="is not F/CL, which this table compares", remedy='use scale "dose_rate" or "typical"'
+        )
     learner = learner_for(read, progress)
     made = prepare(read, progress)
     rows = made.parts["test"][:at_most]

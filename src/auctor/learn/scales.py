@@ -1,0 +1,40 @@
+"""What of a plan's target a learner models, and the way back: logarithms, per dose, relative to the typical patient, or plain."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auctor.learn.observed import Observed
+from auctor.population.plan import Plan
+from auctor.population.profiles import Profiles
+
+Array = NDArray[np.float64]
+
+
+def truth(profiles: Profiles) -> Array:
+    """The quantity behind the modelled one (n,): F/CL in h/L, the target per mg (scale `per_dose`), or the target itself."""
+    scale = profiles.plan.target.scale
+    if profiles.plan.target.proportional:
+        return profiles.exposure
+    return profiles.target / profiles.dose_mg if scale == "per_dose" else profiles.target
+
+
+def modelled(profiles: Profiles, observed: Observed) -> Array:
+    """What the learner is trained on, (n,)."""
+    found, plan = truth(profiles), profiles.plan
+    if plan.scale == "typical":
+        return np.asarray(np.log(found / observed.typical), dtype=np.float64)
+    return np.asarray(np.log(found), dtype=np.float64) if plan.target.logarithmic else found
+
+
+def centered(plan: Plan, observed: Observed, predicted: Array) -> Array:
+    """The prediction with what it is relative to put back: log F/CL for the scale `typical`, else as it is."""
+    return predicted + (np.log(observed.typical) if plan.scale == "typical" else 0.0)
+
+
+def natural(plan: Plan, values: Array) -> Array:
+    """From the modelled scale to the quantity behind it. A plain quantity is never below 0, an event's probability never above 1."""
+    if plan.target.logarithmic:
+        return np.exp(values)
+    return np.clip(values, 0.0, 1.0 if plan.target.event else None)
