@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from auctor.case import Case, Metric, MetricKind, Regimen
 from auctor.errors import Notice, OutOfDomain
 from auctor.learn.domain import require_dosing, require_inside, require_model
+from auctor.learn.histories import recorded
 from auctor.learn.learner import N_DRAWS, Learner
 from auctor.learn.observed import of_case
 from auctor.models.model import DrugModel
@@ -69,11 +70,12 @@ def predictor(learner: Learner, case: Case, model: DrugModel) -> LearnedExposure
     if missing:
         raise OutOfDomain(where=f"covariates.{missing[0]}", what="is not given", remedy="give it: the learner uses it")
     require_dosing(domain, plan, case)
-    observed = of_case(plan, case)
+    observed = recorded(of_case(plan, case), [case.history])
     require_inside(domain, observed)
-    center, spread = learner.estimate(observed)
+    learner.require_near(observed)
+    center, _ = learner.estimate(observed)
     levels = (np.arange(N_DRAWS) + 0.5) / N_DRAWS
-    values = np.exp(center[0] + spread[0] * learner.quantiles(levels))
+    values = np.exp(learner.distribution(observed, levels)[0])
     return LearnedExposure(
         name="ML", notices=_notices(case, observed.value), values=values, point=float(np.exp(center[0])), learner=learner
     )

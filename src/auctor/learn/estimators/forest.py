@@ -15,6 +15,4 @@ def make(task: str, configuration: dict[str, float], seed: int) -> Any:
 
     found = settings("random_forest", configuration, DEFAULTS)
     kind = RandomForestRegressor if task == "regression" else RandomForestClassifier
-    return kind(
-        n_estimators=found["trees"], min_samples_leaf=found["min_leaf"], max_features=found["share"], random_state=seed, n_jobs=1
-    )
+    return kind(n_estimators=found["trees"], min_samples_leaf=found["min_leaf"], max_features=found["share"], random_state=seed, n_jobs=1)

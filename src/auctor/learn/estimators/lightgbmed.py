@@ -21,12 +21,16 @@ class _LightGBM(Boosted):
 
         task = {"objective": "multiclass", "num_class": classes} if classes else {"objective": "regression", "metric": "rmse"}
         parameters = _tuned(self.settings or {}, self.seed) | task
-        rows = lgb.Dataset(x, target, params={"verbosity": -1, "feature_pre_filter": False}, free_raw_data=False)
+        rows = lgb.Dataset(x, target, params=parameters)
         curve: dict[str, dict[str, list[float]]] = {}
         extra: dict[str, Any] = {}
         if held is not None:
             watching = [lgb.early_stopping(PATIENCE, verbose=False), lgb.record_evaluation(curve)]
-            extra = {"valid_sets": [lgb.Dataset(held[0], held[1], reference=rows)], "valid_names": ["held"], "callbacks": watching}
+            extra = {
+                "valid_sets": [lgb.Dataset(held[0], held[1], reference=rows, params=parameters)],
+                "valid_names": ["held"],
+                "callbacks": watching,
+            }
         booster = lgb.train(parameters, rows, num_boost_round=self.rounds, **extra)
         found = lgb.Booster(model_str=booster.model_to_string(num_iteration=-1))
         return found, curve["held"]["multi_logloss" if classes else "rmse"] if held is not None else []

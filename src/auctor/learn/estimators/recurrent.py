@@ -26,6 +26,7 @@ class _Recurrent(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
+        *,
         steps: int = 1,
         hidden: int = 24,
         epochs: int = 60,
@@ -49,12 +50,12 @@ class _Recurrent(BaseEstimator):  # type: ignore[misc]
         self.weights_ = _trained(self, *self._inputs(x), target, outputs)
         return self
 
-    def _inputs(self, x: Array) -> tuple[Array, Array]:
+    def _inputs(self, x: Array) -> tuple[Array, NDArray[np.bool_]]:
         """Standardised channels with their presence (n, steps, 2 channels), and whether the event happened (n, steps)."""
         events = x.reshape(len(x), self.steps, -1)
         there = ~np.isnan(events)
         z = np.where(there, (events - self.mean_) / self.sd_, 0.0)
-        return np.concatenate([z, there], axis=2), there.any(axis=2)
+        return np.concatenate([z, there], axis=2), np.asarray(there.any(axis=2))
 
     def _outputs(self, x: Array) -> Array:
         check_is_fitted(self, "weights_")
@@ -96,7 +97,7 @@ def _start(settings: Any, channels: int, outputs: int) -> Weights:
     }
 
 
-def _trained(settings: Any, z: Array, happened: Array, target: Array, outputs: int) -> Weights:
+def _trained(settings: Any, z: Array, happened: NDArray[np.bool_], target: Array, outputs: int) -> Weights:
     """Weights after `epochs` of Adam; squared error for one output, log loss for several; same seed, same weights."""
     import jax
     import jax.numpy as jnp
@@ -118,7 +119,9 @@ def _trained(settings: Any, z: Array, happened: Array, target: Array, outputs: i
     update = _adam(jax.grad(loss), settings.learning_rate, settings.weight_decay, len(order))
     first = jax.tree.map(jnp.asarray, _start(settings, z.shape[2], outputs))
     still = jax.tree.map(jnp.zeros_like, first)
-    (last, _, _), _ = jax.jit(lambda state: jax.lax.scan(update, state, (jnp.arange(len(order)), jnp.asarray(order))))((first, still, still))
+    (last, _, _), _ = jax.jit(lambda state: jax.lax.scan(update, state, (jnp.arange(len(order)), jnp.asarray(order))))(
+        (first, still, still)
+    )
     return {name: np.asarray(value, dtype=np.float64) for name, value in last.items()}
 
 

@@ -110,8 +110,7 @@ _ALL = (
         module="lightgbmed",
         missing=NATIVE,
         packages=("lightgbm",),
-        space=_TREES
-        | {"num_leaves": (8, 15, 31), "min_data_in_leaf": (10, 20, 40), "feature_fraction": (0.6, 0.9), "lambda_l2": (0, 5)},
+        space=_TREES | {"num_leaves": (8, 15, 31), "min_data_in_leaf": (10, 20, 40), "feature_fraction": (0.6, 0.9), "lambda_l2": (0, 5)},
     ),
     Algorithm(
         name="catboost",

@@ -6,6 +6,7 @@ Breiman 1996, Mach Learn 24:49: least squares with weights >= 0 over predictions
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class _Stack(BaseEstimator):  # type: ignore[misc]
         splits = split_by(len(y), self.folds, self.seed, groups=groups, labels=labels)
         columns, self.members_ = [], []
         for name in self.members:
-            found = validated(lambda name=name: self._new(name), x, y, splits, groups=groups)
+            found = validated(partial(self._new, name), x, y, splits, groups=groups)
             columns.append(found.out_of_fold.ravel())
             one = self._new(name)
             self.members_.append(fitted(one.stopped(found.rounds) if found.rounds else one, x, y, groups))

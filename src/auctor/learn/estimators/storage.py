@@ -42,20 +42,21 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def dump(estimator: Any) -> tuple[str, bytes]:
-    """(`ubj` or `skops`, the bytes) of a fitted estimator of the registry."""
-    if type(estimator).__name__ == "XGBoostRegressor":
-        return UBJ, bytes(estimator.model_.save_raw("ubj"))
+    """(`ubj` or `skops`, the bytes) of a fitted estimator of the registry, or of XGBoost's own booster."""
+    booster = getattr(estimator, "model_", estimator)
+    if type(estimator).__name__ in ("Booster", "XGBoostRegressor"):
+        return UBJ, bytes(booster.save_raw("ubj"))
     import skops.io
 
     return SKOPS, _repeatable(skops.io.dumps(estimator))
 
 
 def load(kind: str, raw: bytes) -> Any:
-    """The estimator that `dump` wrote. Raises ModelError for a type that is not on the list."""
+    """The estimator that `dump` wrote; of `ubj` XGBoost's own booster. Raises ModelError for a type that is not on the list."""
     if kind == UBJ:
-        from auctor.learn.estimators.xgboosted import XGBoostRegressor
+        from auctor.learn.estimators.xgboosted import booster
 
-        return XGBoostRegressor.of(raw)
+        return booster(raw)
     import skops.io
 
     unknown = sorted(set(skops.io.get_untrusted_types(data=raw)) - set(TRUSTED))
@@ -85,7 +86,7 @@ def _renumbered(node: Any, numbers: dict[int, int], names: dict[str, str]) -> An
         return [_renumbered(each, numbers, names) for each in node]
     if not isinstance(node, dict):
         return node
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in node.items():
         if key == "__id__":
             found[key] = numbers.setdefault(value, len(numbers))

@@ -25,10 +25,12 @@ class Validated:
 
 
 def split_by(n: int, folds: int, seed: int, *, groups: Array | None = None, labels: Array | None = None) -> list[tuple[Rows, Rows]]:
-    """(inside, outside) rows of each fold. `groups` (n,): whoever shares a number is never on both sides; `labels`: classes spread evenly."""
+    """(inside, outside) rows of each fold. Whoever shares a number of `groups` (n,) is on one side; classes `labels` are spread evenly."""
     from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
-    kind = {(0, 0): KFold, (1, 0): GroupKFold, (0, 1): StratifiedKFold, (1, 1): StratifiedGroupKFold}[groups is not None, labels is not None]
+    kind = {(0, 0): KFold, (1, 0): GroupKFold, (0, 1): StratifiedKFold, (1, 1): StratifiedGroupKFold}[
+        groups is not None, labels is not None
+    ]
     return list(kind(folds, shuffle=True, random_state=seed).split(np.empty((n, 0)), labels, groups))
 
 

@@ -53,15 +53,6 @@ class _XGBoost(Boosted):
 class XGBoostRegressor(_XGBoost, BoostedRegressor):
     """XGBoost for a number."""
 
-    @classmethod
-    def of(cls, raw: bytes) -> XGBoostRegressor:
-        """The regressor a file in XGBoost's own format holds."""
-        found = cls()
-        found.model_ = booster(raw)
-        found.rounds = found.rounds_ = found.model_.num_boosted_rounds()
-        found.n_features_in_ = found.model_.num_features()
-        return found
-
 
 class XGBoostClassifier(_XGBoost, BoostedClassifier):
     """XGBoost for a class."""
