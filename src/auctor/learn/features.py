@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ SAMPLE = r"([A-Za-z]\w*)"
 
 def matrix(observed: Observed) -> Array:
     """The feature matrix (n, n_features) in the order of `plan.learning.features`; NaN only where a sample was not taken."""
-    columns = [_column(observed, name) for name in observed.plan.learning.features]
+    columns = [column(observed, name) for name in observed.plan.learning.features]
     return np.stack(columns, axis=1).astype(np.float64)
 
 
@@ -67,7 +68,17 @@ def _find(plan: Plan, name: str) -> tuple[Formula, re.Match[str]]:
     raise _refusal(plan, name, "is not a feature")
 
 
-def _column(observed: Observed, name: str) -> Array:
+def known(plan: Plan, name: str) -> bool:
+    """Whether the plan can have this feature."""
+    try:
+        check_features(replace(plan, learning=replace(plan.learning, features=(name,))))
+    except PlanError:
+        return False
+    return True
+
+
+def column(observed: Observed, name: str) -> Array:
+    """One feature (n,). Raises PlanError for a name outside the registry."""
     formula, match = _find(observed.plan, name)
     return formula(observed, match)
 

@@ -1,4 +1,4 @@
-"""The artefact of a trained learner: XGBoost's own files, calibration scores, and a model card; hashed and checked at load."""
+"""The artefact of a trained learner: its models, calibration scores, and a model card; hashed and checked at load, without pickle."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.case import Case
-from auctor.errors import ModelError
+from auctor.errors import ModelError, OutOfDomain
+from auctor.learn.conformal import Calibration
+from auctor.learn.density import Density
+from auctor.learn.estimators.registry import algorithm
+from auctor.learn.estimators.storage import dump, load
 from auctor.learn.features import matrix
+from auctor.learn.histories import inputs
 from auctor.learn.observed import Observed
 from auctor.learn.scales import centered, natural
-from auctor.learn.tuning import evaluate
+from auctor.learn.subgroups import cells
+from auctor.learn.training import Pair, Sides, joined
 from auctor.models.model import DrugModel
 from auctor.population.plan import Plan, read_plan
 
@@ -25,7 +31,8 @@ if TYPE_CHECKING:
     from auctor.learn.predictor import LearnedExposure, LearnedTarget
 
 Array = NDArray[np.float64]
-FILES = ("model.ubj", "spread.ubj", "scores.json", "plan.toml", "card.json")
+FILES = ("model.ubj", "spread.ubj", "scores.json", "plan.toml", "card.json")  # of an XGBoost learner with split intervals
+ALWAYS = ("scores.json", "plan.toml", "card.json")
 N_DRAWS = 2000
 
 
@@ -33,15 +40,23 @@ N_DRAWS = 2000
 class Learner:
     """A trained learner: `booster` predicts the log of the scale-free exposure, `spread` the log of its difficulty.
 
-    `scores` (n_calibration,) are the sorted calibration residuals divided by the spread; `card` is the model card.
+    `booster` is XGBoost's own or an estimator of the registry; `calibration` holds the errors that intervals rest on, `folds` the pairs
+    that made them where the method is cv+; `density` refuses patients unlike the training ones; `card` is the model card.
     """
 
     plan: Plan
     booster: Any
     spread: Any
-    scores: Array
+    calibration: Calibration
     card: Mapping[str, Any]
     folder: Path
+    folds: tuple[Pair, ...] = ()
+    density: Density | None = None
+
+    @property
+    def scores(self) -> Array:
+        """Calibration residuals divided by the spread, sorted within each model and subgroup."""
+        return self.calibration.scores
 
     @classmethod
     def load(cls, folder: str | Path) -> Learner:
@@ -52,31 +67,64 @@ class Learner:
         plan = read_plan(card["plan"]["source"], text=content["plan.toml"].decode())
         if plan.sha256 != card["plan"]["sha256"]:
             raise ModelError(where=where.name, what="was trained on another version of its population model", remedy="train the plan again")
-        scores = np.asarray(json.loads(content["scores.json"]), dtype=np.float64)
+        _same_versions(where, plan, card)
+        first = _pair(content, "")
         return cls(
             plan=plan,
-            booster=_booster(content["model.ubj"]),
-            spread=_booster(content["spread.ubj"]),
-            scores=scores,
+            booster=first.model,
+            spread=first.spread,
+            calibration=Calibration.read(json.loads(content["scores.json"])),
             card=card,
             folder=where,
+            folds=tuple(_pair(content, f"-{k}") for k in range(card.get("fold_models", 0))),
+            density=Density.read(json.loads(content["density.json"])) if "density.json" in content else None,
         )
+
+    def content(self) -> dict[str, bytes]:
+        """The artefact's files: name -> bytes."""
+        found = {"scores.json": canonical(self.calibration.document()).encode(), "plan.toml": self.plan.text.encode()}
+        for tail, pair in [("", Pair(model=self.booster, spread=self.spread)), *((f"-{k}", p) for k, p in enumerate(self.folds))]:
+            for name, model in (("model", pair.model), ("spread", pair.spread)):
+                kind, raw = dump(model)
+                found[f"{name}{tail}.{kind}"] = raw
+        if self.density is not None:
+            found["density.json"] = canonical(self.density.document()).encode()
+        return found | {"card.json": canonical(self.card).encode()}
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """What forecasts: the estimator and its spread, or those of the folds where the method is cv+."""
+        return self.folds or (Pair(model=self.booster, spread=self.spread),)
 
     def estimate(self, observed: Observed) -> tuple[Array, Array]:
         """(prediction, spread of its residual), each (n,), for what n patients show; log F/CL, or the target on its own scale."""
-        x = matrix(observed)
-        return centered(self.plan, observed, evaluate(self.booster, x)), np.exp(evaluate(self.spread, x))
+        found = joined(self.pairs, self._sides(observed))
+        return centered(self.plan, observed, found.center.mean(axis=0)), ((found.below + found.above) / 2).mean(axis=0)
 
-    def quantiles(self, levels: Array) -> Array:
-        """Conformal quantiles of the scaled residual: order statistic (n + 1) p of the calibration scores."""
-        return np.quantile(self.scores, levels, method="weibull")
+    def _sides(self, observed: Observed) -> Sides:
+        return Sides(z=inputs(observed), x=matrix(observed))
+
+    def distribution(self, observed: Observed, levels: Array) -> Array:
+        """Conformal quantiles (n, n_levels) of what is modelled, by the plan's method and within the patient's own subgroup.
+
+        Raises OutOfDomain for a patient of a subgroup that no calibration patient is in.
+        """
+        found = self.calibration.quantiles(joined(self.pairs, self._sides(observed)), levels, cells(observed))
+        return centered(self.plan, observed, found.T).T
 
     def interval(self, observed: Observed, *, level: float = 0.9) -> tuple[Array, Array, Array]:
-        """(point, low, high) of F/CL (h/L) or of the target, each (n,): split-conformal, marginal coverage `level`."""
-        center, spread = self.estimate(observed)
-        low, high = self.quantiles(np.asarray([(1 - level) / 2, (1 + level) / 2]))
-        point, below, above = (natural(self.plan, center + spread * shift) for shift in (0.0, low, high))
-        return point, below, above
+        """(point, low, high) of F/CL (h/L) or of the target, each (n,); coverage `level` on average, or in each declared subgroup."""
+        low, high = self.distribution(observed, np.asarray([(1 - level) / 2, (1 + level) / 2])).T
+        return natural(self.plan, self.estimate(observed)[0]), natural(self.plan, low), natural(self.plan, high)
+
+    def require_near(self, observed: Observed) -> None:
+        """Raise OutOfDomain for a patient whose features together are unlike those of the training patients."""
+        if self.density is not None and bool(self.density.outside(matrix(observed))[0]):
+            raise OutOfDomain(
+                where="samples",
+                what="levels, times and covariates together are unlike those of the training patients, though each is in its range",
+                remedy="check doses, times, units and the order of the samples; use another method",
+            )
 
     def predictor(self, case: Case, model: DrugModel) -> LearnedExposure | LearnedTarget:
         """This patient's exposure. Raises OutOfDomain with the reason where the learner was not built for the patient."""
@@ -85,19 +133,38 @@ class Learner:
         return predictor(self, case, model)
 
 
-def _booster(raw: bytes) -> Any:
-    import xgboost as xgb
+def _pair(content: Mapping[str, bytes], tail: str) -> Pair:
+    def one(name: str) -> Any:
+        kind = next(k for k in ("ubj", "skops") if f"{name}{tail}.{k}" in content)
+        return load(kind, content[f"{name}{tail}.{kind}"])
 
-    found = xgb.Booster({"nthread": 1})
-    found.load_model(bytearray(raw))
-    return found
+    return Pair(model=one("model"), spread=one("spread"))
+
+
+def _same_versions(folder: Path, plan: Plan, card: Mapping[str, Any]) -> None:
+    """Estimators kept by skops are scikit-learn's objects, which another version may read otherwise: refused, as ModelError."""
+    chosen = algorithm(plan.learning.algorithm)
+    chosen.require()
+    if chosen.name != "xgboost" and any(card["versions"].get(k) != v for k, v in versions(plan).items()):
+        raise ModelError(where=folder.name, what="was trained with other versions of its libraries", remedy="train the plan again")
+
+
+def versions(plan: Plan) -> dict[str, str]:
+    """Versions of the libraries a learner of this plan rests on."""
+    from importlib.metadata import version
+
+    base = {name: version(name) for name in ("numpy", "scikit-learn", "xgboost-cpu", "jax")}
+    return base | algorithm(plan.learning.algorithm).versions()
 
 
 def _verified(folder: Path) -> dict[str, bytes]:
     try:
         recorded = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["sha256"]
-        content = {name: (folder / name).read_bytes() for name in FILES}
-    except (OSError, ValueError, KeyError) as error:
+        names = {*ALWAYS, *(Path(name).name for name in recorded)}
+        content = {name: (folder / name).read_bytes() for name in sorted(names)}
+        if not all(any(f"{part}.{kind}" in content for kind in ("ubj", "skops")) for part in ("model", "spread")):
+            raise KeyError("model")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(where=folder.name, what="is not a complete learner", remedy="train the plan again") from error
     for name, raw in content.items():
         if hashlib.sha256(raw).hexdigest() != recorded.get(name):
@@ -110,9 +177,9 @@ def _verified(folder: Path) -> dict[str, bytes]:
 def write(folder: Path, content: Mapping[str, bytes]) -> None:
     """Write an artefact's files and the manifest of their SHA-256."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        (folder / name).write_bytes(content[name])
-    digests = {name: hashlib.sha256(content[name]).hexdigest() for name in FILES}
+    for name, raw in content.items():
+        (folder / name).write_bytes(raw)
+    digests = {name: hashlib.sha256(raw).hexdigest() for name, raw in content.items()}
     (folder / "manifest.json").write_text(canonical({"sha256": digests}), encoding="utf-8")
 
 

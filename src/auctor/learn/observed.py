@@ -31,7 +31,7 @@ class Observed:
     (NaN where a case does not say); `after_h` h since the last dose; `since_h` h since the first; `nominal_h` (n, k) when the sample
     was due. `dose_mg`, `every_h`, `infusion_h` (n,) of the last dose. For irregular plans `pred` (n, k) mg/L of the
     typical patient with these covariates under the true history, and `slopes`: parameter role -> d log pred / d log
-    parameter, (n, k). `typical` (n,) F/CL of that patient, h/L.
+    parameter, (n, k). `typical` (n,) F/CL of that patient, h/L. `events` (n, p) the history in time order, for algorithms that read it.
     """
 
     plan: Plan
@@ -48,6 +48,7 @@ class Observed:
     typical: Array
     pred: Array | None = None
     slopes: Mapping[str, Array] = field(default_factory=dict)
+    events: Array | None = None
 
     def rows(self, chosen: NDArray[np.int64]) -> Observed:
         """The same for some of the patients."""
@@ -61,6 +62,7 @@ class Observed:
             covariates=cut(self.covariates),
             pred=None if self.pred is None else self.pred[chosen],
             slopes=cut(self.slopes),
+            events=None if self.events is None else self.events[chosen],
             **cut({name: getattr(self, name) for name in names}),
         )
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from auctor.case import Case, Dose, Metric, MetricKind, Regimen, Route, given_times
 from auctor.errors import Notice, OutOfDomain
 from auctor.learn.domain import require_dosing, require_inside, require_model, require_range
+from auctor.learn.histories import recorded
 from auctor.learn.learner import N_DRAWS, Learner
 from auctor.learn.observed import of_case
 from auctor.learn.scales import natural
@@ -127,11 +128,12 @@ def predictor(learner: Learner, case: Case, model: DrugModel) -> LearnedExposure
     if missing:
         raise OutOfDomain(where=f"covariates.{missing[0]}", what="is not given", remedy="give it: the learner uses it")
     require_dosing(domain, plan, case)
-    observed = of_case(plan, case)
+    observed = recorded(of_case(plan, case), [case.history])
     require_inside(domain, observed)
-    center, spread = learner.estimate(observed)
+    learner.require_near(observed)
+    center, _ = learner.estimate(observed)
     levels = (np.arange(N_DRAWS) + 0.5) / N_DRAWS
-    values, point = natural(plan, center[0] + spread[0] * learner.quantiles(levels)), float(natural(plan, center)[0])
+    values, point = natural(plan, learner.distribution(observed, levels)[0]), float(natural(plan, center)[0])
     notices = _notices(case, observed.value)
     if plan.target.proportional:
         return LearnedExposure(name="ML", notices=notices, values=values, point=point, learner=learner)

@@ -6,19 +6,18 @@ import hashlib
 import shutil
 import tempfile
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 
 import auctor
 from auctor.cache import cache_dir
 from auctor.case import Metric
 from auctor.errors import ModelError, PlanError
-from auctor.learn.learner import Learner
+from auctor.learn.learner import Learner, versions
 from auctor.population.plan import Plan, read_plan
 from auctor.population.virtual import Progress
 
 PLANS = Path(__file__).parent / "plans"
-CODE = ("models", "pk", "population", "learn")
+CODE = ("models", "pk", "population", "learn", "learn/estimators")
 
 
 def shipped_plans() -> tuple[str, ...]:
@@ -87,7 +86,7 @@ def _trained(plan: Plan, folder: Path, progress: Progress | None) -> Learner:
 
 def key(plan: Plan) -> str:
     """SHA-256 over the plan and its models, the code that made the learner, and the versions it ran with."""
-    parts = [plan.sha256, _code(), *(version(name) for name in ("numpy", "scikit-learn", "xgboost-cpu", "jax"))]
+    parts = [plan.sha256, _code(), *versions(plan).values()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from auctor.case import Regimen
+from auctor.learn.abstention import abstention
+from auctor.learn.conformal import Calibration
+from auctor.learn.density import Density
 from auctor.learn.domain import span
+from auctor.learn.estimators.registry import algorithm
 from auctor.learn.features import check_features, matrix
-from auctor.learn.learner import Learner, canonical, write
+from auctor.learn.histories import inputs, reads_history, recorded, settings
+from auctor.learn.learner import Learner, versions, write
 from auctor.learn.observed import Observed, of_profiles
 from auctor.learn.scales import modelled, truth
 from auctor.learn.scores import accuracy, brier
-from auctor.learn.tuning import Tuned, evaluate, fit, fit_spread, tune
+from auctor.learn.subgroups import cells, check_groups, coverage_table
+from auctor.learn.training import Pair, Sides, crossed, paired
+from auctor.learn.tuning import Tuned, stages, tune
 from auctor.population.plan import Plan
 from auctor.population.virtual import Profiles, Progress, simulate, stream
 
@@ -27,9 +34,14 @@ LIMITS = (
     "Trained on simulations of the population model named below: agreement with MAP or posterior of it is not independent evidence.",
     "The test patients are simulated by the model of the training patients: real patients, or another model's, are predicted less well.",
     "Predicts exposure at steady state of a linear model; abstains outside the training ranges given under domain.",
-    "The 90 % interval has its coverage on average over patients like the training ones, not for every subgroup.",
+    "The 90 % interval has its coverage on average over patients like the training ones, and in a subgroup only where interval names it.",
 )
 SAME_REGIMEN = "Predicts the target named below, of the patient's own regimen; abstains outside the training ranges given under domain."
+INTERVALS = {
+    "split": "split conformal, scaled by a second booster of the out-of-fold error; order statistics (n + 1) p of calibration",
+    "cv+": "CV+ over training and calibration patients, errors scaled by a booster of each fold's own; order statistics (n + 1) p",
+    "cqr": "conformalised quantile regression: quantiles 0.05, 0.5, 0.95 of the out-of-fold error, scaled side by side on calibration",
+}
 USE = "Research: estimate AUC or average concentration from the samples the plan names, beside other methods. Not a medical device."
 
 
@@ -48,9 +60,13 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Material:
     """Simulate the plan and build features and target; the parts `train`, `calibration`, `test` share no patient."""
     check_features(plan)
     profiles = simulate(plan, progress)
-    observed = of_profiles(profiles)
+    observed = recorded(of_profiles(profiles), _histories(profiles))
     y = modelled(profiles, observed)
     return Material(profiles=profiles, observed=observed, x=matrix(observed), y=y, parts=split(plan, len(profiles)))
+
+
+def _histories(profiles: Profiles) -> list[Regimen]:
+    return [profiles.regimen(i) for i in range(len(profiles))] if reads_history(profiles.plan) else []
 
 
 def split(plan: Plan, n: int | None = None) -> dict[str, Rows]:
@@ -66,18 +82,54 @@ def train(plan: Plan, out_dir: str | Path, *, progress: Progress | None = None) 
 
     Same plan, same bytes. Raises PlanError for features the plan cannot have.
     """
+    check_groups(plan)
+    algorithm(plan.learning.algorithm).require()
     made = prepare(plan, progress)
-    rows = made.parts["train"]
-    tuned = tune(made.x[rows], made.y[rows], plan.learning, progress)
-    booster = fit(made.x[rows], made.y[rows], tuned, plan.learning.seed)
-    spread = fit_spread(made.x[rows], made.y[rows] - tuned.out_of_fold, plan.learning.seed)
-    held = made.parts["calibration"]
-    scores = np.sort((made.y[held] - evaluate(booster, made.x[held])) / np.exp(evaluate(spread, made.x[held])))
-    card = _card(made, tuned)
-    candidate = Learner(plan=plan, booster=booster, spread=spread, scores=scores, card=card, folder=Path(out_dir))
-    card["metrics"] = {part: _metrics(candidate, made, part) for part in ("calibration", "test")}
-    write(Path(out_dir), _content(candidate))
+    rows, sides = made.parts["train"], Sides(z=inputs(made.observed), x=made.x)
+    tuned = tune(sides.z[rows], made.y[rows], plan.learning, progress, fixed=settings(plan))
+    candidate = _calibrated(made, sides, tuned, Path(out_dir))
+    card = _card(made, tuned) | {"fold_models": len(candidate.folds)}
+    judged = ("test",) if candidate.folds else ("calibration", "test")
+    finished = replace(candidate, card=card)
+    card["metrics"] = {part: _metrics(finished, made, part) for part in judged}
+    card["coverage"] = _coverage(finished, made)
+    card["abstention"] = abstention(card["domain"], finished.density, made.observed.rows(made.parts["test"]))
+    write(Path(out_dir), finished.content())
     return Learner.load(out_dir)
+
+
+def _calibrated(made: Material, sides: Sides, tuned: Tuned, folder: Path) -> Learner:
+    """The learner without its card: estimator and spread of the training part, and the errors its intervals rest on."""
+    plan = made.profiles.plan
+    rows, held, method, seed = made.parts["train"], made.parts["calibration"], plan.interval.method, plan.learning.seed
+    errors = made.y[rows] - tuned.out_of_fold
+    pair = paired(sides.rows(rows), made.y[rows], tuned, errors, seed=seed, quantiles=method == "cqr")
+    both = np.sort(np.concatenate([rows, held])) if method == "cv+" else held
+    labels = cells(made.observed.rows(both))
+    folds: tuple[Pair, ...] = ()
+    if method == "cv+":
+        folds, calibration = crossed(sides.rows(both), made.y[both], tuned, labels, folds=plan.interval.folds, seed=seed)
+    else:
+        calibration = Calibration.of(pair.forecast(sides.rows(held)).scaled(made.y[held]), cells=labels)
+    return Learner(
+        plan=plan,
+        booster=pair.model,
+        spread=pair.spread,
+        calibration=calibration,
+        card={},
+        folder=folder,
+        folds=folds,
+        density=Density.of(made.x[rows], made.x[held], plan.density) if plan.density < 1 else None,
+    )
+
+
+def _coverage(learner: Learner, made: Material) -> list[dict[str, Any]]:
+    if learner.plan.target.event:
+        return []  # a probability has no interval that would hold what happened
+    rows = made.parts["test"]
+    reference, observed = truth(made.profiles)[rows], made.observed.rows(rows)
+    _, low, high = learner.interval(observed)
+    return coverage_table(observed, (low <= reference) & (reference <= high))
 
 
 def _metrics(learner: Learner, made: Material, part: str) -> dict[str, dict[str, float]]:
@@ -89,16 +141,6 @@ def _metrics(learner: Learner, made: Material, part: str) -> dict[str, dict[str,
     else:
         found = accuracy(point, reference, interval=(low, high), seed=learner.plan.seed)
     return {name: score.as_dict() for name, score in found.items()}
-
-
-def _content(learner: Learner) -> dict[str, bytes]:
-    return {
-        "model.ubj": bytes(learner.booster.save_raw("ubj")),
-        "spread.ubj": bytes(learner.spread.save_raw("ubj")),
-        "scores.json": canonical([float(s) for s in learner.scores]).encode(),
-        "plan.toml": learner.plan.text.encode(),
-        "card.json": canonical(learner.card).encode(),
-    }
 
 
 def _card(made: Material, tuned: Tuned) -> dict[str, Any]:
@@ -128,10 +170,15 @@ def _card(made: Material, tuned: Tuned) -> dict[str, Any]:
         "features": list(plan.learning.features),
         "tuning": {
             "folds": plan.learning.folds,
-            "chosen": dict(tuned.configuration) | {"trees": tuned.rounds},
+            "tuner": plan.learning.tuner,
+            "chosen": dict(tuned.configuration) | stages(tuned.configuration, tuned.rounds),
             "table": [dict(row) for row in tuned.table],
         },
-        "interval": "split conformal, scaled by a second booster of the out-of-fold error; order statistics (n + 1) p of calibration",
+        "algorithm": {"name": tuned.algorithm, "title": algorithm(tuned.algorithm).title, "missing": algorithm(tuned.algorithm).missing},
+        "interval": {
+            "method": INTERVALS[plan.interval.method],
+            "groups": [{"by": g.by, "cuts": list(g.cuts)} for g in plan.interval.groups],
+        },
         "domain": span(made.profiles, made.observed, made.x, made.parts["train"]),
-        "versions": {name: version(name) for name in ("numpy", "scikit-learn", "xgboost-cpu", "jax")},
+        "versions": versions(plan),
     }

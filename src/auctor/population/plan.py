@@ -21,6 +21,7 @@ from auctor.models.reader import read_model
 from auctor.models.variants import split_name
 from auctor.population.copula import CopulaSource
 from auctor.population.dosage import Adherence, Dosage, read_adherence, read_dosage, route_of
+from auctor.population.learning import Interval, Learning, read_density, read_interval, read_learning
 from auctor.population.people import People, read_people
 from auctor.population.reading import Table
 from auctor.population.targets import PlanTarget, check_target, proportional, read_target
@@ -80,22 +81,12 @@ class Split:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learning:
-    """Named features, and how the learner is tuned: k `folds` over `configurations` random points of `grid`."""
-
-    features: tuple[str, ...]
-    folds: int
-    configurations: int
-    seed: int
-    grid: Mapping[str, tuple[float, ...]]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A whole plan. `sha256` covers its canonical content and the content of its models; `text` is the file as read.
 
     `target` is what to learn and what of it is modelled; `people` who the patients are; `nominal` and `irregular` how they are sampled
-    (neither: no samples, what is known before the first one).
+    (neither: no samples, what is known before the first one). `density` is the share of patients like the training ones that the density
+    check lets pass (1: no check).
     """
 
     name: str
@@ -119,6 +110,8 @@ class Plan:
     sources: tuple[str, ...]
     sha256: str
     text: str = field(repr=False)
+    interval: Interval = field(default_factory=Interval)
+    density: float = 1.0
 
     @property
     def model(self) -> DrugModel:
@@ -209,7 +202,9 @@ def read_plan(source: str | Path, *, text: str | None = None) -> Plan:
         paths=tuple(read_path(row, set(people.names) - set(people.derived)) for row in table.rows("paths")) if table.has("paths") else (),
         **(_sampling(sampling) if sampling else {"nominal": (), "irregular": None}),
         split=_split(table),
-        learning=_learning(table.table("learner")),
+        learning=read_learning(table.table("learner")),
+        interval=read_interval(table.table("interval", optional=True)),
+        density=read_density(table.table("domain", optional=True)),
         margin=table.number("margin", low=0, high=1, default=0.0),
         sources=table.texts("sources") if table.has("sources") else (),
         sha256=_digest(content, models, people),
@@ -310,19 +305,6 @@ def _split(table: Table) -> Split:
             "train", "and the other parts do not add up to profiles", "give counts that do (each at least 10), or shares that add up to 1"
         )
     return Split(train=int(given[0]), calibration=int(given[1]), test=int(given[2]))
-
-
-def _learning(table: Table) -> Learning:
-    grid = table.table("grid")
-    found = Learning(
-        features=table.texts("features"),
-        folds=table.integer("folds", low=2, high=20),
-        configurations=table.integer("configurations", low=1, high=200),
-        seed=table.integer("seed"),
-        grid={key: grid.numbers(key, low=0) for key in tuple(grid.left)},
-    )
-    table.done()
-    return found
 
 
 def _check(plan: Plan) -> None:
