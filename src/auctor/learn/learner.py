@@ -61,6 +61,11 @@ class Learner:
             folder=where,
         )
 
+    @property
+    def circular(self) -> bool:
+        """Whether it was trained to give an individual estimate of the same model (a circular label), which every table then says."""
+        return self.plan.label == "map"
+
     def estimate(self, observed: Observed) -> tuple[Array, Array]:
         """(log F/CL, spread of its residual), each (n,), for what n patients show."""
         x = matrix(observed)

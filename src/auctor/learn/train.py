@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from auctor.learn.domain import span
 from auctor.learn.features import check_features, matrix
+from auctor.learn.guard import guard
+from auctor.learn.labels import label
 from auctor.learn.learner import Learner, canonical, write
 from auctor.learn.observed import Observed, of_profiles
+from auctor.learn.provenance import CIRCULAR
 from auctor.learn.scores import Score, accuracy
 from auctor.learn.tuning import Tuned, evaluate, fit, fit_spread, tune
 from auctor.population.plan import Plan
@@ -27,6 +30,10 @@ LIMITS = (
     "The test patients are simulated by the model of the training patients: real patients, or another model's, are predicted less well.",
     "Predicts exposure at steady state of a linear model; abstains outside the training ranges given under domain.",
     "The 90 % interval has its coverage on average over patients like the training ones, not for every subgroup.",
+)
+CIRCULAR_LIMIT = (
+    "Circular label: trained to give the MAP estimate of the same model, so its error against that label says how well it copies MAP, "
+    "not how near it is to the truth; the figures under metrics are against the truth, those under metrics.label_test against the label."
 )
 USE = "Research: estimate AUC or average concentration from the samples the plan names, beside other methods. Not a medical device."
 
@@ -46,9 +53,16 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Material:
     """Simulate the plan and build features and target; the parts `train`, `calibration`, `test` share no patient."""
     check_features(plan)
     profiles = simulate(plan, progress)
+    observed, x = shown(profiles)
+    exposure = label(profiles)
+    y = np.log(exposure / observed.typical) if plan.scale == "typical" else np.log(exposure)
+    return Material(profiles=profiles, observed=observed, x=x, y=y, parts=split(plan))
+
+
+def shown(profiles: Profiles) -> tuple[Observed, Array]:
+    """What the patients show, and their features (n, n_features)."""
     observed = of_profiles(profiles)
-    y = np.log(profiles.exposure / observed.typical) if plan.scale == "typical" else np.log(profiles.exposure)
-    return Material(profiles=profiles, observed=observed, x=matrix(observed), y=y, parts=split(plan))
+    return observed, matrix(observed)
 
 
 def split(plan: Plan) -> dict[str, Rows]:
@@ -61,26 +75,36 @@ def split(plan: Plan) -> dict[str, Rows]:
 def train(plan: Plan, out_dir: str | Path, *, progress: Progress | None = None) -> Learner:
     """Train the plan and write the artefact into `out_dir`; returns the learner as loaded back from there.
 
-    Same plan, same bytes. Raises PlanError for features the plan cannot have.
+    Same plan, same bytes. Raises PlanError for features the plan cannot have, LeakageError where the material leaks.
     """
     made = prepare(plan, progress)
+    verdict = guard(made, shown)
     rows = made.parts["train"]
     tuned = tune(made.x[rows], made.y[rows], plan.learning, progress)
     booster = fit(made.x[rows], made.y[rows], tuned, plan.learning.seed)
     spread = fit_spread(made.x[rows], made.y[rows] - tuned.out_of_fold, plan.learning.seed)
     held = made.parts["calibration"]
     scores = np.sort((made.y[held] - evaluate(booster, made.x[held])) / np.exp(evaluate(spread, made.x[held])))
-    card = _card(made, tuned)
+    card = _card(made, tuned) | {"leakage_guard": verdict.as_dict()}
     candidate = Learner(plan=plan, booster=booster, spread=spread, scores=scores, card=card, folder=Path(out_dir))
-    card["metrics"] = {part: _metrics(candidate, made, part) for part in ("calibration", "test")}
+    card["metrics"] = _judged(candidate, made)
     write(Path(out_dir), _content(candidate))
     return Learner.load(out_dir)
 
 
-def _metrics(learner: Learner, made: Material, part: str) -> dict[str, dict[str, float]]:
-    rows = made.parts[part]
+def _judged(learner: Learner, made: Material) -> dict[str, Any]:
+    """Scores against the truth, and for a circular label also against the label."""
+    truth = made.profiles.exposure
+    found = {part: _metrics(learner, made, made.parts[part], truth) for part in ("calibration", "test")}
+    if not learner.circular:
+        return found
+    label = np.exp(made.y) * (made.observed.typical if learner.plan.scale == "typical" else 1.0)
+    return found | {"label_test": _metrics(learner, made, made.parts["test"], label)}
+
+
+def _metrics(learner: Learner, made: Material, rows: Rows, reference: Array) -> dict[str, dict[str, float]]:
     point, low, high = learner.interval(made.observed.rows(rows))
-    found: dict[str, Score] = accuracy(point, made.profiles.exposure[rows], interval=(low, high), seed=learner.plan.seed)
+    found: dict[str, Score] = accuracy(point, reference[rows], interval=(low, high), seed=learner.plan.seed)
     return {name: score.as_dict() for name, score in found.items()}
 
 
@@ -100,7 +124,7 @@ def _card(made: Material, tuned: Tuned) -> dict[str, Any]:
         "name": plan.name,
         "title": plan.title,
         "intended_use": USE,
-        "limits": list(LIMITS),
+        "limits": [*LIMITS, *([CIRCULAR_LIMIT] if plan.label == "map" else [])],
         "plan": {
             "sha256": plan.sha256,
             "source": f"{plan.name}.toml",
@@ -111,6 +135,7 @@ def _card(made: Material, tuned: Tuned) -> dict[str, Any]:
         "models": [{"name": m.name, "sha256": m.sha256, "cite": m.reference.get("cite", ""), "status": m.status} for m in plan.models],
         "target": {
             "metric": plan.metric.name,
+            "label": "simulated truth" if plan.label == "truth" else f"{CIRCULAR}: MAP estimate of {plan.model.name}",
             "modelled": "log(F/CL)" if plan.scale == "dose_rate" else "log(F/CL over the typical patient's)",
         },
         "data": {

@@ -23,6 +23,7 @@ from auctor.population.reading import Table
 
 NOISE = ("none", "assay", "full")
 SCALES = ("dose_rate", "typical")
+LABELS = ("truth", "map")
 ROLES = ("clinic", "study", "test")
 
 
@@ -104,7 +105,8 @@ class Plan:
     """A whole plan. `sha256` covers its canonical content and the content of its models; `text` is the file as read.
 
     `metric` is the exposure to learn, at steady state; `scale` says what is modelled: `dose_rate` log(F/CL), or
-    `typical` log of F/CL over that of the typical patient with the same covariates. `assay_cv` is used by noise "assay".
+    `typical` log of F/CL over that of the typical patient with the same covariates. `assay_cv` is used by noise "assay". `label` is the
+    simulated `truth`, or `map`, the MAP estimate of the same model from the same samples: a circular label.
     """
 
     name: str
@@ -126,6 +128,7 @@ class Plan:
     sources: tuple[str, ...]
     sha256: str
     text: str = field(repr=False)
+    label: str = "truth"
 
     @property
     def model(self) -> DrugModel:
@@ -162,6 +165,7 @@ def read_plan(source: str | Path, *, text: str | None = None) -> Plan:
         assay_cv=table.number("assay_cv", low=0, high=1, default=0.05),
         metric=_metric(target),
         scale=target.text("scale", choices=SCALES),
+        label=target.text("label", default="truth", choices=LABELS),
         covariates=_covariates(table, models),
         dosage=_dosage(table.table("regimen")),
         **_sampling(table.table("sampling")),
