@@ -60,6 +60,10 @@ class PlanError(AuctorError):
     """A training or simulation plan that cannot be used."""
 
 
+class LeakageError(AuctorError):
+    """A learner was about to see what it must predict, or patients it will be judged on."""
+
+
 class EstimationError(AuctorError):
     """An estimation that did not reach a usable result."""
 

@@ -186,7 +186,7 @@ def test_a_learner_of_a_trough_answers_the_trough(trough: tuple[Learner, Materia
         near += abs(found.point / made.profiles.target[i] - 1) < 0.4
     assert answered >= 15
     assert near / answered > 0.7  # C0 without noise is the trough, to within what a hundred patients teach
-    assert learner.card["target"] == {"metric": "Cmin0-12", "modelled": "log(Cmin0-12 / dose)"}
+    assert learner.card["target"] == {"metric": "Cmin0-12", "label": "simulated truth", "modelled": "log(Cmin0-12 / dose)"}
     assert "own regimen" in learner.card["limits"][2]
 
 

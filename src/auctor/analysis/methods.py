@@ -13,6 +13,7 @@ from auctor.dosing.concordance import View
 from auctor.dosing.recommend import Forecast, Recommendation, expose, recommend
 from auctor.errors import AuctorError, EstimationError, Notice, OutOfDomain
 from auctor.estimate.occasions import Prepared
+from auctor.learn.provenance import marked
 from auctor.models.model import DrugModel
 from auctor.predictor import Draws, Predictor
 
@@ -90,11 +91,12 @@ def predictors(question: Question, learner: SupportsPredictor | None) -> dict[st
 
 def answer(key: str, attempt: Attempt, question: Question) -> MethodResult:
     """One method's column; a method that abstains keeps its reason."""
-    blank = MethodResult(key=key, title=TITLES[key], how=HOW[key])
+    title = marked(TITLES[key], circular=bool(getattr(attempt, "circular", False)))
+    blank = MethodResult(key=key, title=title, how=HOW[key])
     if isinstance(attempt, str):
         return replace(blank, abstained=attempt)
     try:
-        found = recommend(attempt, target=question.target, candidates=question.options, method=TITLES[key])
+        found = recommend(attempt, target=question.target, candidates=question.options, method=title)
     except OutOfDomain as abstains:
         return replace(blank, abstained=_why(abstains), notices=attempt.notices)
     ess = getattr(attempt, "ess", None)

@@ -46,14 +46,20 @@ def _learner(plan: Any, folder: Path | None, steps: Callable[[str, float], None]
 def _print_card(learner: Learner) -> None:
     from rich.table import Table
 
+    from auctor.learn.provenance import marked
+
     card, console = learner.card, out()
     patients = card["data"]["patients"]
-    console.print(f"[bold]{card['name']}[/bold]: {card['title']}", highlight=False)
+    name = marked(card["name"], circular=learner.circular)
+    console.print(f"[bold]{name}[/bold]: {card['title']}", highlight=False)
     console.print(f"patients: {', '.join(f'{n} {part}' for part, n in patients.items())}; samples {', '.join(card['data']['samples'])}")
     table = Table("metric", "calibration", "test", "95 % interval of the test", box=None, pad_edge=False)
     for name, score in card["metrics"]["test"].items():
         table.add_row(name, *_numbers(card["metrics"]["calibration"][name], score))
     console.print(table)
+    if learner.circular:
+        copied = card["metrics"]["label_test"]["rRMSE"]["value"]
+        console.print(f"circular label: rRMSE {_percent(copied)} against the MAP estimates it learnt; the table is against the truth")
     console.print(f"plan {card['plan']['sha256'][:12]}; stored in {learner.folder}", markup=False)
 
 

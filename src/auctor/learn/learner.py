@@ -80,6 +80,11 @@ class Learner:
             density=Density.read(json.loads(content["density.json"])) if "density.json" in content else None,
         )
 
+    @property
+    def circular(self) -> bool:
+        """Whether it was trained to give an individual estimate of the same model (a circular label), which every table then says."""
+        return self.plan.label == "map"
+
     def content(self) -> dict[str, bytes]:
         """The artefact's files: name -> bytes."""
         found = {"scores.json": canonical(self.calibration.document()).encode(), "plan.toml": self.plan.text.encode()}

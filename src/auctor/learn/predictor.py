@@ -31,6 +31,13 @@ NOT_INDEPENDENT = Notice(
     remedy="do not count its agreement as independent evidence",
 )
 
+CIRCULAR_LABEL = Notice(
+    code="circular-label",
+    where="ml",
+    what="the learner was trained to give the MAP estimate of the same model, not the exposure itself (circular label)",
+    remedy="read it as a fast copy of MAP, not as a second opinion",
+)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LearnedExposure:
@@ -44,6 +51,11 @@ class LearnedExposure:
     values: Array
     point: float
     learner: Learner
+
+    @property
+    def circular(self) -> bool:
+        """Whether the learner's label was a MAP estimate of the same model."""
+        return self.learner.circular
 
     def predict(self, regimen: Regimen, times_h: Array) -> Prediction:
         """Always raises OutOfDomain: this learner knows the exposure, not the course."""
@@ -134,7 +146,7 @@ def predictor(learner: Learner, case: Case, model: DrugModel) -> LearnedExposure
     center, _ = learner.estimate(observed)
     levels = (np.arange(N_DRAWS) + 0.5) / N_DRAWS
     values, point = natural(plan, learner.distribution(observed, levels)[0]), float(natural(plan, center)[0])
-    notices = _notices(case, observed.value)
+    notices = _notices(case, observed.value, learner)
     if plan.target.proportional:
         return LearnedExposure(name="ML", notices=notices, values=values, point=point, learner=learner)
     if plan.target.quantity == "CL/F":
@@ -151,17 +163,18 @@ def _going_on(case: Case) -> Dose:
     return doses[-1]
 
 
-def _notices(case: Case, values: Array) -> tuple[Notice, ...]:
+def _notices(case: Case, values: Array, learner: Learner) -> tuple[Notice, ...]:
+    always = (NOT_INDEPENDENT, *((CIRCULAR_LABEL,) if learner.circular else ()))
     unused = sum(s.used for s in case.samples) - int(np.isfinite(values).sum())
     if unused <= 0:
-        return (NOT_INDEPENDENT,)
+        return always
     more = Notice(
         code="samples-unused",
         where="ml.samples",
         what=f"{unused} of the samples are not among those the learner looks at",
         remedy="MAP and posterior use them all",
     )
-    return (NOT_INDEPENDENT, more)
+    return (*always, more)
 
 
 def _dose_rate(regimen: Regimen, metric: Metric, learner: Learner) -> float:

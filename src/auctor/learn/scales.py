@@ -20,12 +20,17 @@ def truth(profiles: Profiles) -> Array:
     return profiles.target / profiles.dose_mg if scale == "per_dose" else profiles.target
 
 
-def modelled(profiles: Profiles, observed: Observed) -> Array:
-    """What the learner is trained on, (n,)."""
-    found, plan = truth(profiles), profiles.plan
+def modelled(profiles: Profiles, observed: Observed, label: Array | None = None) -> Array:
+    """What the learner is trained on (n,): of the truth, or of a label that stands for it."""
+    found, plan = truth(profiles) if label is None else label, profiles.plan
     if plan.scale == "typical":
         return np.asarray(np.log(found / observed.typical), dtype=np.float64)
     return np.asarray(np.log(found), dtype=np.float64) if plan.target.logarithmic else found
+
+
+def unmodelled(plan: Plan, observed: Observed, values: Array) -> Array:
+    """The quantity behind what a learner models, (n,)."""
+    return natural(plan, centered(plan, observed, values))
 
 
 def centered(plan: Plan, observed: Observed, predicted: Array) -> Array:

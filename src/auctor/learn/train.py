@@ -17,10 +17,13 @@ from auctor.learn.density import Density
 from auctor.learn.domain import span
 from auctor.learn.estimators.registry import algorithm
 from auctor.learn.features import check_features, matrix
+from auctor.learn.guard import guard
 from auctor.learn.histories import inputs, reads_history, recorded, settings
+from auctor.learn.labels import label
 from auctor.learn.learner import Learner, versions, write
 from auctor.learn.observed import Observed, of_profiles
-from auctor.learn.scales import modelled, truth
+from auctor.learn.provenance import CIRCULAR
+from auctor.learn.scales import modelled, truth, unmodelled
 from auctor.learn.scores import accuracy, brier
 from auctor.learn.subgroups import cells, check_groups, coverage_table
 from auctor.learn.training import Pair, Sides, crossed, paired
@@ -42,6 +45,10 @@ INTERVALS = {
     "cv+": "CV+ over training and calibration patients, errors scaled by a booster of each fold's own; order statistics (n + 1) p",
     "cqr": "conformalised quantile regression: quantiles 0.05, 0.5, 0.95 of the out-of-fold error, scaled side by side on calibration",
 }
+CIRCULAR_LIMIT = (
+    "Circular label: trained to give the MAP estimate of the same model, so its error against that label says how well it copies MAP, "
+    "not how near it is to the truth; the figures under metrics are against the truth, those under metrics.label_test against the label."
+)
 USE = "Research: estimate AUC or average concentration from the samples the plan names, beside other methods. Not a medical device."
 
 
@@ -60,9 +67,15 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Material:
     """Simulate the plan and build features and target; the parts `train`, `calibration`, `test` share no patient."""
     check_features(plan)
     profiles = simulate(plan, progress)
+    observed, x = shown(profiles)
+    y = modelled(profiles, observed, label(profiles))
+    return Material(profiles=profiles, observed=observed, x=x, y=y, parts=split(plan, len(profiles)))
+
+
+def shown(profiles: Profiles) -> tuple[Observed, Array]:
+    """What the patients show, and their features (n, n_features)."""
     observed = recorded(of_profiles(profiles), _histories(profiles))
-    y = modelled(profiles, observed)
-    return Material(profiles=profiles, observed=observed, x=matrix(observed), y=y, parts=split(plan, len(profiles)))
+    return observed, matrix(observed)
 
 
 def _histories(profiles: Profiles) -> list[Regimen]:
@@ -80,18 +93,18 @@ def split(plan: Plan, n: int | None = None) -> dict[str, Rows]:
 def train(plan: Plan, out_dir: str | Path, *, progress: Progress | None = None) -> Learner:
     """Train the plan and write the artefact into `out_dir`; returns the learner as loaded back from there.
 
-    Same plan, same bytes. Raises PlanError for features the plan cannot have.
+    Same plan, same bytes. Raises PlanError for features the plan cannot have, LeakageError where the material leaks.
     """
     check_groups(plan)
     algorithm(plan.learning.algorithm).require()
     made = prepare(plan, progress)
+    verdict = guard(made, shown)
     rows, sides = made.parts["train"], Sides(z=inputs(made.observed), x=made.x)
     tuned = tune(sides.z[rows], made.y[rows], plan.learning, progress, fixed=settings(plan))
     candidate = _calibrated(made, sides, tuned, Path(out_dir))
-    card = _card(made, tuned) | {"fold_models": len(candidate.folds)}
-    judged = ("test",) if candidate.folds else ("calibration", "test")
+    card = _card(made, tuned) | {"fold_models": len(candidate.folds), "leakage_guard": verdict.as_dict()}
     finished = replace(candidate, card=card)
-    card["metrics"] = {part: _metrics(finished, made, part) for part in judged}
+    card["metrics"] = _judged(finished, made)
     card["coverage"] = _coverage(finished, made)
     card["abstention"] = abstention(card["domain"], finished.density, made.observed.rows(made.parts["test"]))
     write(Path(out_dir), finished.content())
@@ -132,14 +145,22 @@ def _coverage(learner: Learner, made: Material) -> list[dict[str, Any]]:
     return coverage_table(observed, (low <= reference) & (reference <= high))
 
 
-def _metrics(learner: Learner, made: Material, part: str) -> dict[str, dict[str, float]]:
-    rows = made.parts[part]
+def _judged(learner: Learner, made: Material) -> dict[str, Any]:
+    """Scores against the truth, and for a circular label also against the label."""
+    judged = ("test",) if learner.folds else ("calibration", "test")
+    found = {part: _metrics(learner, made, made.parts[part], truth(made.profiles)) for part in judged}
+    if not learner.circular:
+        return found
+    copied = unmodelled(learner.plan, made.observed, made.y)
+    return found | {"label_test": _metrics(learner, made, made.parts["test"], copied)}
+
+
+def _metrics(learner: Learner, made: Material, rows: Rows, reference: Array) -> dict[str, dict[str, float]]:
     point, low, high = learner.interval(made.observed.rows(rows))
-    reference = truth(made.profiles)[rows]
     if learner.plan.target.event:
-        found = {"Brier": brier(point, reference, seed=learner.plan.seed)}
+        found = {"Brier": brier(point, reference[rows], seed=learner.plan.seed)}
     else:
-        found = accuracy(point, reference, interval=(low, high), seed=learner.plan.seed)
+        found = accuracy(point, reference[rows], interval=(low, high), seed=learner.plan.seed)
     return {name: score.as_dict() for name, score in found.items()}
 
 
@@ -149,7 +170,12 @@ def _card(made: Material, tuned: Tuned) -> dict[str, Any]:
         "name": plan.name,
         "title": plan.title,
         "intended_use": USE,
-        "limits": [*LIMITS[:2], LIMITS[2] if plan.target.proportional else SAME_REGIMEN, LIMITS[3]],
+        "limits": [
+            *LIMITS[:2],
+            LIMITS[2] if plan.target.proportional else SAME_REGIMEN,
+            LIMITS[3],
+            *([CIRCULAR_LIMIT] if plan.label == "map" else []),
+        ],
         "plan": {
             "sha256": plan.sha256,
             "source": f"{plan.name}.toml",
@@ -160,6 +186,7 @@ def _card(made: Material, tuned: Tuned) -> dict[str, Any]:
         "models": [{"name": m.name, "sha256": m.sha256, "cite": m.reference.get("cite", ""), "status": m.status} for m in plan.models],
         "target": {
             "metric": plan.target.name,
+            "label": "simulated truth" if plan.label == "truth" else f"{CIRCULAR}: MAP estimate of {plan.model.name}",
             "modelled": plan.target.modelled,
         },
         "data": {

@@ -129,6 +129,11 @@ class Plan:
         return self.target.scale
 
     @property
+    def label(self) -> str:
+        """What stands for the target in training: the simulated truth, or the MAP estimate (a circular label)."""
+        return self.target.label
+
+    @property
     def assay_cv(self) -> float:
         """The relative SD of noise "assay"."""
         return self.assay.cv

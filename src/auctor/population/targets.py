@@ -20,6 +20,7 @@ AREAS = (MetricKind.AUC, MetricKind.CAVG)
 STEADY, FIRST_DOSE = "steady", "first_dose"
 CLEARANCES = ("CL", "CL/F")
 EVENT = "event"
+LABELS = ("truth", "map")
 PROPORTIONAL = ("dose_rate", "typical")
 SCALES = (*PROPORTIONAL, "per_dose", "log", "plain")
 
@@ -49,7 +50,8 @@ class PlanTarget:
     """The quantity of a plan. `quantity` is the name of a metric, `CL`, `CL/F` or `event`; `scale` what of it is modelled.
 
     `at`: `steady` (the maintenance dose for ever) or `first_dose` (hours from the first dose of the patient's own history).
-    `keep` are the bounds (engine units), and `trim` the quantiles, outside which simulated patients are left out.
+    `keep` are the bounds (engine units), and `trim` the quantiles, outside which simulated patients are left out. `label` says what stands
+    for it in training: the simulated `truth`, or `map`, the MAP estimate of the same model from the same samples (a circular label).
     """
 
     quantity: str
@@ -59,6 +61,7 @@ class PlanTarget:
     event: tuple[Criterion, ...] = ()
     keep: tuple[float, float] = (-math.inf, math.inf)
     trim: tuple[float, float] = (0.0, 1.0)
+    label: str = "truth"
 
     @property
     def metric(self) -> Metric:
@@ -117,6 +120,7 @@ def read_target(table: Table, model: DrugModel) -> PlanTarget:
         event=event,
         keep=_range(table.table("keep"), quantity, model, over=None) if table.has("keep") else (-math.inf, math.inf),
         trim=_trim(table) if table.has("trim") else (0.0, 1.0),
+        label=table.text("label", default="truth", choices=LABELS),
     )
     table.done()
     _check(found, table)
@@ -126,6 +130,8 @@ def read_target(table: Table, model: DrugModel) -> PlanTarget:
 def _check(target: PlanTarget, table: Table) -> None:
     if target.proportional and (target.measured is None or target.measured.kind not in AREAS):
         raise table.refuse("metric", "is not an area or an average", "only these are proportional to the dose rate: take another scale")
+    if target.label == "map" and not target.proportional:
+        raise table.refuse("label", "is the MAP estimate of F/CL, which this target is not", 'take scale = "dose_rate" or "typical"')
     if target.proportional and target.at != STEADY:
         raise table.refuse("at", "does not go with this scale", "F/CL tells the exposure at steady state: take scale = 'per_dose' or 'log'")
     if target.event and target.scale != "plain":

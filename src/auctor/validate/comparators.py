@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,10 @@ from numpy.typing import NDArray
 from auctor.estimate.map import MapFit, map_batch
 from auctor.estimate.objective import sample_terms
 from auctor.estimate.observations import Observations
+from auctor.learn.labels import levels
 from auctor.models.model import DrugModel, Residual
 from auctor.pk.course import concentrations
-from auctor.pk.timeline import Batch, build, stack
+from auctor.pk.timeline import Batch
 from auctor.population.virtual import Profiles, Progress, exposure_per_rate, stream
 
 Array = NDArray[np.float64]
@@ -49,26 +49,9 @@ class Patients:
 
 def patients(profiles: Profiles, rows: Rows) -> Patients:
     """The chosen rows of simulated profiles; a sample that was not taken has weight 0."""
-    model = profiles.plan.model
-    times = profiles.sample_h[rows]
-    taken = np.isfinite(times)
-    wanted = np.where(taken, times, times[:, :1])
-    batch = stack([build(model, profiles.regimen(int(i)), profiles.covariates_of(int(i)), t) for i, t in zip(rows, wanted, strict=True)])
-    width = batch.arrays["wanted"].shape[1]
-    below, lloq = profiles.below[rows], profiles.plan.assay.lloq or 0.0
-    seen = Observations(
-        _padded(np.where(below, lloq, np.where(taken, profiles.observed[rows], 1.0)), width),
-        _padded(taken.astype(np.float64), width),
-        # 0 a measurement, 1 only known to be below the limit (M3)
-        _padded(below.astype(np.int64), width) if below.any() else np.zeros((len(rows), width), dtype=bool),
-        _padded(np.where(below, lloq, 0.0), width),
-    )
+    batch, seen = levels(profiles, rows)
     covariates = {name: values[rows] for name, values in profiles.covariates.items()}
-    return Patients(model=model, batch=batch, seen=seen, covariates=covariates, truth=profiles.exposure[rows])
-
-
-def _padded(values: NDArray[Any], width: int) -> NDArray[Any]:
-    return np.pad(values, ((0, 0), (0, width - values.shape[1])))
+    return Patients(model=profiles.plan.model, batch=batch, seen=seen, covariates=covariates, truth=profiles.exposure[rows])
 
 
 def with_error(model: DrugModel, residual: Residual) -> DrugModel:

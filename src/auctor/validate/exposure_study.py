@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.errors import PlanError
+from auctor.learn.provenance import marked
 from auctor.learn.store import learner_for, open_plan
 from auctor.learn.train import prepare
 from auctor.models.model import Residual
@@ -101,9 +102,10 @@ def exposure_study(plan: Plan | str, progress: Progress | None = None, *, at_mos
     rows = made.parts["test"][:at_most]
     who = patients(made.profiles, rows)
     found, ess = _comparators(read, who, draws, progress)
-    found[LEARNED] = _learned(learner.interval(made.observed.rows(rows)))
+    learned = marked(LEARNED, circular=learner.circular)
+    found[learned] = _learned(learner.interval(made.observed.rows(rows)))
     scores = {m: accuracy(e.point, who.truth, interval=(e.low, e.high), seed=read.seed) for m, e in found.items()}
-    ratio, strict = (error_ratio(found[LEARNED].point, found[m].point, who.truth, seed=read.seed) for m in (LIMIT, LEAST))
+    ratio, strict = (error_ratio(found[learned].point, found[m].point, who.truth, seed=read.seed) for m in (LIMIT, LEAST))
     return Study(
         plan=read.name,
         metric=read.metric.name,
