@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.errors import PlanError
-from auctor.models.model import DrugModel, Residual
+from auctor.models.model import OCCASION, DrugModel, Residual
 from auctor.models.occasions import padded, with_occasions
 from auctor.population.distributions import Distribution, stream
 from auctor.population.dosage import draw_dosing, draw_taken, route_of
@@ -261,7 +261,9 @@ def _steady_courses(who: Simulated) -> Array:
     """Concentrations at steady state in closed form."""
     from auctor.pk.steady import steady_profile
 
-    drawn, rows, known = who.profiles, who.rows, who.last_seen()
+    drawn, rows = who.profiles, who.rows
+    # the samples are of the first occasion, whatever the target's is
+    known = who.last_seen() | ({OCCASION: np.ones(len(rows))} if who.occasions else {})
     params = parameters(who.model, known, who.eta)
     found = steady_profile(
         who.model, dict(params), drawn.dose_mg[rows], drawn.every_h[rows], drawn.sample_h[rows], duration_h=drawn.infusion_h[rows]
