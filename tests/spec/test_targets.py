@@ -11,25 +11,52 @@ import pytest
 
 from auctor.case import Metric, Regimen, Route
 from auctor.errors import OutOfDomain, PlanError
+from auctor.learn.features import check_features
 from auctor.learn.learner import Learner
 from auctor.learn.scales import modelled, truth
 from auctor.learn.train import Material, prepare, split, train
 from auctor.pk.exposure import exposures
-from auctor.population.virtual import Profiles, simulate
+from auctor.population.virtual import Profiles, simulate, stream
 from plans import START, STEADY, plan_of
 
-PHENYTOIN = STEADY | {
-    "models": ["phenytoin_yukawa_1990"],
+SATURABLE = """
+schema = 1
+drug = "example"
+status = "draft"
+population = "an example, not a published model"
+reference = { cite = "none" }
+units = { time = "h", dose = "mg", concentration = "mg/L" }
+variability = { distribution = "lognormal", printed_as = "sd" }
+[structure]
+disposition = { kind = "one_compartment", V1 = "V", VMAX = "VMAX", KM = "KM" }
+[parameters]
+VMAX = { value = 20, unit = "mg/h", iiv = 0.3, source = "example" }
+KM = { value = 5, unit = "mg/L", iiv = 0.4, source = "example" }
+V = { value = 45, unit = "L", source = "example" }
+[residual]
+concentration = { proportional = 0.15, source = "example" }
+"""
+RATE = 12.0  # mg/h, an infusion that never ends
+INFUSED = STEADY | {
+    "models": ["saturable.toml"],
     "target": {"metric": "C0", "scale": "log"},
-    "covariates": {"FORM": {"kind": "constant", "value": "tablet"}, "DOSE_MGKG": {"kind": "constant", "value": 3}},
+    "covariates": None,
     "regimen": {
         "history": "steady",
-        "dose": {"expr": "DOSE_MGKG * WT / 2"},
+        "dose": {"kind": "constant", "value": 12 * RATE},
         "every_h": {"kind": "choice", "values": [12]},
+        "infusion_h": 12,
     },
     "sampling": None,
-    "learner": STEADY["learner"] | {"features": ["cov:WT"]},
+    "split": {"train": 0.5, "calibration": 0.25, "test": 0.25},
+    "learner": STEADY["learner"] | {"features": ["planned_mg"]},
 }
+
+
+@pytest.fixture
+def saturable(tmp_path: Path) -> Path:
+    (tmp_path / "saturable.toml").write_text(SATURABLE)
+    return tmp_path
 
 
 def by_one_patient(profiles: Profiles, metric: Metric, i: int, regimen: Regimen) -> float:
@@ -77,26 +104,23 @@ def test_a_window_from_the_first_dose_is_that_of_the_patients_own_history() -> N
         assert profiles.target[i] == pytest.approx(by_one_patient(profiles, Metric.parse("AUC48-72"), i, profiles.given(i)), rel=1e-9)
 
 
-def test_a_nonlinear_target_is_that_of_the_patient_alone() -> None:
-    profiles = simulate(plan_of(PHENYTOIN, profiles=30, split={"train": 10, "calibration": 10, "test": 10}))
-    assert np.all(np.isnan(profiles.exposure))
-    for i in range(2):
-        assert profiles.target[i] == pytest.approx(by_one_patient(profiles, Metric.parse("C0"), i, profiles.steady(i)), rel=1e-6)
-
-
-def test_patients_without_a_steady_state_are_refused_or_left_out_as_the_plan_says() -> None:
-    small: dict[str, Any] = {"split": {"train": 0.5, "calibration": 0.25, "test": 0.25}, "profiles": 60}
-    more = {"covariates": PHENYTOIN["covariates"] | {"DOSE_MGKG": {"kind": "constant", "value": 5}}}
+def test_a_nonlinear_target_and_who_has_none(saturable: Path) -> None:
+    """A constant infusion R: C = Km R / (Vmax - R) where Vmax > R, and no steady state elsewhere (Gibaldi & Perrier 1982, eq. 7.22)."""
     with pytest.raises(PlanError, match="without a steady state"):
-        simulate(plan_of(PHENYTOIN, **more, **small))
-    kept = {"metric": "C0", "scale": "log", "keep": {"high": 200, "unit": "mg/L"}}
-    some = simulate(plan_of(PHENYTOIN, **more, target=kept, **small))
-    assert 30 <= len(some) < 60
-    assert some.target.max() <= 200
-    parts = split(some.plan, len(some))
-    assert sum(map(len, parts.values())) == len(some)
-    last = len(some) - 1
-    assert some.regimen(last).doses[0].amount_mg == pytest.approx(2.5 * some.covariates["WT"][last])
+        simulate(plan_of(INFUSED, saturable))
+    kept = simulate(plan_of(INFUSED, saturable, target={"metric": "C0", "scale": "log", "keep": {"high": 100, "unit": "mg/L"}}))
+    assert np.all(np.isnan(kept.exposure)), "there is no F/CL"
+    model = kept.plan.model
+    every = stream(kept.plan.seed, "model:0:eta").standard_normal((60, 2))
+    level = []
+    for values in every @ np.diag(np.sqrt(np.diag(model.omega))):
+        vmax, km = 20 * np.exp(values[0]), 5 * np.exp(values[1])
+        level.append(km * RATE / (vmax - RATE) if vmax > RATE else np.inf)
+    expected = np.asarray(level)
+    assert 30 <= len(kept) == np.sum(expected <= 100) < 60
+    np.testing.assert_allclose(kept.target, expected[expected <= 100], rtol=1e-6)
+    parts = split(kept.plan, len(kept))
+    assert sum(map(len, parts.values())) == len(kept)
 
 
 def test_trimming_leaves_out_the_tails() -> None:
@@ -152,11 +176,11 @@ def test_a_target_that_cannot_be_is_refused(says: str, target: dict[str, Any]) -
     assert says in caught.value.where and caught.value.remedy
 
 
-def test_f_over_cl_of_a_nonlinear_model_is_refused() -> None:
+def test_f_over_cl_of_a_nonlinear_model_is_refused(saturable: Path) -> None:
     with pytest.raises(PlanError, match="saturable"):
-        plan_of(PHENYTOIN, target={"metric": "AUC0-12", "scale": "dose_rate"})
+        plan_of(INFUSED, saturable, target={"metric": "AUC0-12", "scale": "dose_rate"})
     with pytest.raises(PlanError, match="nonlinear"):
-        prepare(plan_of(PHENYTOIN, learner=PHENYTOIN["learner"] | {"features": ["log_typical"]}))
+        check_features(plan_of(INFUSED, saturable, learner=INFUSED["learner"] | {"features": ["log_typical"]}))
 
 
 # learners

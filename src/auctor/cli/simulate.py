@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ from auctor.errors import CaseError, PlanError
 if TYPE_CHECKING:
     from auctor.models.model import DrugModel
     from auctor.population.cohort import Cohort, Question
+    from auctor.population.profiles import Profiles
 
 
 def simulate(
@@ -32,7 +34,11 @@ def simulate(
     covariate: Annotated[list[str] | None, typer.Option(help="For example WT=70kg; repeat it; the others are drawn.")] = None,
     residual: Annotated[bool, typer.Option("--residual", help="Add residual error: column DV.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed; same input and seed, same bytes.")] = 0,
-    table: Annotated[Path | None, typer.Option("--out", metavar="FILE.csv", help="The table: one row a patient and time.")] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="The table (.csv); of a plan .parquet, one row a patient, or .csv."),
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", min=1, max=1_000_000, help="Patients a row group of a .parquet file.")] = 16_384,
     as_json: AsJson = False,
 ) -> None:
     """Simulate virtual patients under one regimen, or the profiles of a training plan.
@@ -41,7 +47,7 @@ def simulate(
     """
     given = _Given(dose=dose, every=every, route=route, duration=duration, steady_state=steady_state)
     if _is_plan(model):
-        _simulate_plan(model, given, table=table, as_json=as_json)
+        _simulate_plan(model, given, table=table, rows=rows, as_json=as_json)
         return
     from auctor.models.reader import read_model
     from auctor.population.cohort import Question
@@ -104,27 +110,49 @@ def _is_plan(name: str) -> bool:
         return False
 
 
-def _simulate_plan(name: str, given: _Given, *, table: Path | None, as_json: bool) -> None:
+def _simulate_plan(name: str, given: _Given, *, table: Path | None, rows: int, as_json: bool) -> None:
     from auctor.learn.store import open_plan
     from auctor.population.virtual import simulate as simulate_profiles
-    from auctor.population.virtual import write_profiles
 
     plan = open_plan(name)
     if given.dose or given.every:
         raise PlanError(
             where="--dose", what="a plan says itself how its patients are dosed", remedy="leave the dosing options out, or name a model"
         )
-    if table is None:
-        raise PlanError(where="--out", what="missing", remedy="name the CSV file for the plan's profiles")
+    if table is None or table.suffix not in (".parquet", ".csv"):
+        raise PlanError(where="--out", what="missing, or neither .parquet nor .csv", remedy="name the file for the plan's profiles")
     with working(f"profiles of {plan.name}") as steps:
         profiles = simulate_profiles(plan, steps)
-    table.parent.mkdir(parents=True, exist_ok=True)
-    write_profiles(profiles, table)
-    summary = {"plan": plan.name, "sha256": plan.sha256, "patients": len(profiles), "file": str(table)}
+        _write_profiles(profiles, table, rows, steps)
+    summary = _profile_summary(profiles, table)
     if as_json:
         put_json(summary)
     else:
         typer.echo(f"{summary['patients']} patients of plan {plan.name} in {table}")
+
+
+def _write_profiles(profiles: Profiles, table: Path, rows: int, steps: Callable[[str, float], None]) -> None:
+    from auctor.population.profile_files import write_parquet, write_profiles
+
+    table.parent.mkdir(parents=True, exist_ok=True)
+    if table.suffix == ".parquet":
+        write_parquet(profiles, table, rows=rows, progress=steps)
+    else:
+        write_profiles(profiles, table)
+
+
+def _profile_summary(profiles: Profiles, table: Path) -> dict[str, Any]:
+    import numpy as np
+
+    from auctor.population.profile_files import target_shown, target_unit
+
+    plan, levels = profiles.plan, (0.05, 0.5, 0.95)
+    found = target_shown(profiles)
+    spread: dict[str, float] = {f"p{100 * level:g}": float(v) for level, v in zip(levels, np.quantile(found, levels), strict=True)}
+    target = {"name": plan.target.name, "unit": target_unit(profiles), "mean": float(np.mean(found)), **spread}
+    counts = {"patients": len(profiles), "left_out": plan.split.total - len(profiles)}
+    below = {"below_lloq": float(np.mean(profiles.below[np.isfinite(profiles.sample_h)]))} if plan.assay.lloq is not None else {}
+    return {"plan": plan.name, "sha256": plan.sha256, **counts, **below, "target": target, "file": str(table)}
 
 
 def _simulate_model(model: DrugModel, question: Question, *, table: Path | None, as_json: bool) -> None:

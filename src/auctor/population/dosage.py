@@ -183,7 +183,8 @@ def _band_of(dosage: Dosage, covariates: Mapping[str, Array], n: int, where: str
 def _amounts(amount: Amount, covariates: Mapping[str, Array], rng: np.random.Generator, n: int, *, where: str) -> Array:
     if isinstance(amount, Distribution):
         return amount.draw(rng, n)
-    found = np.broadcast_to(np.asarray(amount.evaluate(covariates), dtype=np.float64), (n,))
+    with np.errstate(all="ignore"):
+        found = np.broadcast_to(np.asarray(amount.evaluate(covariates), dtype=np.float64), (n,))
     if not np.all(np.isfinite(found)):
         raise PlanError(where=where, what="is no finite dose for some patients", remedy="check the formula against the covariates")
     return found

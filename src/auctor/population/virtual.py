@@ -6,22 +6,21 @@ quantity does not move the others. Concentrations come from the engine (`auctor.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auctor.errors import PlanError
-from auctor.models.model import DrugModel, Residual
+from auctor.models.model import OCCASION, DrugModel, Residual
 from auctor.models.occasions import padded, with_occasions
 from auctor.population.distributions import Distribution, stream
 from auctor.population.dosage import draw_dosing, draw_taken, route_of
 from auctor.population.outcomes import Simulated, exposure_per_rate, outcomes
 from auctor.population.plan import NominalSample, Plan
+from auctor.population.profile_files import write_profiles
 from auctor.population.profiles import Profiles
 from auctor.population.variability import draw_changes, occasions_of
 
@@ -261,7 +260,9 @@ def _steady_courses(who: Simulated) -> Array:
     """Concentrations at steady state in closed form."""
     from auctor.pk.steady import steady_profile
 
-    drawn, rows, known = who.profiles, who.rows, who.last_seen()
+    drawn, rows = who.profiles, who.rows
+    # the samples are of the first occasion, whatever the target's is
+    known = who.last_seen() | ({OCCASION: np.ones(len(rows))} if who.occasions else {})
     params = parameters(who.model, known, who.eta)
     found = steady_profile(
         who.model, dict(params), drawn.dose_mg[rows], drawn.every_h[rows], drawn.sample_h[rows], duration_h=drawn.infusion_h[rows]
@@ -281,19 +282,6 @@ def _laid_out_courses(who: Simulated) -> Array:
     timelines = [build(who.model, drawn.given(int(i)), who.course_of(k), times[k]) for k, i in enumerate(who.rows)]
     found = concentrations(who.model, stack(timelines), who.eta)[:, : times.shape[1]]
     return np.where(np.isfinite(sampled), found, np.nan)
-
-
-def write_profiles(profiles: Profiles, path: str | Path) -> None:
-    """One line a sample as CSV: ID, covariates, dose_mg, every_h, time_h, true and observed (model's unit), exposure (h/L), target."""
-    scale = profiles.plan.model.scale
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        out = csv.writer(file)
-        out.writerow(["ID", *profiles.covariates, "loading_mg", "dose_mg", "every_h", "sample", "time_h", "true", "observed", "F_over_CL"])
-        for i in range(len(profiles)):
-            known = [i + 1, *(v[i] for v in profiles.covariates.values()), profiles.loading_mg[i], profiles.dose_mg[i], profiles.every_h[i]]
-            for j in np.flatnonzero(np.isfinite(profiles.sample_h[i])):
-                values = (profiles.sample_h[i, j], profiles.true[i, j] * scale, profiles.observed[i, j] * scale, profiles.exposure[i])
-                out.writerow([*known, profiles.plan.sample_names[j], *(f"{v:.10g}" for v in values)])
 
 
 __all__ = [
