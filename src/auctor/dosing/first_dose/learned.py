@@ -41,7 +41,8 @@ class Chooser(Protocol):
 
 def chosen(chooser: Chooser, covariates: Mapping[str, Array], doses_mg: Array) -> NDArray[np.int64]:
     """The best rung of each patient, (n,); the lowest among equals, never one above a cap."""
-    return np.argmax(np.where(np.isfinite(doses_mg), chooser.scores(covariates, doses_mg), -np.inf), axis=1)
+    worth = np.where(np.isfinite(doses_mg), chooser.scores(covariates, doses_mg), -np.inf)
+    return np.asarray(np.argmax(worth, axis=1), dtype=np.int64)
 
 
 def _columns(names: tuple[str, ...], covariates: Mapping[str, Array]) -> Array:
@@ -187,13 +188,13 @@ class DirectDose:
 
 
 def _daily(doses_mg: Array, ladder: Ladder) -> Array:
-    return doses_mg * np.asarray([24.0 / rung.every_h for rung in ladder.rungs])
+    return np.asarray(doses_mg * np.asarray([24.0 / rung.every_h for rung in ladder.rungs]), dtype=np.float64)
 
 
 def oracle_rungs(virtual: Virtual) -> NDArray[np.int64]:
     """The rung that an oracle who knows each virtual patient gives, (n,)."""
     best = virtual.success >= virtual.success.max(axis=1, keepdims=True)
-    return np.argmax(np.where(best, virtual.margin, -np.inf), axis=1)
+    return np.asarray(np.argmax(np.where(best, virtual.margin, -np.inf), axis=1), dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
