@@ -10,6 +10,7 @@ from collections.abc import Callable
 from auctor.case import Case
 from auctor.estimate.nuts import nuts_estimate
 from auctor.estimate.patient import a_priori, laplace_estimate, map_estimate, posterior_estimate
+from auctor.learn.amortised.store import amortised_for
 from auctor.learn.store import learner_for
 from auctor.models.model import DrugModel
 from auctor.predictor import Predictor
@@ -23,4 +24,5 @@ ALL: dict[str, Method] = {
     "posterior": posterior_estimate,
     "NUTS": nuts_estimate,
     "machine learning": lambda model, case: learner_for("tacrolimus_quick").predictor(case, model),
+    "amortised": lambda model, case: amortised_for("tacrolimus_amortised_quick").estimate(case),
 }

@@ -37,6 +37,7 @@ COMMANDS = [
     ["refit"],
     ["simulate"],
     ["train"],
+    ["amortise"],
     ["reproduce"],
     ["demo"],
     ["models"],

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from auctor import __version__
+from auctor.cli.amortise import amortise
 from auctor.cli.analyse import analyse
 from auctor.cli.average import average
 from auctor.cli.check import check_models
@@ -50,7 +51,7 @@ def _auctor(
     """Drug exposure from a few samples, and the next dose, four ways side by side. Research software, not a medical device."""
 
 
-for _command in (analyse, first_dose, average, estimate, npag, refit, simulate, train, reproduce, demo):
+for _command in (analyse, first_dose, average, estimate, npag, refit, simulate, train, amortise, reproduce, demo):
     app.command(cls=Command)(_command)
 models.command("list", cls=Command)(list_models)
 models.command("show", cls=Command)(show_model)

@@ -1,0 +1,166 @@
+"""Trained amortised posteriors: an artefact of arrays (.npz), plan and card with the SHA-256 of each, in the user's cache keyed by content.
+
+No pickle: the arrays are read with `allow_pickle=False`. The same plan gives the same bytes on the same machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import auctor
+from auctor.cache import cache_dir
+from auctor.case import Case
+from auctor.errors import ModelError, PlanError
+from auctor.learn.amortised.network import Shape
+from auctor.learn.amortised.plan import AmortisedPlan, read_amortised_plan
+from auctor.learn.learner import canonical
+from auctor.population.virtual import Progress
+
+if TYPE_CHECKING:
+    from auctor.learn.amortised.posterior import AmortisedPosterior
+
+PLANS = Path(__file__).parent / "plans"
+FILES = ("arrays.npz", "plan.toml", "card.json")
+CODE = ("models", "pk", "population", "estimate", "learn/amortised")
+VERSIONS = ("numpy", "jax", "optax")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Amortised:
+    """A trained amortised posterior: the plan, the network's `weights` and input `scale` by name, its `shape` and its model card."""
+
+    plan: AmortisedPlan
+    weights: dict[str, np.ndarray]
+    scale: dict[str, NDArray[np.float64]]
+    shape: Shape
+    card: Mapping[str, Any]
+    folder: Path
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Amortised:
+        """Read an artefact folder. Raises ModelError where a file is missing or differs from its recorded SHA-256."""
+        where = Path(folder)
+        content = _verified(where)
+        card = json.loads(content["card.json"])
+        plan = read_amortised_plan(card["plan"]["source"], text=content["plan.toml"].decode())
+        if plan.sha256 != card["plan"]["sha256"]:
+            raise ModelError(where=where.name, what="was trained on another version of its models", remedy="train the plan again")
+        arrays = dict(np.load(io.BytesIO(content["arrays.npz"]), allow_pickle=False))
+        weights = {name.removeprefix("w:"): v.astype(np.float64) for name, v in arrays.items() if name.startswith("w:")}
+        scale = {name.removeprefix("s:"): v for name, v in arrays.items() if name.startswith("s:")}
+        shape = Shape(**{**card["network"]["shape"], "etas": tuple(card["network"]["shape"]["etas"])})
+        return cls(plan=plan, weights=weights, scale=scale, shape=shape, card=card, folder=where)
+
+    def estimate(self, case: Case, n_draws: int = 2000, seed: int = 0, *, correct: bool = True) -> AmortisedPosterior:
+        """This patient's posterior. Raises OutOfDomain with the reason where the network was not trained for the patient."""
+        from auctor.learn.amortised.posterior import amortised_estimate
+
+        return amortised_estimate(self, case, n_draws, seed, correct=correct)
+
+
+def shipped_amortised() -> tuple[str, ...]:
+    """Names of the plans that auctor ships.
+
+    >>> "valganciclovir_amortised" in shipped_amortised()
+    True
+    """
+    return tuple(sorted(path.stem for path in PLANS.glob("*.toml")))
+
+
+def open_amortised_plan(name_or_path: str | Path) -> AmortisedPlan:
+    """A shipped plan by name, or any plan by path. Raises PlanError."""
+    text = str(name_or_path)
+    if text in shipped_amortised():
+        return read_amortised_plan(PLANS / f"{text}.toml")
+    if Path(text).suffix != ".toml":
+        remedy = f"choose one of {', '.join(shipped_amortised())}, or give the path of a .toml file"
+        raise PlanError(where=text, what="is not a plan that auctor ships", remedy=remedy)
+    return read_amortised_plan(text)
+
+
+def amortised_for(plan: str | Path | AmortisedPlan, progress: Progress | None = None) -> Amortised:
+    """The amortised posterior of a plan (name, path or plan), trained when the cache does not hold it; minutes, once."""
+    read = plan if isinstance(plan, AmortisedPlan) else open_amortised_plan(plan)
+    folder = cache_dir("amortised") / f"{read.name}-{key(read)[:16]}"
+    if folder.exists():
+        try:
+            return Amortised.load(folder)
+        except ModelError:
+            shutil.rmtree(folder)
+    return _trained(read, folder, progress)
+
+
+def _trained(plan: AmortisedPlan, folder: Path, progress: Progress | None) -> Amortised:
+    from auctor.learn.amortised.train import train_amortised
+
+    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".training-"))
+    try:
+        train_amortised(plan, staging, progress=progress)
+        try:
+            staging.replace(folder)
+        except OSError:  # another process finished the same plan first: the content is the same
+            if not folder.exists():
+                raise
+        return Amortised.load(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def key(plan: AmortisedPlan) -> str:
+    """SHA-256 over the plan and its models, the code that trains, and the versions it ran with."""
+    return hashlib.sha256("\n".join([plan.sha256, _code(), *(version(name) for name in VERSIONS)]).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    root = Path(auctor.__file__).parent
+    files = sorted(path for part in CODE for path in (root / part).glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def packed(weights: Mapping[str, np.ndarray], scale: Mapping[str, np.ndarray]) -> bytes:
+    """The arrays as an .npz whose bytes hold no time of day."""
+    named = {f"w:{k}": v for k, v in weights.items()} | {f"s:{k}": v for k, v in scale.items()}
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        for name in sorted(named):
+            one = io.BytesIO()
+            np.save(one, named[name], allow_pickle=False)
+            file.writestr(zipfile.ZipInfo(f"{name}.npy"), one.getvalue())
+    return out.getvalue()
+
+
+def write_artefact(folder: Path, content: Mapping[str, bytes]) -> None:
+    """Write an artefact's files and the manifest of their SHA-256."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        (folder / name).write_bytes(content[name])
+    digests = {name: hashlib.sha256(content[name]).hexdigest() for name in FILES}
+    (folder / "manifest.json").write_text(canonical({"sha256": digests}), encoding="utf-8")
+
+
+def _verified(folder: Path) -> dict[str, bytes]:
+    try:
+        recorded = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["sha256"]
+        content = {name: (folder / name).read_bytes() for name in FILES}
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(where=folder.name, what="is not a complete artefact", remedy="train the plan again") from error
+    for name, raw in content.items():
+        if hashlib.sha256(raw).hexdigest() != recorded.get(name):
+            remedy = "do not use it: train the plan again"
+            raise ModelError(where=f"{folder.name}/{name}", what="differs from its recorded SHA-256", remedy=remedy)
+    return content
