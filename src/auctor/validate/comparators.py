@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import lgamma, log, pi
 
 import numpy as np
 from numpy.typing import NDArray
 
+from auctor.estimate.descent import Matrix, with_hessian
+from auctor.estimate.direct_map import FINE, ROUGH, descended, objective_of
 from auctor.estimate.map import MapFit, map_batch
+from auctor.estimate.modes import distinct, fit_of
 from auctor.estimate.objective import sample_terms
 from auctor.estimate.observations import Observations
 from auctor.models.model import DrugModel, Residual
@@ -227,7 +231,7 @@ def _misfits(who: Patients, etas: Array) -> Array:
 
 
 def _steady_levels(who: Patients, etas: Array) -> Array:
-    """Levels of every draw by the closed form of the steady state, (n, d, k), in calls of one size so that one program serves all."""
+    """Levels of every draw (n, d, p) by the closed form of the steady state, (n, d, k), in calls of one size that one program serves."""
     assert who.steady is not None
     (n, d), (compiled, *given) = etas.shape[:2], who.steady
     columns = {name: np.repeat(values, d) for name, values in who.covariates.items()}
@@ -239,6 +243,32 @@ def _steady_levels(who: Patients, etas: Array) -> Array:
         own = {name: values[rows] for name, values in params.items()}
         parts.append(steady_profile(compiled, own, dose[rows], every[rows], times[rows], duration_h=length[rows]))
     return np.concatenate(parts)[: n * d].reshape(n, d, -1)
+
+
+def steady_fit(who: Patients) -> MapFit:
+    """`map_fit` of patients at steady state by the closed form: the same objective and descent, with nothing but the profile to compile."""
+    assert who.steady is not None
+    k = who.steady[4].shape[1]
+    seen = Observations(*(values[:, :k] for values in who.seen))
+
+    def evaluate(u: Array) -> tuple[Array, Array, Matrix]:
+        # lanes are the patients, or several shifted points a patient, patient by patient
+        repeats = u.shape[1] // len(who.truth)
+        own = Observations(*(np.repeat(values, repeats, axis=0) for values in seen))
+        return objective_of(who.model, own, partial(_shifted, who, len(u), repeats), u)
+
+    rough = descended(evaluate, np.zeros((len(who.truth), len(who.model.eta_names))), ROUGH, 1e-3)
+    owner, found = distinct(len(who.truth), rough.value, rough.u)
+    fine = descended(partial(with_hessian, evaluate, xp=np), found, FINE, 1e-12)
+    return fit_of(who.model, len(who.truth), owner, fine)
+
+
+def _shifted(who: Patients, p: int, repeats: int, etas: Array) -> Array:
+    """Levels at etas ordered shift, patient, repeat: `objective_of` asks in that order."""
+    n = len(who.truth)
+    by_patient = etas.reshape(2 * p + 1, n, repeats, p).transpose(1, 0, 2, 3).reshape(n, -1, p)
+    found = _steady_levels(who, by_patient)
+    return found.reshape(n, 2 * p + 1, repeats, -1).transpose(1, 0, 2, 3).reshape(len(etas), -1)
 
 
 def _weighted_quantile(value: Array, weight: Array, level: float) -> Array:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from auctor.estimate.modes import MapFit
 from auctor.learn.observed import of_profiles
 from auctor.learn.train import Material, prepare
 from auctor.models.model import DrugModel, Residual
@@ -27,6 +28,7 @@ from auctor.validate.comparators import (
     map_estimates,
     map_fit,
     patients,
+    steady_fit,
     summarised,
     with_error,
 )
@@ -157,7 +159,7 @@ def _comparators(world: World) -> tuple[dict[str, Estimates], float]:
 
 def _single(world: World, who: Patients, published: list[Drawn], matched: list[Drawn]) -> dict[str, Estimates]:
     """The rows of one training model; its draws under both residual errors are added to the lists."""
-    name, fit = who.model.name, map_fit(who)
+    name, fit = who.model.name, _fit(who)
     found = {f"covariates only, {name}": a_priori(who), f"MAP, {name}, published residual error": map_estimates(who, fit)}
     several = len(world.plan.models) > 1
     residual = _data_error(world, who.model)
@@ -169,11 +171,15 @@ def _single(world: World, who: Patients, published: list[Drawn], matched: list[D
     if several:
         published.append(drawn(who, fit, world.draws))
     told = replace(who, model=with_error(who.model, residual))
-    fit = map_fit(told)
+    fit = _fit(told)
     found[f"MAP, {name}, residual error as in the data"] = map_estimates(told, fit)
     if several or world.single == who.model:
         matched.append(drawn(told, fit, world.draws))
     return found
+
+
+def _fit(who: Patients) -> MapFit:
+    return steady_fit(who) if who.steady is not None else map_fit(who)
 
 
 def _data_error(world: World, model: DrugModel) -> Residual:
@@ -197,7 +203,7 @@ def _known(world: World, matched: list[Drawn]) -> Posterior:
         return summarised([_picked(matched, index)])
     own = patients(world.profiles, world.rows, truth[0])
     told = replace(own, model=with_error(own.model, _data_error(world, own.model)))
-    return summarised([drawn(told, map_fit(told), world.draws)])
+    return summarised([drawn(told, _fit(told), world.draws)])
 
 
 def _picked(found: list[Drawn], index: Rows) -> Drawn:
