@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -12,126 +12,177 @@ import typer
 
 from auctor.cli.command import AsJson
 from auctor.cli.terminal import out, put_json, put_table, working
+from auctor.errors import PlanError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from auctor.validate.exposure_study import Study
+    from auctor.validate.study_result import StudyResult
 
 
-class Experiment(StrEnum):
-    """Experiments that can be run."""
+class Result(Protocol):
+    """What an experiment returns: one JSON document and one table."""
 
-    E1 = "E1"
-    E5 = "E5"
-    E8 = "E8"
-    IWPC = "IWPC"
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+
+    def table(self) -> Table:
+        """For the terminal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """An experiment: the plans it judges, those of its quick form, and what the publication printed."""
+    """An experiment: what runs it (quick or not; real data where it needs them), what was printed, and how it becomes a page."""
 
     title: str
-    plans: tuple[str, ...]
-    quick: tuple[str, ...]
     published: str
+    run: Callable[[bool, Path | None], list[Result]]
+    write: Callable[[list[Result], Path], tuple[Path, ...]] | None = None
 
 
-RECIPES = {
-    Experiment.E1: Recipe(
-        title="tacrolimus AUC0-12 from C0, C1 and C3",
-        plans=("tacrolimus_auc12", "tacrolimus_auc12_noisefree"),
-        quick=("tacrolimus_quick",),
-        published="Woillard 2021, Pharmacol Res 167:105578: XGBoost trained on 9,000 noise-free profiles, bias < 5 %, rRMSE < 10 %",
-    ),
-}
+def recipes() -> dict[str, Callable[[], Recipe]]:
+    """Every experiment by name, opened when it is called: E1, one a study file, and the first doses."""
+    from auctor.validate.study_file import shipped_studies
+
+    found: dict[str, Callable[[], Recipe]] = {"E1": lambda: _E1} | {name: partial(_of_file, name) for name in shipped_studies()}
+    return found | {"E5": _daptomycin, "E8": _neonates, "IWPC": _warfarin}
 
 
-class Shown(Protocol):
-    """A study's result: what the command prints of it."""
+def _plans(quick: bool, plans: tuple[str, ...], small: tuple[str, ...]) -> list[Result]:
+    from auctor.validate.exposure_study import exposure_study
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        ...
-
-    def table(self) -> Table:
-        """For the terminal."""
-        ...
+    found: list[Result] = []
+    for name in small if quick else plans:
+        with working(name) as steps:
+            found.append(exposure_study(name, steps))
+    return found
 
 
-Runner = Callable[[bool, Path | None, Callable[[str, float], None]], tuple[str, str, Sequence[Shown]]]
+_E1 = Recipe(
+    title="tacrolimus AUC0-12 from C0, C1 and C3",
+    published="Woillard 2021, Pharmacol Res 167:105578: XGBoost trained on 9,000 noise-free profiles, bias < 5 %, rRMSE < 10 %",
+    run=lambda quick, _: _plans(quick, ("tacrolimus_auc12", "tacrolimus_auc12_noisefree"), ("tacrolimus_quick",)),
+)
 
 
-def _daptomycin(quick: bool, data: Path | None, steps: Callable[[str, float], None]) -> tuple[str, str, Sequence[Shown]]:
+def _of_file(name: str) -> Recipe:
+    from auctor.validate.study_file import open_study
+
+    study = open_study(name)
+    printed = "; ".join(f"{f.what}: {f.measure} {f.percent:g} % ({f.flag})" for f in study.published)
+    return Recipe(title=study.title, published=f"{study.cite}: {printed}", run=lambda quick, _: [_run(name, quick)], write=_page)
+
+
+def _daptomycin() -> Recipe:
     from auctor.validate.first_dose_study import PUBLISHED_E5, daptomycin_first_dose
 
-    del data
-    return "daptomycin, first dose", PUBLISHED_E5, daptomycin_first_dose(quick=quick, progress=steps)
+    return _first_dose(
+        "E5", "daptomycin, first dose", PUBLISHED_E5, lambda quick, _, steps: daptomycin_first_dose(quick=quick, progress=steps)
+    )
 
 
-def _neonates(quick: bool, data: Path | None, steps: Callable[[str, float], None]) -> tuple[str, str, Sequence[Shown]]:
+def _neonates() -> Recipe:
     from auctor.validate.neonatal_first_dose import PUBLISHED, vancomycin_first_dose
 
-    del data
-    return "vancomycin in neonates, first dose", PUBLISHED, vancomycin_first_dose(quick=quick, progress=steps)
+    title = "vancomycin in neonates, first dose"
+    return _first_dose("E8", title, PUBLISHED, lambda quick, _, steps: vancomycin_first_dose(quick=quick, progress=steps))
 
 
-def _warfarin(quick: bool, data: Path | None, steps: Callable[[str, float], None]) -> tuple[str, str, Sequence[Shown]]:
+def _warfarin() -> Recipe:
     from auctor.validate.iwpc import PAPER, find_data, iwpc_study
 
-    return "warfarin, weekly dose of real patients", PAPER, (iwpc_study(find_data(data), quick=quick, progress=steps),)
+    title = "warfarin, weekly dose of real patients"
+    return _first_dose("IWPC", title, PAPER, lambda quick, data, steps: (iwpc_study(find_data(data), quick=quick, progress=steps),))
 
 
-FIRST_DOSES: dict[Experiment, Runner] = {Experiment.E5: _daptomycin, Experiment.E8: _neonates, Experiment.IWPC: _warfarin}
+Steps = Callable[[str, float], None]
+
+
+def _first_dose(name: str, title: str, published: str, run: Callable[[bool, Path | None, Steps], Sequence[Result]]) -> Recipe:
+    def ran(quick: bool, data: Path | None) -> list[Result]:
+        with working(name) as steps:
+            return list(run(quick, data, steps))
+
+    return Recipe(title=title, published=published, run=ran)
+
+
+def _run(name: str, quick: bool) -> StudyResult:
+    from auctor.validate.study import run_study
+    from auctor.validate.study_file import open_study
+
+    with working(f"{name}{' --quick' if quick else ''}") as steps:
+        return run_study(open_study(name), quick=quick, progress=steps)
+
+
+def _page(results: list[Result], folder: Path) -> tuple[Path, ...]:
+    import datetime
+
+    from auctor.report.study_page import write_study
+    from auctor.validate.study_result import StudyResult
+
+    today = datetime.datetime.now(tz=datetime.UTC).date()
+    return tuple(path for one in results if isinstance(one, StudyResult) for path in write_study(one, folder, today))
 
 
 def reproduce(
-    experiment: Annotated[
-        Experiment,
-        typer.Argument(
-            help="E1 tacrolimus AUC0-12; first doses: E5 daptomycin, E8 neonatal vancomycin, IWPC warfarin.", show_default=False
-        ),
-    ],
+    experiment: Annotated[str | None, typer.Argument(metavar="STUDY", help="E1, E2, ...; --list names them.", show_default=False)] = None,
     *,
-    quick: Annotated[bool, typer.Option("--quick", help="A small plan: seconds instead of minutes, wide intervals.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes: seconds instead of minutes, wide intervals.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Name the studies and what they are about, and stop.")] = False,
+    write: Annotated[Path | None, typer.Option("--write", metavar="DIR", help="Also write the study's page and figure there.")] = None,
     data: Annotated[Path | None, typer.Option(metavar="CSV", help="IWPC: the data set's data.csv, where it is not in ../shared.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a published experiment again: each method on the same held-out virtual patients, with bootstrap intervals."""
-    if experiment in FIRST_DOSES:
-        _first_dose(experiment, quick=quick, data=data, as_json=as_json)
+    """Run a published experiment again: each method on the same virtual patients, with bootstrap intervals, beside what was printed."""
+    known = recipes()
+    if listed:
+        _list({name: opened() for name, opened in known.items()}, as_json)
         return
-    recipe = RECIPES[experiment]
-    studies = [_study(name) for name in (recipe.quick if quick else recipe.plans)]
+    recipe = _chosen(known, experiment)
+    if write is not None and (quick or recipe.write is None):
+        what = "a quick run says nothing about the published numbers" if quick else f"{experiment} has no page"
+        raise PlanError(where="--write", what=what, remedy="run a study file in full")
+    results = recipe.run(quick, data)
     if as_json:
-        found = [study.as_dict() for study in studies]
-        put_json({"experiment": experiment.value, "title": recipe.title, "quick": quick, "published": recipe.published, "studies": found})
+        found = [result.as_dict() for result in results]
+        put_json({"experiment": experiment, "title": recipe.title, "quick": quick, "published": recipe.published, "studies": found})
     else:
-        _print(recipe, studies)
+        _print(recipe, results)
+    if write is not None and recipe.write is not None:
+        _say_written(recipe.write(results, write))
 
 
-def _first_dose(experiment: Experiment, *, quick: bool, data: Path | None, as_json: bool) -> None:
-    with working(experiment.value) as steps:
-        title, published, studies = FIRST_DOSES[experiment](quick, data, steps)
+def _chosen(known: Mapping[str, Callable[[], Recipe]], experiment: str | None) -> Recipe:
+    if experiment is None or experiment not in known:
+        raise typer.BadParameter(f"is not one of {', '.join(known)}", param_hint="STUDY")
+    return known[experiment]()
+
+
+def _list(known: Mapping[str, Recipe], as_json: bool) -> None:
     if as_json:
-        found = [study.as_dict() for study in studies]
-        put_json({"experiment": experiment.value, "title": title, "quick": quick, "published": published, "studies": found})
+        put_json({"studies": [{"name": name, "title": r.title, "published": r.published} for name, r in known.items()]})
         return
-    for study in studies:
-        put_table(study.table())
-    out().print(f"Published: {published}", markup=False)
+    from rich.table import Table
+
+    table = Table("study", "what it is about", "published")
+    for name, recipe in known.items():
+        table.add_row(name, recipe.title, recipe.published)
+    put_table(table)
 
 
-def _study(plan: str) -> Study:
-    from auctor.validate.exposure_study import exposure_study
+def _print(recipe: Recipe, results: list[Result]) -> None:
+    from auctor.validate.study_result import StudyResult
 
-    with working(plan) as steps:
-        return exposure_study(plan, steps)
-
-
-def _print(recipe: Recipe, studies: list[Study]) -> None:
     console = out()
-    for study in studies:
-        console.print(study.table())
+    for result in results:
+        for table in result.tables if isinstance(result, StudyResult) else ():
+            console.print(table.table())
+        console.print(result.table())
     console.print(f"Published: {recipe.published}", markup=False)
+
+
+def _say_written(paths: tuple[Path, ...]) -> None:
+    from auctor.cli.terminal import say
+
+    for path in paths:
+        say(f"wrote {path}")

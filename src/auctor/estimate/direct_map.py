@@ -5,6 +5,7 @@ First derivatives of the predictions are central differences (all points in one 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -30,10 +31,15 @@ def direct_map(model: DrugModel, timeline: Timeline, seen: Observations, *, star
     Raises EstimationError where the objective is not finite from any start.
     """
     points = starting_points(model, starts)
-    evaluate = partial(_parts, model, timeline, seen)
-    rough = _lanes(_rough(evaluate, points))
-    owner, found = distinct(1, rough.value, rough.u)
-    return fit_of(model, 1, owner, _lanes(_fine(evaluate, found)))
+    owner, fine = searched(1, points, partial(_parts, model, timeline, seen))
+    return fit_of(model, 1, owner, fine)
+
+
+def searched(n: int, u: Array, evaluate: Evaluate) -> tuple[NDArray[np.int64], Lanes]:
+    """The distinct optima of n subjects from lanes u (lanes, p), as many of each, subject after subject; whose each is, and the lanes."""
+    rough = _lanes(_rough(evaluate, u))
+    owner, found = distinct(n, rough.value, rough.u)
+    return owner, _lanes(_fine(evaluate, found))
 
 
 def _rough(evaluate: Evaluate, u: Array) -> Point:
@@ -63,20 +69,25 @@ def _lanes(at: Point) -> Lanes:
 
 def _parts(model: DrugModel, timeline: Timeline, seen: Observations, u: Array) -> tuple[Array, Array, Matrix]:
     """OFV (lanes,), gradient (p, lanes) and Fisher curvature at u (p, lanes)."""
+    own = Observations(*(values[None] if values.size else values for values in seen))
+    return objective_of(model, own, lambda etas: readings(model, timeline, etas)[0], u)
+
+
+def objective_of(model: DrugModel, own: Observations, predict: Callable[[Array], Array], u: Array) -> tuple[Array, Array, Matrix]:
+    """The same from `predict`, which takes etas ((2p + 1) lanes, p), shift after shift, to levels (.., O); `own` (lanes, O) or (1, O)."""
     p, lanes = u.shape
     root = np.linalg.cholesky(model.omega)
     shifts = np.concatenate([np.zeros((1, p)), STEP * np.eye(p), -STEP * np.eye(p)])
     points = (u.T[None] + shifts[:, None]).reshape(-1, p)
     with np.errstate(all="ignore"):  # a point too far out is worth infinity, not a warning
-        f = readings(model, timeline, points @ root.T)[0].reshape(2 * p + 1, lanes, -1)
-        return _objective(model.residual, seen, (f[0], (f[1 : p + 1] - f[p + 1 :]) / (2 * STEP)), u)
+        f = predict(points @ root.T).reshape(2 * p + 1, lanes, -1)
+        return _objective(model.residual, own, (f[0], (f[1 : p + 1] - f[p + 1 :]) / (2 * STEP)), u)
 
 
-def _objective(residual: Residual, seen: Observations, predicted: tuple[Array, Array], u: Array) -> tuple[Array, Array, Matrix]:
+def _objective(residual: Residual, own: Observations, predicted: tuple[Array, Array], u: Array) -> tuple[Array, Array, Matrix]:
     """Predictions (lanes, O) and slopes (p, lanes, O) to the objective; derivatives by the prediction are differences too."""
     (f, slopes), p = predicted, len(u)
     h = 1e-5 * np.maximum(np.abs(f), 1e-6)
-    own = Observations(*(values[None] if values.size else values for values in seen))
     terms, up, down = (sample_terms(residual, f + d, own) for d in (0.0, h, -h))
     by_f = (up - down) / (2 * h)
     weight = own.weight * _expected_curvature(residual, f, h)

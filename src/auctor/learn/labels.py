@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from auctor.estimate.map import map_batch
 from auctor.estimate.observations import Observations
 from auctor.learn.scales import truth
+from auctor.models.model import DrugModel
 from auctor.pk.timeline import Batch, build, stack
 from auctor.population.virtual import Profiles, exposure_per_rate, parameters
 
@@ -37,12 +38,16 @@ def map_exposure(profiles: Profiles, rows: Rows) -> Array:
     return exposure_per_rate(model, parameters(model, covariates, found.eta))
 
 
-def levels(profiles: Profiles, rows: Rows) -> tuple[Batch, Observations]:
-    """Timelines and measured levels of the chosen rows; a sample that was not taken has weight 0."""
-    model = profiles.plan.model
+def asked_times(profiles: Profiles, rows: Rows) -> Array:
+    """The sampling times (n_rows, k), h; the first one stands in for a sample that was not taken."""
     times = profiles.sample_h[rows]
-    taken = np.isfinite(times)
-    wanted = np.where(taken, times, times[:, :1])
+    return np.where(np.isfinite(times), times, times[:, :1])
+
+
+def levels(profiles: Profiles, rows: Rows, model: DrugModel | None = None) -> tuple[Batch, Observations]:
+    """Timelines (of `model`, by default the plan's first) and measured levels of the chosen rows; a sample not taken has weight 0."""
+    model = model or profiles.plan.model
+    taken, wanted = np.isfinite(profiles.sample_h[rows]), asked_times(profiles, rows)
     batch = stack([build(model, profiles.regimen(int(i)), profiles.covariates_of(int(i)), t) for i, t in zip(rows, wanted, strict=True)])
     width = batch.arrays["wanted"].shape[1]
     below, lloq = profiles.below[rows], profiles.plan.assay.lloq or 0.0

@@ -101,7 +101,7 @@ def train(plan: Plan, out_dir: str | Path, *, progress: Progress | None = None) 
     verdict = guard(made, shown)
     rows, sides = made.parts["train"], Sides(z=inputs(made.observed), x=made.x)
     tuned = tune(sides.z[rows], made.y[rows], plan.learning, progress, fixed=settings(plan))
-    candidate = _calibrated(made, sides, tuned, Path(out_dir))
+    candidate = calibrated(made, sides, tuned, Path(out_dir))
     card = _card(made, tuned) | {"fold_models": len(candidate.folds), "leakage_guard": verdict.as_dict()}
     finished = replace(candidate, card=card)
     card["metrics"] = _judged(finished, made)
@@ -111,8 +111,8 @@ def train(plan: Plan, out_dir: str | Path, *, progress: Progress | None = None) 
     return Learner.load(out_dir)
 
 
-def _calibrated(made: Material, sides: Sides, tuned: Tuned, folder: Path) -> Learner:
-    """The learner without its card: estimator and spread of the training part, and the errors its intervals rest on."""
+def calibrated(made: Material, sides: Sides, tuned: Tuned, folder: Path) -> Learner:
+    """The learner without its card: estimator and spread of the training part, and the errors its intervals rest on. Nothing is stored."""
     plan = made.profiles.plan
     rows, held, method, seed = made.parts["train"], made.parts["calibration"], plan.interval.method, plan.learning.seed
     errors = made.y[rows] - tuned.out_of_fold

@@ -1,22 +1,29 @@
 """What a learner is judged against: covariates alone, MAP, and the posterior mean, for many virtual patients at once.
 
-Every comparator gives F/CL (h/L), to which the exposure of a linear model is proportional: a point and a 90 % interval.
+Every comparator gives F/CL (h/L), to which the exposure of a linear model is proportional: a point and a 90 % interval. `averaged`
+mixes the posteriors of several models by their marginal likelihoods.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from math import lgamma, log, pi
 
 import numpy as np
 from numpy.typing import NDArray
 
+from auctor.estimate.descent import Matrix
+from auctor.estimate.direct_map import objective_of, searched
 from auctor.estimate.map import MapFit, map_batch
+from auctor.estimate.modes import fit_of
 from auctor.estimate.objective import sample_terms
 from auctor.estimate.observations import Observations
-from auctor.learn.labels import levels
+from auctor.learn.labels import asked_times, levels
 from auctor.models.model import DrugModel, Residual
 from auctor.pk.course import concentrations
+from auctor.pk.steady import steady_profile
 from auctor.pk.timeline import Batch
 from auctor.population.virtual import Profiles, Progress, exposure_per_rate, stream
 
@@ -25,6 +32,8 @@ Rows = NDArray[np.int64]
 DEGREES = 5.0  # of the Student proposal: heavier tails than any posterior here, so importance weights stay bounded
 WIDEN = 1.2
 BLOCK = 100
+CALL = 4000  # draws a call of the closed form
+ABSURD = 1e9  # mg/L: a draw whose course runs away
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,20 +47,31 @@ class Estimates:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Patients:
-    """Virtual patients as the estimators see them: timelines, measured levels, covariates; F/CL known for judging."""
+    """Virtual patients as the estimators see them: timelines, measured levels, covariates; F/CL known for judging.
+
+    `steady` of patients at steady state on one dose: the model that is compiled (whatever residual error `model` is told), dose (mg),
+    interval and infusion length (h), each (n,), and times (n, k) after the dose; the closed form then stands in for the timeline where
+    many draws are asked for.
+    """
 
     model: DrugModel
     batch: Batch
     seen: Observations
     covariates: Mapping[str, Array]
     truth: Array
+    steady: tuple[DrugModel, Array, Array, Array, Array] | None = None
 
 
-def patients(profiles: Profiles, rows: Rows) -> Patients:
-    """The chosen rows of simulated profiles; a sample that was not taken has weight 0."""
-    batch, seen = levels(profiles, rows)
+def patients(profiles: Profiles, rows: Rows, model: DrugModel | None = None) -> Patients:
+    """The chosen rows of simulated profiles, seen through `model` (by default the plan's first); a sample not taken has weight 0."""
+    model = model or profiles.plan.model
+    batch, seen = levels(profiles, rows, model)
     covariates = {name: values[rows] for name, values in profiles.covariates.items()}
-    return Patients(model=profiles.plan.model, batch=batch, seen=seen, covariates=covariates, truth=profiles.exposure[rows])
+    steady = None
+    if not profiles.plan.dosage.start and model.system is None and model.structure.linear:
+        given = (profiles.dose_mg[rows], profiles.every_h[rows], profiles.infusion_h[rows])
+        steady = (model, *given, asked_times(profiles, rows))
+    return Patients(model=model, batch=batch, seen=seen, covariates=covariates, truth=profiles.exposure[rows], steady=steady)
 
 
 def with_error(model: DrugModel, residual: Residual) -> DrugModel:
@@ -104,8 +124,25 @@ class Posterior:
     ess: Array
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drawn:
+    """Draws of F/CL, h/L, with log importance weights, both (n, d); `log_marginal` (n,) log likelihood of the samples under the model.
+
+    The likelihood leaves out the constant -0.5 log(2 pi) of each sample, which is the same for every model of the same samples.
+    """
+
+    value: Array
+    log_weight: Array
+    log_marginal: Array
+
+
 def posterior(who: Patients, fit: MapFit, draws: int = 1000, progress: Progress | None = None) -> Posterior:
     """Importance sampling of every patient's posterior from a Student t around the mode; weighted 90 % interval."""
+    return summarised([drawn(who, fit, draws, progress)])
+
+
+def drawn(who: Patients, fit: MapFit, draws: int = 1000, progress: Progress | None = None) -> Drawn:
+    """The draws behind `posterior`, for mixing with those of other models (`averaged`)."""
     rng, factor = stream(0, "comparators:posterior"), roots(fit)
     value, log_weight = (np.empty((len(who.truth), draws)) for _ in range(2))
     for start in range(0, draws, BLOCK):
@@ -113,12 +150,49 @@ def posterior(who: Patients, fit: MapFit, draws: int = 1000, progress: Progress 
         value[:, part], log_weight[:, part] = _weighed(who, fit.eta, factor, rng, draws=part.stop - start)
         if progress:
             progress("posterior", part.stop / draws)
-    weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
-    weight /= weight.sum(axis=1, keepdims=True)
+    top = log_weight.max(axis=1, keepdims=True)
+    mean = top[:, 0] + np.log(np.mean(np.exp(log_weight - top), axis=1))
+    return Drawn(value=value, log_weight=log_weight, log_marginal=mean + _constant(who.model, factor))
+
+
+def _constant(model: DrugModel, factor: Array) -> Array:
+    """What `_weighed` leaves out of log(prior / proposal), (n,): the normalising constants of N(0, omega) and of the Student t."""
+    p = len(model.eta_names)
+    prior = -0.5 * (p * log(2 * pi) + np.linalg.slogdet(model.omega)[1])
+    scale = np.sum(np.log(np.diagonal(factor, axis1=1, axis2=2)), axis=1) + p * log(WIDEN)
+    student = lgamma((DEGREES + p) / 2) - lgamma(DEGREES / 2) - 0.5 * p * log(DEGREES * pi) - scale
+    return np.asarray(prior - student, dtype=np.float64)
+
+
+def averaged(found: Sequence[Drawn]) -> Posterior:
+    """The posterior under the mixture of several models, equally probable before: each weighs by its marginal likelihood.
+
+    Where one of them made each patient and it is not known which, its mean is the least RMSE that can be reached.
+    """
+    return summarised(found)
+
+
+def model_weights(found: Sequence[Drawn]) -> Array:
+    """Posterior probability of each model for each patient, (n, models)."""
+    logs = np.stack([one.log_marginal for one in found], axis=1)
+    weight = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return np.asarray(weight / weight.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+def summarised(found: Sequence[Drawn]) -> Posterior:
+    """Points and interval of the draws of one model, or of several that are mixed by their marginal likelihoods."""
+    shares = model_weights(found)
+    value = np.concatenate([one.value for one in found], axis=1)
+    weight = np.concatenate([shares[:, [k]] * _normalised(one.log_weight) for k, one in enumerate(found)], axis=1)
     low, high = (_weighted_quantile(value, weight, level) for level in (0.05, 0.95))
     mean = Estimates(point=np.sum(weight * value, axis=1), low=low, high=high)
     least = replace(mean, point=np.sum(weight / value, axis=1) / np.sum(weight / value**2, axis=1))
     return Posterior(mean=mean, least=least, ess=1.0 / np.sum(weight**2, axis=1))
+
+
+def _normalised(log_weight: Array) -> Array:
+    weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
+    return np.asarray(weight / weight.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
 def _weighed(who: Patients, center: Array, factor: Array, rng: np.random.Generator, *, draws: int) -> tuple[Array, Array]:
@@ -133,12 +207,55 @@ def _weighed(who: Patients, center: Array, factor: Array, rng: np.random.Generat
 
 
 def _misfits(who: Patients, etas: Array) -> Array:
-    """-2 log likelihood of every draw, (n, d)."""
-    found = [
-        sample_terms(who.model.residual, concentrations(who.model, who.batch, etas[:, d]), who.seen).sum(axis=1)
-        for d in range(etas.shape[1])
-    ]
-    return np.stack(found, axis=1)
+    """-2 log likelihood of every draw, (n, d); infinite where a draw has no course (a negative volume, say)."""
+    if who.steady is not None:
+        found = _steady_levels(who, etas)
+    else:
+        found = np.stack([concentrations(who.model, who.batch, etas[:, d]) for d in range(etas.shape[1])], axis=1)
+    sound = np.asarray(((found > 0) & (found < ABSURD)).all(axis=2))
+    seen = Observations(*(np.broadcast_to(v[:, None, : found.shape[2]], found.shape) for v in who.seen))
+    terms = sample_terms(who.model.residual, np.where(sound[:, :, None], found, 1.0), seen).sum(axis=2)
+    return np.asarray(np.where(sound, terms, np.inf), dtype=np.float64)
+
+
+def _steady_levels(who: Patients, etas: Array) -> Array:
+    """Levels of every draw (n, d, p) by the closed form of the steady state, (n, d, k), in calls of one size that one program serves."""
+    assert who.steady is not None
+    (n, d), (compiled, *given) = etas.shape[:2], who.steady
+    columns = {name: np.repeat(values, d) for name, values in who.covariates.items()}
+    params = {name: np.broadcast_to(v, (n * d,)) for name, v in who.model.individual(columns, etas.reshape(n * d, -1)).items()}
+    dose, every, length, times = (np.repeat(values, d, axis=0) for values in given)
+    parts = []
+    for start in range(0, n * d, CALL):
+        rows = np.minimum(np.arange(start, start + CALL), n * d - 1)
+        own = {name: values[rows] for name, values in params.items()}
+        parts.append(steady_profile(compiled, own, dose[rows], every[rows], times[rows], duration_h=length[rows]))
+    return np.concatenate(parts)[: n * d].reshape(n, d, -1)
+
+
+def steady_fit(who: Patients) -> MapFit:
+    """`map_fit` of patients at steady state by the closed form: the same objective and descent, with nothing but the profile to compile."""
+    assert who.steady is not None
+    k = who.steady[4].shape[1]
+    seen = Observations(*(values[:, :k] for values in who.seen))
+
+    def evaluate(u: Array) -> tuple[Array, Array, Matrix]:
+        # lanes are the patients, or several shifted points a patient, patient by patient
+        repeats = u.shape[1] // len(who.truth)
+        own = Observations(*(np.repeat(values, repeats, axis=0) for values in seen))
+        return objective_of(who.model, own, partial(_shifted, who, len(u), repeats), u)
+
+    n = len(who.truth)
+    owner, fine = searched(n, np.zeros((n, len(who.model.eta_names))), evaluate)
+    return fit_of(who.model, n, owner, fine)
+
+
+def _shifted(who: Patients, p: int, repeats: int, etas: Array) -> Array:
+    """Levels at etas ordered shift, patient, repeat: `objective_of` asks in that order."""
+    n = len(who.truth)
+    by_patient = etas.reshape(2 * p + 1, n, repeats, p).transpose(1, 0, 2, 3).reshape(n, -1, p)
+    found = _steady_levels(who, by_patient)
+    return found.reshape(n, 2 * p + 1, repeats, -1).transpose(1, 0, 2, 3).reshape(len(etas), -1)
 
 
 def _weighted_quantile(value: Array, weight: Array, level: float) -> Array:

@@ -1,0 +1,90 @@
+"""The page of a study: the paper's design and numbers, ours beside them, what the design decides, and every table."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+from auctor.report.markdown import bullets, plain, table
+from auctor.report.study_svg import study_svg
+from auctor.validate.study_result import COLUMNS, WORDS, StudyResult, StudyTable, compared
+
+HEAD = ("method", "rMPE", "rRMSE", "out20", "out30", "90 % interval covers")
+READ = "ABS: the abstract only; FULL: the text; CODE: the group's public code or supplement; SEED: a review's sentence."
+
+
+def write_study(result: StudyResult, folder: Path, today: date) -> tuple[Path, Path]:
+    """Write `<study>.md` and `<study>.svg` into `folder`; both paths. The page holds the date, no time of day."""
+    folder.mkdir(parents=True, exist_ok=True)
+    page, figure = folder / f"{result.study.slug}.md", folder / f"{result.study.slug}.svg"
+    page.write_text(study_page(result, today), encoding="utf-8")
+    figure.write_text(study_svg(result), encoding="utf-8")
+    return page, figure
+
+
+def study_page(result: StudyResult, today: date) -> str:
+    """The page as Markdown."""
+    study = result.study
+    parts = [
+        f"# {study.name} · {plain(study.title)}",
+        plain(f"{study.cite}{f', doi {study.doi}' if study.doi else ''}. Run on {today.isoformat()} by"),
+        f"<!-- not run: minutes -->\n```bash\nauctor reproduce {study.name} --write docs/studies\n```",
+        f"study file `{study.sha256[:16]}` (content and models), seed {study.seed}. 95 % bootstrap intervals are in parentheses.",
+        f"![relative RMSE of every method]({study.slug}.svg)",
+        "## The paper",
+        bullets(plain(text) for text in study.paper),
+        "What public information lacks:",
+        bullets(plain(text) for text in study.missing),
+        "What is done differently here:",
+        bullets(plain(text) for text in study.differs),
+        "## Published beside ours",
+        f"{READ} Ours is the best learner's row, and the limit's, of the same design, noise and simulator.",
+        table(("published", "measure", "printed", "read", "best learner", "limit"), [[plain(c) for c in row] for row in compared(result)]),
+        "## Against the limit",
+        _against_text(),
+        table(
+            ("design", "noise", "truth", "best learner", "limit", "learner / limit", "learner covers"), [_against(t) for t in result.tables]
+        ),
+        "## What the design decides",
+        bullets(plain(text) for text in study.decides),
+        *_regimes(result),
+        "## Every table",
+        *(part for one in result.tables for part in _whole(one)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _against_text() -> str:
+    return (
+        "rRMSE of the best learner and of the posterior mean. In the same simulator the limit is what can be known by someone who is told "
+        "the training models, not which of them made a patient; with another simulator it is the posterior under that simulator, "
+        "which no method here knows."
+    )
+
+
+def _against(one: StudyTable) -> list[str]:
+    ratio = f"{one.ratio.value:.3f} ({one.ratio.low:.3f} to {one.ratio.high:.3f})"
+    scores = one.rows[one.best]
+    cells = (one.design, WORDS[one.noise], one.world, scores["rRMSE"], one.rows[one.limit]["rRMSE"], ratio, scores["coverage"])
+    return [plain(str(cell)) for cell in cells]
+
+
+def _regimes(result: StudyResult) -> list[str]:
+    """The limit by noise regime of every design that has several, in the training simulator."""
+    designs = dict.fromkeys(t.design for t in result.tables)
+    same = {(t.design, t.noise): t for t in result.tables if t.world == "same"}
+    rows = []
+    for design in designs:
+        own = {noise: same[design, noise] for noise in WORDS if (design, noise) in same}
+        if len(own) > 1:
+            cells = [str(t.rows[t.limit]["rRMSE"]) if t else "-" for t in (own.get(noise) for noise in WORDS)]
+            rows.append([plain(design), *(plain(cell) for cell in cells)])
+    if not rows:
+        return []
+    return ["The limit (rRMSE of the posterior mean) in the same simulator:", table(("design", *WORDS.values()), rows)]
+
+
+def _whole(one: StudyTable) -> list[str]:
+    rows = [[plain(method), *(plain(str(scores[name])) for name in COLUMNS)] for method, scores in one.rows.items()]
+    note = plain(f"{one.patients} virtual patients; trained on {', '.join(one.train)}. {'. '.join(one.caption().splitlines())}.")
+    return [f"### {plain(one.title)}", table(HEAD, rows), note]

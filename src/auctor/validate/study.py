@@ -1,0 +1,224 @@
+"""The runner of a study file: every design, noise regime and world, each method on the same virtual patients.
+
+Under the training models: covariates only, MAP with the published residual error and with that of the data, averaging by marginal
+likelihood, and the learners. Under the model that made each patient: the posterior mean, which is the limit when that model is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auctor.estimate.modes import MapFit
+from auctor.learn.observed import of_profiles
+from auctor.learn.train import Material, prepare
+from auctor.models.model import DrugModel, Residual
+from auctor.population.plan import Plan
+from auctor.population.virtual import Profiles, Progress, residual_of
+from auctor.validate.comparators import (
+    Drawn,
+    Estimates,
+    Patients,
+    Posterior,
+    a_priori,
+    drawn,
+    map_estimates,
+    map_fit,
+    patients,
+    steady_fit,
+    summarised,
+    with_error,
+)
+from auctor.validate.exposure_study import NOISELESS_SD
+from auctor.validate.metrics import accuracy, error_ratio
+from auctor.validate.study_file import SAME, Design, Sizes, StudyFile
+from auctor.validate.study_learners import Answer, trained
+from auctor.validate.study_result import StudyResult, StudyTable
+from auctor.validate.worlds import other_world, possible, training_plan
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
+KNOWN = "posterior mean, the patient's model known (limit in RMSE)"
+KNOWN_LEAST = "posterior, least rRMSE, the patient's model known"
+UNKNOWN = "posterior mean, model not known (limit in RMSE of what the methods are told)"
+UNKNOWN_LEAST = "posterior, least rRMSE, model not known"
+AVERAGED = "model averaging, published residual errors"
+MATCHED = "model averaging, residual error as in the data"
+# a posterior from almost noise-free levels is thin and curved: its proposals are used less well
+NOISELESS_DRAWS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """One set of patients with everything that is needed to judge on them."""
+
+    design: Design
+    name: str
+    plan: Plan
+    profiles: Profiles
+    rows: Rows
+    draws: int
+
+    @property
+    def truth(self) -> Array:
+        """F/CL, h/L."""
+        return self.profiles.exposure[self.rows]
+
+    @property
+    def single(self) -> DrugModel | None:
+        """The one model that made all patients; None where several did."""
+        models = self.profiles.plan.models
+        return models[0] if len(models) == 1 else None
+
+
+def run_study(study: StudyFile, *, quick: bool = False, progress: Progress | None = None) -> StudyResult:
+    """Every table of the study; `quick` takes the small sizes and the designs marked for it. Same file, same numbers."""
+    sizes = study.quick if quick else study.full
+    designs = [design for design in study.designs if (design.quick if quick else design.full)]
+    steps = [(design, noise) for design in designs for noise in design.noise]
+    tables: list[StudyTable] = []
+    for k, (design, noise) in enumerate(steps):
+        tables += _judged(study, design, noise, sizes)
+        if progress:
+            progress(f"{design.name}, noise {noise}", (k + 1) / len(steps))
+    return StudyResult(study=study, quick=quick, tables=tuple(tables))
+
+
+def _judged(study: StudyFile, design: Design, noise: str, sizes: Sizes) -> Iterator[StudyTable]:
+    made = _living(prepare(training_plan(study, design, noise, sizes)))
+    answers = trained(study.learners, made)
+    for world in _worlds(study, design, made, sizes):
+        yield _table(world, answers)
+
+
+def _living(made: Material) -> Material:
+    """The material without patients who cannot exist."""
+    kept = possible(made.profiles)
+    return replace(made, parts={name: rows[kept[rows]] for name, rows in made.parts.items()})
+
+
+def _worlds(study: StudyFile, design: Design, made: Material, sizes: Sizes) -> Iterator[World]:
+    plan = made.profiles.plan
+    draws = sizes.draws * (NOISELESS_DRAWS if plan.noise == "none" else 1)
+    yield World(design=design, name=SAME, plan=plan, profiles=made.profiles, rows=made.parts["test"], draws=draws)
+    for other in (o for o in study.others if o.name in design.others):
+        profiles = other_world(study, design, plan, other, sizes.other)
+        yield World(design=design, name=other.name, plan=plan, profiles=profiles, rows=np.flatnonzero(possible(profiles)), draws=draws)
+
+
+def _table(world: World, answers: Mapping[str, Answer]) -> StudyTable:
+    found, ess = _comparators(world)
+    shown = of_profiles(replace(world.profiles, plan=world.plan)).rows(world.rows)
+    found |= {name: answer(shown) for name, answer in answers.items()}
+    seed, truth = world.plan.seed, world.truth
+    scores = {m: accuracy(e.point, truth, interval=(e.low, e.high), seed=seed) for m, e in found.items()}
+    best = min(answers, key=lambda name: scores[name]["rRMSE"].value)
+    limit, least = (UNKNOWN, UNKNOWN_LEAST) if UNKNOWN in found else (KNOWN, KNOWN_LEAST)
+    ratios = [error_ratio(found[best].point, found[row].point, truth, seed=seed) for row in (limit, least)]
+    return StudyTable(
+        design=world.design.name,
+        noise=world.plan.noise,
+        world=world.name,
+        truth=tuple(m.name for m in world.profiles.plan.models),
+        train=tuple(m.name for m in world.plan.models),
+        patients=len(world.rows),
+        rows=scores,
+        learned=tuple(answers),
+        limit=limit,
+        least=least,
+        ratio=ratios[0],
+        ratio_least=ratios[1],
+        ess_p05=ess,
+        notes=_notes(world),
+    )
+
+
+def _comparators(world: World) -> tuple[dict[str, Estimates], float]:
+    """Rows of every method that is no learner, and the 5th percentile of the limit's effective sample size."""
+    found: dict[str, Estimates] = {}
+    published: list[Drawn] = []
+    matched: list[Drawn] = []
+    for model in world.plan.models:
+        own = patients(world.profiles, world.rows, model)
+        found |= _single(world, own, published, matched)
+    several = len(world.plan.models) > 1
+    if several:
+        found[AVERAGED] = summarised(published).mean
+    if several and world.name != SAME:
+        found[MATCHED] = summarised(matched).mean
+    limit = _known(world, matched)
+    found |= {KNOWN: limit.mean, KNOWN_LEAST: limit.least}
+    if several and world.name == SAME:
+        mixed = summarised(matched)
+        found |= {UNKNOWN: mixed.mean, UNKNOWN_LEAST: mixed.least}
+    return found, float(np.quantile(limit.ess, 0.05))
+
+
+def _single(world: World, who: Patients, published: list[Drawn], matched: list[Drawn]) -> dict[str, Estimates]:
+    """The rows of one training model; its draws under both residual errors are added to the lists."""
+    name, fit = who.model.name, _fit(who)
+    found = {f"covariates only, {name}": a_priori(who), f"MAP, {name}, published residual error": map_estimates(who, fit)}
+    several = len(world.plan.models) > 1
+    residual = _data_error(world, who.model)
+    if residual == who.model.residual:
+        own = drawn(who, fit, world.draws)
+        published.append(own)
+        matched.append(own)
+        return found
+    if several:
+        published.append(drawn(who, fit, world.draws))
+    told = replace(who, model=with_error(who.model, residual))
+    fit = _fit(told)
+    found[f"MAP, {name}, residual error as in the data"] = map_estimates(told, fit)
+    if several or world.single == who.model:
+        matched.append(drawn(told, fit, world.draws))
+    return found
+
+
+def _fit(who: Patients) -> MapFit:
+    return steady_fit(who) if who.steady is not None else map_fit(who)
+
+
+def _data_error(world: World, model: DrugModel) -> Residual:
+    """The residual error that is in the data: the plan's, or with full noise that of the one model that made the patients.
+
+    Where several models made them each has its own, and `model` keeps the one it was published with.
+    """
+    if world.plan.noise == "full":
+        return world.single.residual if world.single is not None else model.residual
+    found = residual_of(world.plan, model)
+    return (
+        found if world.plan.noise != "none" else replace(found, proportional=NOISELESS_SD, source="numerical floor for noise-free levels")
+    )
+
+
+def _known(world: World, matched: list[Drawn]) -> Posterior:
+    """The posterior under the model that made each patient, told the residual error of the data."""
+    truth = world.profiles.plan.models
+    if truth == world.plan.models:
+        index = world.profiles.model_index[world.rows]
+        return summarised([_picked(matched, index)])
+    own = patients(world.profiles, world.rows, truth[0])
+    told = replace(own, model=with_error(own.model, _data_error(world, own.model)))
+    return summarised([drawn(told, _fit(told), world.draws)])
+
+
+def _picked(found: list[Drawn], index: Rows) -> Drawn:
+    """Each patient's draws under the model of that number."""
+    rows = np.arange(len(index))
+    value, weight, marginal = (
+        np.stack([getattr(one, name) for one in found])[index, rows] for name in ("value", "log_weight", "log_marginal")
+    )
+    return Drawn(value=value, log_weight=weight, log_marginal=marginal)
+
+
+def _notes(world: World) -> tuple[str, ...]:
+    notes = []
+    if world.plan.noise == "none":
+        notes.append(f"levels carry no noise: what is called the residual error of the data is a floor of {100 * NOISELESS_SD:g} %")
+    if world.name != SAME:
+        notes.append("the methods know only the training models; the limit is that of the model that made the patients")
+    return tuple(notes)
