@@ -274,6 +274,13 @@ def test_an_event_is_learned_as_a_probability(tmp_path: Path) -> None:
         learner.predictor(made.profiles.case(i), learner.plan.model).exposure(made.profiles.steady(i), Metric.parse("AUC0-12"))
 
 
+def test_a_plan_without_a_learner_is_for_simulation_alone() -> None:
+    plan = plan_of(STEADY, learner=None)
+    assert len(simulate(plan)) == 60
+    with pytest.raises(PlanError, match="simulation alone"):
+        prepare(plan)
+
+
 @pytest.mark.parametrize("scale", ["dose_rate", "typical", "per_dose", "log", "plain"])
 def test_every_scale_leads_back_to_the_target(scale: str) -> None:
     from auctor.learn.scales import centered, natural

@@ -90,6 +90,9 @@ class Learning:
     grid: Mapping[str, tuple[float, ...]]
 
 
+SIMULATED_ONLY = Learning(features=(), folds=2, configurations=1, seed=0, grid={})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """A whole plan. `sha256` covers its canonical content and the content of its models; `text` is the file as read.
@@ -209,7 +212,7 @@ def read_plan(source: str | Path, *, text: str | None = None) -> Plan:
         paths=tuple(read_path(row, set(people.names) - set(people.derived)) for row in table.rows("paths")) if table.has("paths") else (),
         **(_sampling(sampling) if sampling else {"nominal": (), "irregular": None}),
         split=_split(table),
-        learning=_learning(table.table("learner")),
+        learning=_learning(table.table("learner")) if table.has("learner") else SIMULATED_ONLY,
         margin=table.number("margin", low=0, high=1, default=0.0),
         sources=table.texts("sources") if table.has("sources") else (),
         sha256=_digest(content, models, people),
