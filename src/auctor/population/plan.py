@@ -35,7 +35,7 @@ class NominalSample:
     """A sample due `at_h` after the dose (0: just before the next), truly drawn up to `early_min` before or `late_min` after.
 
     `imprecision` uniform over that window, or normal with SD `sd_min` truncated to it; minutes. With history "start", `dose` is the number
-    of the dose (from 1) that it follows; 0 at steady state.
+    of the dose (from 1) that it follows; 0 at steady state. `recorded`: the methods are told the `true` time, or the `nominal` one.
     """
 
     name: str
@@ -45,6 +45,7 @@ class NominalSample:
     imprecision: str = "uniform"
     sd_min: float = 0.0
     dose: int = 0
+    recorded: str = "true"
 
     @property
     def doses_before(self) -> int:
@@ -277,6 +278,7 @@ def _nominal(row: Table) -> NominalSample:
         imprecision=row.text("imprecision", default="uniform", choices=("uniform", "normal")),
         sd_min=row.number("sd_min", low=0, default=0.0),
         dose=row.integer("dose", low=1, high=10_000) if row.has("dose") else 0,
+        recorded=row.text("recorded", default="true", choices=("true", "nominal")),
     )
     row.done()
     if found.at_h == 0 and found.late_min > 0:
