@@ -224,6 +224,7 @@ def test_it_answers_that_target_alone_and_the_kind_of_regimen_it_was_trained_for
     half = Regimen.steady(mg / 2 if mg >= 2 else mg * 2, every_h=12, route=Route.ORAL)
     ratio = half.doses[0].amount_mg / mg
     np.testing.assert_allclose(predictor.exposure(half, metric).values, predictor.exposure(own, metric).values * ratio)
+    assert predictor.exposure(Regimen(doses=()), metric).values.max() == 0
     for other in ("AUC0-12", "Cmin0-24", "C0"):
         with pytest.raises(OutOfDomain, match="predicts Cmin0-12"):
             predictor.exposure(own, Metric.parse(other))
@@ -272,6 +273,13 @@ def test_an_event_is_learned_as_a_probability(tmp_path: Path) -> None:
     i = int(made.parts["train"][0])
     with pytest.raises(OutOfDomain, match="AUC0-12 >"):
         learner.predictor(made.profiles.case(i), learner.plan.model).exposure(made.profiles.steady(i), Metric.parse("AUC0-12"))
+
+
+def test_a_plan_without_a_learner_is_for_simulation_alone() -> None:
+    plan = plan_of(STEADY, learner=None)
+    assert len(simulate(plan)) == 60
+    with pytest.raises(PlanError, match="simulation alone"):
+        prepare(plan)
 
 
 @pytest.mark.parametrize("scale", ["dose_rate", "typical", "per_dose", "log", "plain"])

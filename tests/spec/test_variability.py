@@ -106,6 +106,27 @@ def test_samples_may_follow_a_numbered_dose() -> None:
         plan_of(STEADY, sampling=NUMBERED)
 
 
+def test_a_sample_whose_time_was_not_written_down_has_the_nominal_one() -> None:
+    rows = [row | {"recorded": "nominal"} for row in STEADY["sampling"]["nominal"][1:]]
+    learner = STEADY["learner"] | {"features": ["C2/dose", "dt:C2"]}
+    known, told = (simulate(plan_of(STEADY, sampling={"nominal": r}, learner=learner)) for r in (STEADY["sampling"]["nominal"][1:], rows))
+    assert np.all(told.sample_h == 2) and np.ptp(told.drawn_h) > 0.2
+    assert np.array_equal(told.drawn_h, known.sample_h) and np.array_equal(told.true, known.true), "the level is that of the true time"
+    assert np.all(of_profiles(told).after_h == 2) and told.case(0).samples[0].time_h == 2
+
+
+@pytest.mark.parametrize("name", ["LAID_OUT", "CHUNK"])
+def test_how_many_patients_the_engine_takes_at_a_time_moves_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = START if name == "LAID_OUT" else STEADY
+    whole = simulate(plan_of(base, noise="full"))
+    monkeypatch.setattr(f"auctor.population.virtual.{name}", 32)
+    parts = simulate(plan_of(base, noise="full"))
+    assert np.array_equal(parts.eta, whole.eta) and np.array_equal(parts.sample_h, whole.sample_h, equal_nan=True)
+    for field in ("true", "observed", "target"):
+        # compiled code for another number of patients may round the last digit otherwise
+        np.testing.assert_allclose(getattr(parts, field), getattr(whole, field), rtol=1e-13)
+
+
 def test_a_plan_without_samples_knows_what_is_known_before_them() -> None:
     from auctor.learn.train import prepare
 

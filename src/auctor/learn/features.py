@@ -34,6 +34,8 @@ def matrix(observed: Observed) -> Array:
 
 def check_features(plan: Plan) -> None:
     """Refuse features outside the registry, or about samples and covariates the plan does not have (PlanError)."""
+    if not plan.learning.features:
+        raise PlanError(where=f"{plan.name}.learner", what="is missing: the plan is for simulation alone", remedy="add a [learner] table")
     for name in plan.learning.features:
         _, match = _find(plan, name)
         for part in match.groups():

@@ -108,7 +108,9 @@ class LearnedTarget:
         return Draws(values=self.values * factor, point=self.point * factor)
 
     def _of_steady(self, regimen: Regimen) -> float:
-        """The dose over the patient's own; 1 for a nonlinear model, which is answered for that dose alone."""
+        """The dose over the patient's own; 1 for a nonlinear model, which is answered for that dose alone; 0 without doses."""
+        if not regimen.doses:
+            return 0.0
         dose, own = _steady_dose(regimen), _going_on(self.case)
         same = dose.every_h == own.every_h and dose.duration_h == own.duration_h and dose.route is own.route
         linear = self.learner.plan.proportional

@@ -29,6 +29,7 @@ from auctor.population.variability import Assay, CovariatePath, SimulatedIov, re
 
 NOISE = ("none", "assay", "full")
 ROLES = ("clinic", "study", "test")
+SIMULATED_ONLY = Learning(features=(), folds=2, configurations=1, seed=0, grid={})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class NominalSample:
     """A sample due `at_h` after the dose (0: just before the next), truly drawn up to `early_min` before or `late_min` after.
 
     `imprecision` uniform over that window, or normal with SD `sd_min` truncated to it; minutes. With history "start", `dose` is the number
-    of the dose (from 1) that it follows; 0 at steady state.
+    of the dose (from 1) that it follows; 0 at steady state. `recorded`: the methods are told the `true` time, or the `nominal` one.
     """
 
     name: str
@@ -46,6 +47,7 @@ class NominalSample:
     imprecision: str = "uniform"
     sd_min: float = 0.0
     dose: int = 0
+    recorded: str = "true"
 
     @property
     def doses_before(self) -> int:
@@ -207,7 +209,7 @@ def read_plan(source: str | Path, *, text: str | None = None) -> Plan:
         paths=tuple(read_path(row, set(people.names) - set(people.derived)) for row in table.rows("paths")) if table.has("paths") else (),
         **(_sampling(sampling) if sampling else {"nominal": (), "irregular": None}),
         split=_split(table),
-        learning=read_learning(table.table("learner")),
+        learning=read_learning(table.table("learner")) if table.has("learner") else SIMULATED_ONLY,
         interval=read_interval(table.table("interval", optional=True)),
         density=read_density(table.table("domain", optional=True)),
         margin=table.number("margin", low=0, high=1, default=0.0),
@@ -274,6 +276,7 @@ def _nominal(row: Table) -> NominalSample:
         imprecision=row.text("imprecision", default="uniform", choices=("uniform", "normal")),
         sd_min=row.number("sd_min", low=0, default=0.0),
         dose=row.integer("dose", low=1, high=10_000) if row.has("dose") else 0,
+        recorded=row.text("recorded", default="true", choices=("true", "nominal")),
     )
     row.done()
     if found.at_h == 0 and found.late_min > 0:

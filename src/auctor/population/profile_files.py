@@ -107,6 +107,7 @@ def _columns(profiles: Profiles, some: slice) -> Iterator[tuple[str, pa.Array]]:
             yield f"changed:{name}", lists(values, pa.float64())
     for j, name in enumerate(plan.sample_names):
         yield f"time_h:{name}", numbers(profiles.sample_h[:, j])
+        yield f"drawn_h:{name}", numbers(profiles.drawn_h[:, j])
         yield f"true:{name}", numbers(profiles.true[:, j] * scale)
         yield f"observed:{name}", numbers(profiles.observed[:, j] * scale)
         if plan.assay.lloq is not None:

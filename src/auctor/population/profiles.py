@@ -22,7 +22,8 @@ class Profiles:
     """Simulated patients, one row each (n); k samples a patient, NaN where a patient has fewer.
 
     `dose_mg`, `loading_mg` (0: none), `every_h`, `infusion_h` (of the maintenance dose) and `loading_infusion_h` (n,);
-    `sample_h` (n, k) h since the last dose (steady history) or since the first dose (start history; irregular: latest sample first);
+    `sample_h` (n, k) h since the last dose (steady history) or since the first dose (start history; irregular: latest sample first), as
+    recorded; `drawn_h` (n, k) the same when the sample was really drawn;
     `true` and `observed` (n, k) mg/L without and with noise and assay bias; where `below` (n, k) only "under the LLOQ" is known and
     `observed` is half of it. `covariates` (n,) at the start, `changes` what becomes of them. `eta` (n, n_eta) and `kappa` (n, n_kappa),
     zero-padded where models differ; `taken` which doses were, None for all. `target` (n,) the plan's target in engine units (0 or 1 for an
@@ -39,6 +40,7 @@ class Profiles:
     infusion_h: Array
     loading_infusion_h: Array
     sample_h: Array
+    drawn_h: Array
     true: Array
     observed: Array
     below: NDArray[np.bool_]

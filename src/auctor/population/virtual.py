@@ -116,6 +116,7 @@ def _drawn(plan: Plan) -> Profiles:
     dosing = draw_dosing(plan.dosage, covariates, n, seed=seed, where=f"{plan.name}.regimen")._asdict()
     k, width = len(plan.sample_names), max(len(m.eta_names) for m in plan.models)
     kappas = max(_occasion_model(plan, m, _occasions(plan, dosing["every_h"])).omega.shape[0] - len(m.eta_names) for m in plan.models)
+    drawn_h = _sample_times(plan, dosing)
     changes = draw_changes(plan.paths, covariates, n, seed=seed) if plan.paths else None
     if changes is not None:
         fixed = {name: values[:, None] for name, values in covariates.items() if name not in plan.people.derived}
@@ -125,7 +126,8 @@ def _drawn(plan: Plan) -> Profiles:
         model_index=np.arange(n) % len(plan.models),
         covariates=covariates,
         **dosing,
-        sample_h=_sample_times(plan, dosing),
+        sample_h=_recorded(plan, drawn_h, dosing["every_h"]),
+        drawn_h=drawn_h,
         true=np.full((n, k), np.nan),
         observed=np.full((n, k), np.nan),
         below=np.zeros((n, k), dtype=bool),
@@ -234,8 +236,17 @@ def _nominal_times(plan: Plan, sample: NominalSample, every: Array) -> Array:
     kind = {"kind": "normal", "mean": 0.0, "sd": sample.sd_min} if sample.imprecision == "normal" else {"kind": "uniform"}
     exact = sample.early_min == sample.late_min == 0
     late = 0.0 if exact else Distribution.read(kind | {"low": -sample.early_min, "high": sample.late_min}).draw(rng, len(every)) / 60.0
-    due = sample.doses_before * every + (every if sample.at_h == 0 else np.full_like(every, sample.at_h))
-    return np.asarray(due + late, dtype=np.float64)
+    return np.asarray(_due(sample, every) + late, dtype=np.float64)
+
+
+def _due(sample: NominalSample, every: Array) -> Array:
+    return sample.doses_before * every + (every if sample.at_h == 0 else np.full_like(every, sample.at_h))
+
+
+def _recorded(plan: Plan, drawn_h: Array, every: Array) -> Array:
+    """The times that the methods are told: the true ones, or for a sample whose time nobody wrote down the nominal one."""
+    told = [_due(s, every) if s.recorded == "nominal" else drawn_h[:, j] for j, s in enumerate(plan.nominal)]
+    return np.stack(told, axis=1) if told else drawn_h
 
 
 def _irregular_times(plan: Plan, dosing: Mapping[str, Array]) -> Array:
@@ -265,7 +276,7 @@ def _steady_courses(who: Simulated) -> Array:
     known = who.last_seen() | ({OCCASION: np.ones(len(rows))} if who.occasions else {})
     params = parameters(who.model, known, who.eta)
     found = steady_profile(
-        who.model, dict(params), drawn.dose_mg[rows], drawn.every_h[rows], drawn.sample_h[rows], duration_h=drawn.infusion_h[rows]
+        who.model, dict(params), drawn.dose_mg[rows], drawn.every_h[rows], drawn.drawn_h[rows], duration_h=drawn.infusion_h[rows]
     )
     return np.asarray(found, dtype=np.float64)
 
@@ -275,7 +286,7 @@ def _laid_out_courses(who: Simulated) -> Array:
     from auctor.pk.course import concentrations
     from auctor.pk.timeline import build, stack
 
-    drawn, sampled = who.profiles, who.profiles.sample_h[who.rows]
+    drawn, sampled = who.profiles, who.profiles.drawn_h[who.rows]
     if not sampled.shape[1]:
         return sampled
     times = np.where(np.isfinite(sampled), sampled, sampled[:, :1])
