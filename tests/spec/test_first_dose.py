@@ -410,7 +410,7 @@ def test_the_area_under_the_roc_curve_is_scikit_learns() -> None:
 # --- the command ----------------------------------------------------------------------------------------------------------
 
 
-EXAMPLE = Path(__file__).parents[2] / "examples/daptomycin_first_dose.toml"
+EXAMPLE = Path(__file__).parents[2] / "examples/first_dose/daptomycin.toml"
 OPTIONS = ["--model", "vancomycin_goti_2018", "--covariate", "WT=82kg", "--covariate", "DIAL=no", "--draws", "400", "--no-learners"]
 
 
@@ -460,7 +460,7 @@ def test_what_cannot_be_answered_is_refused_with_its_reason(words: tuple[str, ..
 
 
 def test_a_case_with_levels_is_sent_to_analyse() -> None:
-    code, found = _json("examples/vancomycin_two_levels.toml")
+    code, found = _json(str(EXAMPLE.parents[1] / "vancomycin_two_levels.toml"))
     assert code == 2 and "analyse" in found["error"]["remedy"]
 
 
