@@ -127,7 +127,7 @@ def _more(rows: Rows, known: Mapping[str, Array], cyp: list[str]) -> dict[str, A
     """What the published algorithm leaves out: sex, indication, smoking, other drugs, the rest of VKORC1, VKORC1 by race."""
     found = {"male": _each(rows, lambda row: {"male": 1.0, "female": 0.0}.get(row["Gender"], float("nan")))}
     found |= {f"CYP2C9 alleles *{k}": np.asarray([_count(g.replace("*", ""), k) for g in cyp]) for k in ("2", "3")}
-    for k in ("1", "3", "4", "6", "8"):
+    for k in ("1", "4", "6"):  # the others are the reference
         found[f"indication {k}"] = _each(rows, lambda row, k=k: float(k in row["Indication for Warfarin Treatment"]))  # type: ignore[misc]
     found["smoker"] = _said(rows, ("Current Smoker",))
     found["statin"] = _said(rows, STATINS)

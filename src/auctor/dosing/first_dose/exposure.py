@@ -17,8 +17,8 @@ from auctor.models.model import DrugModel
 from auctor.population.virtual import exposure_per_rate, parameters
 
 Array = NDArray[np.float64]
-BLOCK = 8192  # patients of one compiled shape; the last block is padded
-GRID_POINTS = 96
+SMALL, BLOCK = 256, 8192  # patients of one compiled shape; the last block is padded
+GRID_POINTS = 240  # of an interval, as `auctor.pk.exposure` has it
 AT_ONCE_H = 1e-6  # just after a bolus
 
 
@@ -63,17 +63,18 @@ def _levels(model: DrugModel, params: Mapping[str, Array], hours: Array, rung: R
     from auctor.pk.steady import steady_profile
 
     n = len(next(iter(params.values())))
-    times = np.tile(hours, (BLOCK, 1))
+    block = SMALL if n <= SMALL else BLOCK
+    times = np.tile(hours, (block, 1))
     parts = []
-    for start in range(0, n, BLOCK):
-        some = {name: _filled(values[start : start + BLOCK]) for name, values in params.items()}
+    for start in range(0, n, block):
+        some = {name: _filled(values[start : start + block], block) for name, values in params.items()}
         found = steady_profile(model, some, 1.0, rung.every_h, times, duration_h=rung.duration_h)
-        parts.append(found[: min(BLOCK, n - start)])
+        parts.append(found[: min(block, n - start)])
     return np.concatenate(parts)
 
 
-def _filled(values: Array) -> Array:
-    return np.concatenate([values, np.full(BLOCK - len(values), values[-1])])
+def _filled(values: Array, size: int) -> Array:
+    return np.concatenate([values, np.full(size - len(values), values[-1])])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,8 +127,9 @@ def one_patient(
     if is_linear(model):
         repeated = {name: np.full(len(etas), value) for name, value in covariates.items()}
         unit = unit_exposures(model, repeated, etas, target, ladder)
-        found = outcomes(unit, target, ladder, ladder.doses_mg(repeated))
-        return [values if np.all(np.isfinite(values[0])) else None for values in found]
+        doses = ladder.doses_mg(repeated)
+        found = outcomes(unit, target, ladder, doses)
+        return [values if np.isfinite(mg) else None for values, mg in zip(found, doses[0], strict=True)]
     held = Covariates.constant(covariates)
     rows: list[list[Array] | None] = []
     for option in ladder.all_options(covariates):
