@@ -65,8 +65,8 @@ def test_a_learner_answers_and_its_card_says_what_it_is(name: str, learners: Cal
     assert card["algorithm"]["name"] == plan.learning.algorithm and card["algorithm"]["missing"]
     assert card["versions"]["skops"] and card["tuning"]["table"]
     assert card["metrics"]["test"]["rRMSE"]["value"] < 0.16
-    # 150 patients: a true coverage of 90 % falls outside 82-97 % once in a thousand times
-    assert 0.82 < card["coverage"][0]["coverage"] < 0.97
+    # 150 patients: a true coverage of 90 % falls outside 82-97 % once in a thousand times; cv+ of three folds is known to cover more
+    assert 0.82 < card["coverage"][0]["coverage"] < (0.99 if "cv+" in name else 0.97)
     assert {row["subgroup"] for row in card["coverage"][1:]} == {
         "svm, cqr": {"dose_mg < 5", "5 <= dose_mg"},
         "elastic net, cv+": {"cov:HCT < 35", "35 <= cov:HCT"},

@@ -58,12 +58,13 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Material:
     """Simulate the plan and build features and target; the parts `train`, `calibration`, `test` share no patient."""
     check_features(plan)
     profiles = simulate(plan, progress)
-    observed = recorded(of_profiles(profiles), _histories(profiles))
+    observed = recorded(of_profiles(profiles), histories(profiles))
     y = np.log(profiles.exposure / observed.typical) if plan.scale == "typical" else np.log(profiles.exposure)
     return Material(profiles=profiles, observed=observed, x=matrix(observed), y=y, parts=split(plan))
 
 
-def _histories(profiles: Profiles) -> list[Regimen]:
+def histories(profiles: Profiles) -> list[Regimen]:
+    """Every patient's dosing history where the plan's algorithm reads it, otherwise none."""
     return [profiles.regimen(i) for i in range(len(profiles))] if reads_history(profiles.plan) else []
 
 
@@ -85,14 +86,20 @@ def train(plan: Plan, out_dir: str | Path, *, progress: Progress | None = None) 
     rows, sides = made.parts["train"], Sides(z=inputs(made.observed), x=made.x)
     tuned = tune(sides.z[rows], made.y[rows], plan.learning, progress, fixed=settings(plan))
     candidate = _calibrated(made, sides, tuned, Path(out_dir))
-    card = _card(made, tuned) | {"fold_models": len(candidate.folds)}
-    judged = ("test",) if candidate.folds else ("calibration", "test")
+    finished = _judged(candidate, made, _card(made, tuned))
+    write(Path(out_dir), finished.content())
+    return Learner.load(out_dir)
+
+
+def _judged(candidate: Learner, made: Material, card: dict[str, Any]) -> Learner:
+    """The learner with its card: accuracy, coverage by subgroup and abstention on held-out patients."""
     finished = replace(candidate, card=card)
+    card["fold_models"] = len(candidate.folds)
+    judged = ("test",) if candidate.folds else ("calibration", "test")
     card["metrics"] = {part: _metrics(finished, made, part) for part in judged}
     card["coverage"] = _coverage(finished, made)
     card["abstention"] = abstention(card["domain"], finished.density, made.observed.rows(made.parts["test"]))
-    write(Path(out_dir), finished.content())
-    return Learner.load(out_dir)
+    return finished
 
 
 def _calibrated(made: Material, sides: Sides, tuned: Tuned, folder: Path) -> Learner:
