@@ -74,11 +74,12 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Material:
 
 def shown(profiles: Profiles) -> tuple[Observed, Array]:
     """What the patients show, and their features (n, n_features)."""
-    observed = recorded(of_profiles(profiles), _histories(profiles))
+    observed = recorded(of_profiles(profiles), histories(profiles))
     return observed, matrix(observed)
 
 
-def _histories(profiles: Profiles) -> list[Regimen]:
+def histories(profiles: Profiles) -> list[Regimen]:
+    """Every patient's dosing history where the plan's algorithm reads it, otherwise none."""
     return [profiles.regimen(i) for i in range(len(profiles))] if reads_history(profiles.plan) else []
 
 
@@ -102,13 +103,19 @@ def train(plan: Plan, out_dir: str | Path, *, progress: Progress | None = None) 
     rows, sides = made.parts["train"], Sides(z=inputs(made.observed), x=made.x)
     tuned = tune(sides.z[rows], made.y[rows], plan.learning, progress, fixed=settings(plan))
     candidate = calibrated(made, sides, tuned, Path(out_dir))
-    card = _card(made, tuned) | {"fold_models": len(candidate.folds), "leakage_guard": verdict.as_dict()}
-    finished = replace(candidate, card=card)
-    card["metrics"] = _judged(finished, made)
-    card["coverage"] = _coverage(finished, made)
-    card["abstention"] = abstention(card["domain"], finished.density, made.observed.rows(made.parts["test"]))
+    finished = judged(candidate, made, _card(made, tuned) | {"leakage_guard": verdict.as_dict()})
     write(Path(out_dir), finished.content())
     return Learner.load(out_dir)
+
+
+def judged(candidate: Learner, made: Material, card: dict[str, Any]) -> Learner:
+    """The learner with its card: accuracy, coverage by subgroup and abstention on held-out patients."""
+    finished = replace(candidate, card=card)
+    card["fold_models"] = len(candidate.folds)
+    card["metrics"] = _scored(finished, made)
+    card["coverage"] = _coverage(finished, made)
+    card["abstention"] = abstention(card["domain"], finished.density, made.observed.rows(made.parts["test"]))
+    return finished
 
 
 def calibrated(made: Material, sides: Sides, tuned: Tuned, folder: Path) -> Learner:
@@ -145,10 +152,10 @@ def _coverage(learner: Learner, made: Material) -> list[dict[str, Any]]:
     return coverage_table(observed, (low <= reference) & (reference <= high))
 
 
-def _judged(learner: Learner, made: Material) -> dict[str, Any]:
+def _scored(learner: Learner, made: Material) -> dict[str, Any]:
     """Scores against the truth, and for a circular label also against the label."""
-    judged = ("test",) if learner.folds else ("calibration", "test")
-    found = {part: _metrics(learner, made, made.parts[part], truth(made.profiles)) for part in judged}
+    parts = ("test",) if learner.folds else ("calibration", "test")
+    found = {part: _metrics(learner, made, made.parts[part], truth(made.profiles)) for part in parts}
     if not learner.circular:
         return found
     copied = unmodelled(learner.plan, made.observed, made.y)

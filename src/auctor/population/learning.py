@@ -40,7 +40,7 @@ class Interval:
     """How intervals are made: `split`, `cv+` over `folds` models, or `cqr`; calibrated within every combination of `groups`."""
 
     method: str = "split"
-    folds: int = 5
+    folds: int = 10
     groups: tuple[Grouping, ...] = ()
 
 
@@ -67,7 +67,7 @@ def read_interval(table: Table) -> Interval:
         raise table.refuse("groups", "is not a list of tables", 'write groups = [{ by = "cov:HCT", cuts = [35] }]')
     found = Interval(
         method=table.text("method", default="split", choices=METHODS),
-        folds=table.integer("folds", low=2, high=50, default=5),
+        folds=table.integer("folds", low=2, high=50, default=10),
         groups=tuple(_grouping(Table(row, where=f"{table.where}.groups[{k}]")) for k, row in enumerate(rows)),
     )
     table.done()

@@ -97,4 +97,5 @@ class BoostedClassifier(ClassifierMixin, Boosted):  # type: ignore[misc]
 
     def predict(self, x: Array) -> Array:
         """The likeliest class (n,)."""
-        return np.asarray(self.classes_[np.argmax(self.predict_proba(x), axis=1)])
+        found = self.predict_proba(x)
+        return np.asarray(self.classes_[np.argmax(found, axis=1)])

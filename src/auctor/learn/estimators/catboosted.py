@@ -20,6 +20,8 @@ class _CatBoost(Boosted):
     def _grow(self, x: Array, target: Array, classes: int, held: tuple[Array, Array] | None) -> tuple[Any, list[float]]:
         import catboost
 
+        if np.all(np.isnan(x) | (x == x[:1])):
+            raise ValueError(f"CatBoost needs a feature that varies (n_samples = {len(x)})")
         task = {"loss_function": "MultiClass", "classes_count": classes} if classes else {"loss_function": "RMSE"}
         settings = {k: int(v) if k == "depth" else v for k, v in (self.settings or {}).items()}
         model = catboost.CatBoost({**FIXED, "random_seed": self.seed, "iterations": self.rounds, **settings, **task})

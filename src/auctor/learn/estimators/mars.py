@@ -38,7 +38,7 @@ class _Mars(BaseEstimator):  # type: ignore[misc]
         with warnings.catch_warnings(), np.errstate(invalid="ignore", over="ignore"):
             # py-earth2 asks NumPy for a least-squares solution in the words of an older version
             warnings.filterwarnings("ignore", category=FutureWarning)
-            earth.fit(x, y)
+            earth.fit(np.array(x), np.array(y))  # it writes where it reads, so it is given copies
         kept = [term for term in earth.basis_ if not term.is_pruned()]
         factors = [(k, *factor) for k, term in enumerate(kept) for factor in _factors(term)]
         return np.asarray(factors, dtype=np.float64).reshape(-1, 4), np.asarray(earth.coef_, dtype=np.float64).ravel()
@@ -106,7 +106,8 @@ class MarsClassifier(ClassifierMixin, _Mars):  # type: ignore[misc]
 
     def predict(self, x: Array) -> Array:
         """The likeliest class (n,)."""
-        return np.asarray(self.classes_[np.argmax(self.predict_proba(x), axis=1)])
+        found = self.predict_proba(x)
+        return np.asarray(self.classes_[np.argmax(found, axis=1)])
 
 
 def make(task: str, configuration: dict[str, float], seed: int) -> Any:
