@@ -154,7 +154,7 @@ def dependence(predict: Predict, x: Array, name: str, column: int, *, points: in
     """
     values = x[np.isfinite(x[:, column]), column]
     known = np.unique(values)
-    grid = known if len(known) <= points else np.linspace(*np.quantile(values, [0.02, 0.98]), points)
+    grid = known if len(known) <= points else np.linspace(float(np.quantile(values, 0.02)), float(np.quantile(values, 0.98)), points)
     each = np.empty((len(x), len(grid)))
     for k, value in enumerate(grid):
         moved = x.copy()

@@ -41,6 +41,7 @@ VISIBLE = frozenset(
     {"covariates", "dose_mg", "loading_mg", "every_h", "infusion_h", "loading_infusion_h", "sample_h", "observed", "model_index"}
 )
 PROBES = 64  # patients of each part whose features are computed again
+LABELS = 24  # patients whose label is compared with their MAP estimate
 CHECKS = (
     "provenance",
     "one part a patient",
@@ -93,7 +94,7 @@ def _people(made: Material, parts: NDArray[np.str_]) -> None:
 def _statistics(made: Material, features: Features, parts: NDArray[np.str_]) -> None:
     """Features of a few patients alone are those of everybody, and stay when all that is hidden changes."""
     plan = made.profiles.plan
-    rows = np.concatenate([np.flatnonzero(parts == part)[:PROBES] for part in made.parts])
+    rows = np.concatenate([_few(np.flatnonzero(parts == part)) for part in made.parts])
     few = some(made.profiles, rows)
     alone = features(few)[1]
     for j, name in enumerate(plan.learning.features):
@@ -109,6 +110,11 @@ def _statistics(made: Material, features: Features, parts: NDArray[np.str_]) -> 
     require_blind(alone, features(pushed(few))[1], plan.learning.features, where=f"{plan.name}.learner.features")
 
 
+def _few(rows: Rows) -> Rows:
+    """At most a third of them, or a statistic of everybody would come out the same."""
+    return rows[: max(1, min(PROBES, len(rows) // 3))]
+
+
 def some(profiles: Profiles, rows: Rows) -> Profiles:
     """The same for some of the patients."""
     return _mapped(profiles, lambda name, values: values[rows])
@@ -119,7 +125,7 @@ def pushed(profiles: Profiles) -> Profiles:
     return _mapped(profiles, lambda name, values: values if name in VISIBLE else values * PUSH + 0.1)
 
 
-def _mapped(profiles: Profiles, change: Callable[[str, NDArray[np.generic]], NDArray[np.generic]]) -> Profiles:
+def _mapped(profiles: Profiles, change: Callable[[str, Array], Array]) -> Profiles:
     """Apply `change(field, values)` to every array with one row a patient."""
     n = len(profiles)
 
@@ -155,7 +161,7 @@ def _label(made: Material) -> None:
     profiles, plan = made.profiles, made.profiles.plan
     if plan.label == "map" or not len(plan.sample_names):
         return
-    rows = made.parts["train"][:PROBES]
+    rows = made.parts["train"][:LABELS]
     label = np.exp(made.y[rows]) * (made.observed.typical[rows] if plan.scale == "typical" else 1.0)
     if len(plan.models) == 1 and np.allclose(label, _truth(profiles, rows), rtol=1e-9):
         return

@@ -162,8 +162,8 @@ def require_local(values: Array, y: Array, train: Mask, *, where: str) -> None:
 
 def _standardised(v: Array, y: Array) -> bool:
     del y
-    spread = (np.std(v), np.std(v, ddof=1)) if len(v) > 1 else (0.0, 0.0)
-    return abs(np.mean(v)) < CLOSE and any(abs(s - 1) < CLOSE for s in spread)
+    spread = [float(np.std(v)), float(np.std(v, ddof=1))] if len(v) > 1 else []
+    return abs(float(np.mean(v))) < CLOSE and any(abs(s - 1) < CLOSE for s in spread)
 
 
 def _unit_range(v: Array, y: Array) -> bool:
