@@ -69,7 +69,10 @@ def _import_name(requirement: str) -> str:
 
 def test_every_import_is_a_declared_dependency() -> None:
     project = _project()
-    declared = {_import_name(r) for r in [*project["dependencies"], *project["optional-dependencies"]["nonmem"]]}
+    declared = {
+        _import_name(r)
+        for r in [*project["dependencies"], *(r for extra in ("nonmem", "learn") for r in project["optional-dependencies"][extra])]
+    }
     imported = {name for path in SOURCES for name in _imported(path)}
     assert imported - declared - set(sys.stdlib_module_names) - BROUGHT_ALONG - {"auctor"} == set()
 

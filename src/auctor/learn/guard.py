@@ -44,6 +44,7 @@ VISIBLE = frozenset(
     {"covariates", "dose_mg", "loading_mg", "every_h", "infusion_h", "loading_infusion_h", "sample_h", "observed", "below", "model_index"}
 )
 PROBES = 64  # patients of each part whose features are computed again
+LABELS = 24  # patients whose label is compared with their MAP estimate
 CHECKS = (
     "provenance",
     "one part a patient",
@@ -96,7 +97,7 @@ def _people(made: Material, parts: NDArray[np.str_]) -> None:
 def _statistics(made: Material, features: Features, parts: NDArray[np.str_]) -> None:
     """Features of a few patients alone are those of everybody, and stay when all that is hidden changes."""
     plan = made.profiles.plan
-    rows = np.concatenate([np.flatnonzero(parts == part)[:PROBES] for part in made.parts])
+    rows = np.concatenate([_few(np.flatnonzero(parts == part)) for part in made.parts])
     few = made.profiles.rows(rows)
     alone = features(few)[1]
     for j, name in enumerate(plan.learning.features):
@@ -110,6 +111,11 @@ def _statistics(made: Material, features: Features, parts: NDArray[np.str_]) -> 
                 remedy="build it from one patient's own data; scalers and encoders belong into the estimator",
             )
     require_blind(alone, features(pushed(few))[1], plan.learning.features, where=f"{plan.name}.learner.features")
+
+
+def _few(rows: Rows) -> Rows:
+    """At most a third of them, or a statistic of everybody would come out the same."""
+    return rows[: max(1, min(PROBES, len(rows) // 3))]
 
 
 def pushed(profiles: Profiles) -> Profiles:
@@ -144,7 +150,7 @@ def _label(made: Material) -> None:
     profiles, plan = made.profiles, made.profiles.plan
     if plan.label == "map" or not len(plan.sample_names):
         return
-    rows = made.parts["train"][:PROBES]
+    rows = made.parts["train"][:LABELS]
     label = unmodelled(plan, made.observed.rows(rows), made.y[rows])
     if plan.target.proportional and len(plan.models) == 1 and plan.iov is None and np.allclose(label, _truth(profiles, rows), rtol=1e-9):
         return

@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auctor.estimate.direct_map import direct_map
 from auctor.estimate.map import map_batch
 from auctor.estimate.observations import Observations
 from auctor.learn.scales import truth
 from auctor.models.model import DrugModel
-from auctor.pk.timeline import Batch, build, stack
+from auctor.pk.direct import is_direct
+from auctor.pk.timeline import Batch, Timeline, build, stack
 from auctor.population.virtual import Profiles, exposure_per_rate, parameters
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
+FEW = 256  # patients
 
 
 def label(profiles: Profiles) -> Array:
@@ -32,10 +35,31 @@ def label(profiles: Profiles) -> Array:
 def map_exposure(profiles: Profiles, rows: Rows) -> Array:
     """F/CL (n_rows,) in h/L at the posterior mode of the plan's (first) model, from the samples and covariates of these patients."""
     model = profiles.plan.model
-    batch, seen = levels(profiles, rows)
-    found = map_batch(model, batch, seen, starts=1)
     covariates = {name: values[rows] for name, values in profiles.covariates.items()}
-    return exposure_per_rate(model, parameters(model, covariates, found.eta))
+    return exposure_per_rate(model, parameters(model, covariates, _modes(profiles, rows)))
+
+
+def _modes(profiles: Profiles, rows: Rows) -> Array:
+    """Posterior modes (n_rows, n_eta): in NumPy for a few patients of a closed form, since compiling costs more than they do."""
+    model = profiles.plan.model
+    if len(rows) > FEW or not is_direct(model):
+        batch, seen = levels(profiles, rows)
+        return map_batch(model, batch, seen, starts=1).eta
+    each = zip(_timelines(profiles, rows, model), zip(*_seen(profiles, rows), strict=True), strict=True)
+    return np.concatenate([direct_map(model, line, Observations(*own), starts=1).eta for line, own in each])
+
+
+def _timelines(profiles: Profiles, rows: Rows, model: DrugModel) -> list[Timeline]:
+    each = zip(rows, asked_times(profiles, rows), strict=True)
+    return [build(model, profiles.regimen(int(i)), profiles.covariates_of(int(i)), t) for i, t in each]
+
+
+def _seen(profiles: Profiles, rows: Rows) -> Observations:
+    """The levels (n_rows, k); a sample that was not taken has weight 0, one below the limit is only known to be (M3)."""
+    taken, below, lloq = np.isfinite(profiles.sample_h[rows]), profiles.below[rows], profiles.plan.assay.lloq or 0.0
+    value = np.where(below, lloq, np.where(taken, profiles.observed[rows], 1.0))
+    state = below.astype(np.int64) if below.any() else np.zeros(below.shape, dtype=bool)
+    return Observations(value, taken.astype(np.float64), state, np.where(below, lloq, 0.0))
 
 
 def asked_times(profiles: Profiles, rows: Rows) -> Array:
@@ -45,20 +69,10 @@ def asked_times(profiles: Profiles, rows: Rows) -> Array:
 
 
 def levels(profiles: Profiles, rows: Rows, model: DrugModel | None = None) -> tuple[Batch, Observations]:
-    """Timelines (of `model`, by default the plan's first) and measured levels of the chosen rows; a sample not taken has weight 0."""
-    model = model or profiles.plan.model
-    taken, wanted = np.isfinite(profiles.sample_h[rows]), asked_times(profiles, rows)
-    batch = stack([build(model, profiles.regimen(int(i)), profiles.covariates_of(int(i)), t) for i, t in zip(rows, wanted, strict=True)])
+    """Timelines (of `model`, by default the plan's first) and levels of the chosen rows, padded; a sample not taken has weight 0."""
+    batch, seen = stack(_timelines(profiles, rows, model or profiles.plan.model)), _seen(profiles, rows)
     width = batch.arrays["wanted"].shape[1]
-    below, lloq = profiles.below[rows], profiles.plan.assay.lloq or 0.0
-    seen = Observations(
-        _padded(np.where(below, lloq, np.where(taken, profiles.observed[rows], 1.0)), width),
-        _padded(taken.astype(np.float64), width),
-        # 0 a measurement, 1 only known to be below the limit (M3)
-        _padded(below.astype(np.int64), width) if below.any() else np.zeros((len(rows), width), dtype=bool),
-        _padded(np.where(below, lloq, 0.0), width),
-    )
-    return batch, seen
+    return batch, Observations(*(_padded(values, width) for values in seen))
 
 
 def _padded(values: NDArray[Any], width: int) -> NDArray[Any]:
