@@ -27,7 +27,10 @@ CLIP, EPS = 5.0, 1e-7  # the largest norm of a gradient
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fitted:
-    """Weights and scales by name (float32), their `shape`, `domain_misfit` by model, and what was lost in each epoch (training, held)."""
+    """Weights (float32) and scales by name, their `shape`, the largest `misfit` of each model's own patients, and the losses.
+
+    `losses` one an epoch: mean negative log probability of the truth over training and held-out patients; `normal_loss` before training.
+    """
 
     weights: dict[str, np.ndarray]
     scale: dict[str, Array]

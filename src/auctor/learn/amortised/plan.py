@@ -9,7 +9,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +104,7 @@ class AmortisedPlan:
         """The case with the covariates of `same` that it does not give itself."""
         series = dict(case.covariates.series)
         more = {name: series[other] for name, other in self.same.items() if name not in series and other in series}
-        return _with(case, Covariates(series=series | more)) if more else case
-
-
-def _with(case: Case, covariates: Covariates) -> Case:
-    from dataclasses import replace
-
-    return replace(case, covariates=covariates)
+        return replace(case, covariates=Covariates(series=series | more)) if more else case
 
 
 def read_amortised_plan(source: str | Path, *, text: str | None = None) -> AmortisedPlan:

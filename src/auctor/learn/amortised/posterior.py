@@ -41,8 +41,8 @@ HOPELESS = 20.0  # effective draws: below that the weights are noise, and the ne
 class AmortisedPosterior:
     """Draws of one patient's model and etas; a `Predictor`.
 
-    `estimates` one for each model that has a draw, in the order of the plan; `probabilities` of every model of the plan by name (`prior`
-    of the network before the correction); `ess` the effective number of draws, out of `proposals`; `corrected` False where they were not.
+    `estimates` one for each model that has a draw, in the order of the plan; `probabilities` of every model by name, `uncorrected`
+    those of the network alone; `ess` the effective number of draws, out of `proposals`; `corrected` False where the weights were not used.
     The point of a curve or an exposure is the mean of the draws.
     """
 
