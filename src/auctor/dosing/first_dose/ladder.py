@@ -89,7 +89,7 @@ class Ladder:
         mg = mg * weights(covariates)[:, None] if self.per_kg else mg
         dose, daily, rate = (cap[:, None] * (1 + _SLACK) for cap in lowest(self.caps, covariates))
         lengths = np.asarray([rung.duration_h for rung in self.rungs])
-        slow = (mg <= rate * lengths) | np.isinf(rate) if self.route is Route.IV else True
+        slow = np.isinf(rate) | (mg <= np.where(np.isinf(rate), 0.0, rate) * lengths) if self.route is Route.IV else True
         allowed = (mg <= dose) & (mg * np.asarray([24.0 / rung.every_h for rung in self.rungs]) <= daily) & slow
         return np.where(allowed, mg, np.nan)
 

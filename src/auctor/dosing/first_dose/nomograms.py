@@ -67,9 +67,8 @@ class Nomogram:
     def ladder(self, model: DrugModel, covariates: Mapping[str, float], caps: Sequence[Caps] = ()) -> Ladder:
         """The one regimen it gives this patient (covariates in the model's units), kept under its own cap and `caps`.
 
-        The infusion is stretched until their rate holds.
-
-        Raises OutOfDomain for a patient outside its limits, a covariate that the model does not have, or where no row fits.
+        Its infusion is stretched until their rate holds. Raises OutOfDomain for a patient outside its limits, a covariate that the model
+        does not have, or where no row fits.
         """
         known = self.in_own_units(model, {name: np.asarray([value]) for name, value in covariates.items()})
         self._require_inside(known)
