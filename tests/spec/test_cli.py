@@ -31,6 +31,7 @@ TACROLIMUS = str(EXAMPLES / "tacrolimus_kidney.toml")
 COMMANDS = [
     [],
     ["analyse"],
+    ["first-dose"],
     ["estimate"],
     ["average"],
     ["npag"],

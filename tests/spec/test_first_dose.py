@@ -23,7 +23,7 @@ from auctor.dosing.candidates import Option, OptionKind
 from auctor.dosing.first_dose.compare import Question, first_dose
 from auctor.dosing.first_dose.exposure import per_mg
 from auctor.dosing.first_dose.goals import Goal, JointTarget, Mic
-from auctor.dosing.first_dose.ladder import Ladder, Rung, ladder_of
+from auctor.dosing.first_dose.ladder import Caps, Ladder, Rung, ladder_of
 from auctor.dosing.first_dose.learned import DirectDose, DoseTree, EventClassifier, ExposureRegressor, chosen, oracle_rungs
 from auctor.dosing.first_dose.nomograms import list_nomograms, read_nomogram
 from auctor.dosing.first_dose.prior import Prior, best_rung, chance_table, chances, useful_rung
@@ -187,18 +187,22 @@ def test_a_coding_whose_patients_cannot_exist_is_refused(daptomycin: DrugModel) 
     weight=st.floats(0.5, 250),
     most=st.floats(1, 4000),
     daily=st.floats(1, 6000),
+    rate=st.floats(0.5, 2000),
     per_kg=st.booleans(),
 )
-def test_no_dose_is_negative_or_above_a_cap(amounts: list[float], weight: float, most: float, daily: float, per_kg: bool) -> None:
-    rungs = tuple(Rung(amount=a, every_h=8.0) for a in amounts)
-    ladder = Ladder(rungs=rungs, route=Route.IV, per_kg=per_kg, most_mg=most, most_daily_mg=daily)
+def test_no_dose_is_negative_or_above_a_cap(
+    amounts: list[float], weight: float, most: float, daily: float, rate: float, per_kg: bool
+) -> None:
+    rungs = tuple(Rung(amount=a, every_h=8.0, duration_h=2.0) for a in amounts)
+    ladder = Ladder(rungs=rungs, route=Route.IV, per_kg=per_kg, caps=(Caps(dose_mg=most), Caps(daily_mg=daily, rate_mg_h=rate)))
     for option in ladder.all_options({"WT": weight}):
         if option is not None:
             assert 0 < option.dose_mg <= most * (1 + 1e-8) and option.daily_mg <= daily * (1 + 1e-8)
+            assert option.dose_mg / 2.0 <= rate * (1 + 1e-8)
 
 
 def test_no_method_chooses_above_a_cap(simple: DrugModel) -> None:
-    capped = replace(LADDER, most_mg=700.0)
+    capped = replace(LADDER, caps=(Caps(dose_mg=700.0),))
     found = chances(simple, {"WT": 110.0}, RANGE, capped, draws=500)
     assert [c is None for c in found] == [rung.amount > 700 for rung in RUNGS]
     assert RUNGS[best_rung(found)].amount <= 700
@@ -207,14 +211,15 @@ def test_no_method_chooses_above_a_cap(simple: DrugModel) -> None:
     for chooser in (EventClassifier.fit(virtual), ExposureRegressor.fit(virtual), DirectDose.fit(virtual), DoseTree.fit(virtual)):
         assert RUNGS[int(chosen(chooser, heavy, capped.doses_mg(heavy))[0])].amount <= 700
     with pytest.raises(CaseError, match="above a cap"):
-        chances(simple, {"WT": 70.0}, RANGE, replace(LADDER, most_mg=10.0), draws=500)
+        chances(simple, {"WT": 70.0}, RANGE, replace(LADDER, caps=(Caps(dose_mg=10.0),)), draws=500)
 
 
 def test_the_dosing_table_of_a_model_is_a_ladder_with_its_caps() -> None:
     dosing = read_model("vancomycin_goti_2018").dosing
     assert dosing is not None
     ladder = ladder_of(dosing)
-    assert (ladder.most_mg, ladder.most_daily_mg) == (2000.0, 4500.0)
+    assert ladder.caps == (Caps(dose_mg=2000.0, daily_mg=4500.0, rate_mg_h=1000.0),)
+    assert len(ladder.options({})) == len(ladder.rungs)  # infusions are long enough for the rate
     daily = [24 * rung.amount / rung.every_h for rung in ladder.rungs]
     assert daily == sorted(daily) and daily[-1] <= 4500
 
@@ -322,7 +327,7 @@ def test_every_nomogram_says_where_it_is_from_and_for_whom(name: str) -> None:
 def test_neonatal_bands_of_the_continuous_infusion(age: float, mg_per_kg: float) -> None:
     model = read_model("vancomycin_jacqzaigrain_2019")  # creatinine in mg/dL: 0.6 is 53 umol/L
     given = {"WT": 2.0, "PMA": age, "SCR": 0.6, "SCR_ASSAY": 0.0}
-    ladder = read_nomogram("vancomycin_neonates_continuous").ladder(model, given, most_mg=math.inf, most_daily_mg=math.inf)
+    ladder = read_nomogram("vancomycin_neonates_continuous").ladder(model, given)
     assert ladder.rungs[0] == Rung(amount=2.0 * mg_per_kg, every_h=24.0, duration_h=24.0)
 
 
@@ -330,13 +335,16 @@ def test_a_nomogram_abstains_outside_its_limits_and_keeps_every_cap() -> None:
     goti, neonatal = read_model("vancomycin_goti_2018"), read_model("vancomycin_jacqzaigrain_2019")
     adults = read_nomogram("vancomycin_adults_weight")
     heavy = {"WT": 180.0, "CRCL": 100.0, "DIAL": 0.0}
-    assert adults.ladder(goti, heavy, most_mg=math.inf, most_daily_mg=math.inf).rungs[0].amount == 2000
-    assert adults.ladder(goti, heavy, most_mg=1500.0, most_daily_mg=math.inf).rungs[0].amount == 1500
-    assert adults.ladder(goti, heavy, most_mg=1500.0, most_daily_mg=2000.0).rungs[0].amount == 1000
+    assert adults.ladder(goti, heavy).rungs[0].amount == 2000
+    assert adults.ladder(goti, heavy, [Caps(dose_mg=1500.0)]).rungs[0].amount == 1500
+    assert adults.ladder(goti, heavy, [Caps(dose_mg=1500.0, daily_mg=2000.0)]).rungs[0].amount == 1000
+    stretched = adults.ladder(goti, heavy, [Caps(rate_mg_h=900.0)]).rungs[0]
+    assert (stretched.amount, stretched.duration_h) == (2000, 2.25)
+    assert adults.ladder(goti, heavy, [Caps(dose_mg=5.0, per_kg=True)]).rungs[0].amount == 900
     with pytest.raises(OutOfDomain, match="CRCL is outside"):
-        adults.ladder(goti, {**heavy, "CRCL": 20.0}, most_mg=math.inf, most_daily_mg=math.inf)
+        adults.ladder(goti, {**heavy, "CRCL": 20.0})
     with pytest.raises(OutOfDomain, match="does not use"):
-        adults.ladder(neonatal, {"WT": 2.0, "PMA": 30.0, "SCR": 0.6, "SCR_ASSAY": 0.0}, most_mg=math.inf, most_daily_mg=math.inf)
+        adults.ladder(neonatal, {"WT": 2.0, "PMA": 30.0, "SCR": 0.6, "SCR_ASSAY": 0.0})
 
 
 def test_renal_function_lengthens_the_interval_of_daptomycin() -> None:

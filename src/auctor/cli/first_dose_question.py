@@ -16,7 +16,7 @@ from auctor.errors import CaseError
 
 if TYPE_CHECKING:
     from auctor.dosing.first_dose.goals import Goal, JointTarget, Mic
-    from auctor.dosing.first_dose.ladder import Ladder
+    from auctor.dosing.first_dose.ladder import Caps, Ladder
     from auctor.models.model import DrugModel
 
 _NUMBER = r"\d+(?:\.\d+)?"
@@ -142,7 +142,8 @@ def ladder(typed: Typed, model: DrugModel) -> Ladder:
         if model.dosing is None:
             remedy = "add --doses '4-12 mg/kg' --step '1 mg/kg' --every 24h"
             raise CaseError(where="--doses", what=f"{model.name} has no dosing table", remedy=remedy)
-        return ladder_of(model.dosing)
+        found = ladder_of(model.dosing)
+        return replace(found, caps=(*found.caps, *_caps(typed, model)))
     amounts, per_kg = _amounts(typed)
     if not typed.every:
         raise CaseError(where="--every", what="no dosing interval", remedy="add --every, for example --every 24h")
@@ -151,8 +152,7 @@ def ladder(typed: Typed, model: DrugModel) -> Ladder:
     rungs = sorted(
         (Rung(amount=a, every_h=e, duration_h=length) for a in amounts for e in every), key=lambda r: (r.amount / r.every_h, r.every_h)
     )
-    most, daily = _caps(typed, model)
-    return Ladder(rungs=tuple(rungs), route=route_of(model), per_kg=per_kg, most_mg=most, most_daily_mg=daily)
+    return Ladder(rungs=tuple(rungs), route=route_of(model), per_kg=per_kg, caps=_caps(typed, model))
 
 
 def _amounts(typed: Typed) -> tuple[Sequence[float], bool]:
@@ -169,18 +169,19 @@ def _amounts(typed: Typed) -> tuple[Sequence[float], bool]:
     return [low + k * step for k in range(int((high - low) / step + _GRAIN) + 1)], per_kg
 
 
-def _caps(typed: Typed, model: DrugModel) -> tuple[float, float]:
-    """The lowest caps in mg that the model's dosing table, the drug file and the question name: one dose, one day."""
+def _caps(typed: Typed, model: DrugModel) -> tuple[Caps, ...]:
+    """What the model's dosing table, the drug file's forms of this route and the question allow."""
+    from auctor.dosing.first_dose.ladder import Caps, caps_of
     from auctor.models.drug_file import list_drugs, read_drug
     from auctor.population.virtual import route_of
 
-    single, daily = [math.inf], [math.inf]
-    if model.dosing is not None and not model.dosing.per_kg:
-        single, daily = [*single, model.dosing.max_dose_mg], [*daily, model.dosing.max_daily_mg]
+    found = [caps_of(model.dosing)] if model.dosing is not None else []
     for form in read_drug(model.drug).forms if model.drug in list_drugs() else ():
         if form.route == route_of(model).value:
-            single += [form.max_dose_mg] if form.max_dose_mg else []
-            daily += [form.max_daily_mg] if form.max_daily_mg else []
+            known = (form.max_dose_mg, form.max_daily_mg, form.infusion_rate_max_mg_h)
+            dose, daily, rate = (value or math.inf for value in known)
+            found.append(Caps(dose_mg=dose, daily_mg=daily, rate_mg_h=rate))
     if typed.cap:
-        single.append(quantities.amount(typed.cap, option="--cap")[0])
-    return min(single), min(daily)
+        mg, per_kg = quantities.amount(typed.cap, option="--cap")
+        found.append(Caps(dose_mg=mg, per_kg=per_kg))
+    return tuple(found)

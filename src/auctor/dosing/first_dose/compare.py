@@ -176,7 +176,7 @@ def _ruled(question: Question, name: str, *, judged: bool) -> Proposal:
     try:
         if rule.drug != q.model.drug:
             raise OutOfDomain(where=name, what=f"a rule for {rule.drug}", remedy="name one of this drug")
-        ladder = rule.ladder(q.model, q.covariates, most_mg=q.ladder.most_mg, most_daily_mg=q.ladder.most_daily_mg)
+        ladder = rule.ladder(q.model, q.covariates, q.ladder.caps)
     except OutOfDomain as refused:
         return Proposal(method=method, abstained=refused.what, source=rule.source)
     option = ladder.options(q.covariates)[0]
@@ -214,7 +214,7 @@ def _apart(one: Proposal, other: Proposal) -> float:
 
 def _notices(question: Question, proposals: tuple[Proposal, ...]) -> tuple[str, ...]:
     found = ["methods that share the population model are not independent evidence: all probabilities are under " + question.model.name]
-    if math.isinf(question.ladder.most_mg):
+    if all(math.isinf(cap.dose_mg) for cap in question.ladder.caps):
         found.append("no cap on the dose is known for this drug: the highest dose to choose from is the cap")
     top = max(question.ladder.rungs, key=lambda rung: 24.0 * rung.amount / rung.every_h)
     best = proposals[0].option

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,19 +30,50 @@ class Rung:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ladder:
-    """Rungs by rising daily amount; `per_kg` multiplies them by the covariate WT. Caps in mg: one dose, one day (infinite: none known).
+class Caps:
+    """What may not be exceeded: mg of one dose, mg a day, mg/h of an infusion; per kg of WT where it says so, infinite where unknown."""
 
-    >>> four = Ladder(rungs=(Rung(amount=4.0, every_h=24), Rung(amount=6.0, every_h=24)), route=Route.IV, per_kg=True, most_mg=400.0)
-    >>> [option.label for option in four.options({"WT": 80.0})]
+    dose_mg: float = math.inf
+    daily_mg: float = math.inf
+    rate_mg_h: float = math.inf
+    per_kg: bool = False
+
+
+def lowest(caps: Sequence[Caps], covariates: Mapping[str, Array]) -> tuple[Array, Array, Array]:
+    """The lowest dose (mg), daily dose (mg) and rate (mg/h) that several caps allow n patients with covariates (n,), each (n,) or (1,).
+
+    >>> [float(v[0]) for v in lowest([Caps(dose_mg=900.0), Caps(dose_mg=10.0, per_kg=True)], {"WT": np.asarray([80.0])})]
+    [800.0, inf, inf]
+    """
+    found = [np.asarray([math.inf])] * 3
+    for one in caps:
+        mass = weights(covariates) if one.per_kg else np.asarray([1.0])
+        found = [np.minimum(so_far, cap * mass) for so_far, cap in zip(found, (one.dose_mg, one.daily_mg, one.rate_mg_h), strict=True)]
+    return found[0], found[1], found[2]
+
+
+def weights(covariates: Mapping[str, Array]) -> Array:
+    """The covariate WT in kg; CaseError where it is missing or not above zero."""
+    known = covariates.get(WEIGHT)
+    if known is None or not np.all(np.isfinite(known) & (known > 0)):
+        raise CaseError(where="covariates.WT", what="the doses are per kg and no weight is known", remedy="give the body weight in kg")
+    return known
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ladder:
+    """Rungs by rising daily amount; `per_kg` multiplies them by the covariate WT. No rung above one of its `caps` is ever offered.
+
+    >>> rungs = (Rung(amount=4.0, every_h=24), Rung(amount=6.0, every_h=24))
+    >>> ladder = Ladder(rungs=rungs, route=Route.IV, per_kg=True, caps=(Caps(dose_mg=400.0),))
+    >>> [option.label for option in ladder.options({"WT": 80.0})]
     ['320 mg every 24 h']
     """
 
     rungs: tuple[Rung, ...]
     route: Route
     per_kg: bool = False
-    most_mg: float = math.inf
-    most_daily_mg: float = math.inf
+    caps: tuple[Caps, ...] = ()
 
     def __post_init__(self) -> None:
         bad = any(not (r.amount > 0 and r.every_h > 0 and 0 <= r.duration_h <= r.every_h) for r in self.rungs)
@@ -55,10 +86,11 @@ class Ladder:
         amounts = np.asarray([rung.amount for rung in self.rungs])
         n = len(next(iter(covariates.values()))) if covariates else 1
         mg = np.tile(amounts, (n, 1))
-        if self.per_kg:
-            mg = mg * self._weights(covariates)[:, None]
-        daily = mg * np.asarray([24.0 / rung.every_h for rung in self.rungs])
-        allowed = (mg <= self.most_mg * (1 + _SLACK)) & (daily <= self.most_daily_mg * (1 + _SLACK))
+        mg = mg * weights(covariates)[:, None] if self.per_kg else mg
+        dose, daily, rate = (cap[:, None] * (1 + _SLACK) for cap in lowest(self.caps, covariates))
+        lengths = np.asarray([rung.duration_h for rung in self.rungs])
+        slow = np.isinf(rate) | (mg <= np.where(np.isinf(rate), 0.0, rate) * lengths) if self.route is Route.IV else True
+        allowed = (mg <= dose) & (mg * np.asarray([24.0 / rung.every_h for rung in self.rungs]) <= daily) & slow
         return np.where(allowed, mg, np.nan)
 
     def options(self, covariates: Mapping[str, float]) -> tuple[Option | None, ...]:
@@ -78,12 +110,6 @@ class Ladder:
             return None
         return Option(kind=OptionKind.OFFERED, dose_mg=dose, every_h=rung.every_h, duration_h=rung.duration_h, route=self.route)
 
-    def _weights(self, covariates: Mapping[str, Array]) -> Array:
-        weights = covariates.get(WEIGHT)
-        if weights is None or not np.all(np.isfinite(weights) & (weights > 0)):
-            raise CaseError(where="covariates.WT", what="the doses are per kg and no weight is known", remedy="give the body weight in kg")
-        return weights
-
 
 def ladder_of(dosing: Dosing) -> Ladder:
     """The doses of a model file's dosing table, by rising daily amount.
@@ -95,11 +121,12 @@ def ladder_of(dosing: Dosing) -> Ladder:
     given = [o for o in candidate_regimens(dosing, current=None, weight_kg=1.0) if o.kind is OptionKind.OFFERED]
     given.sort(key=lambda option: (option.daily_mg, option.every_h))
     rungs = tuple(Rung(amount=o.dose_mg, every_h=o.every_h, duration_h=o.duration_h) for o in given)
-    mass = math.inf if dosing.per_kg else 1.0  # caps per kg were applied per kg, by candidate_regimens
-    return Ladder(
-        rungs=rungs,
-        route=Route(dosing.route),
-        per_kg=dosing.per_kg,
-        most_mg=dosing.max_dose_mg * mass,
-        most_daily_mg=dosing.max_daily_mg * mass,
+    return Ladder(rungs=rungs, route=Route(dosing.route), per_kg=dosing.per_kg, caps=(caps_of(dosing),))
+
+
+def caps_of(dosing: Dosing) -> Caps:
+    """The caps of a dosing table."""
+    rate = dosing.infusion_rate_max_mg_h
+    return Caps(
+        dose_mg=dosing.max_dose_mg, daily_mg=dosing.max_daily_mg, rate_mg_h=math.inf if rate is None else rate, per_kg=dosing.per_kg
     )

@@ -234,20 +234,19 @@ class DoseTree:
 
     def leaves(self) -> tuple[Leaf, ...]:
         """The rule as a table, from the left of the tree to the right."""
-        return tuple(self._below(0, ()))
+        return tuple(self._below(0, {}))
 
-    def _below(self, node: int, conditions: tuple[str, ...]) -> list[Leaf]:
+    def _below(self, node: int, bounds: Mapping[str, float]) -> list[Leaf]:
+        """The leaves under a node; of several bounds on one side of a covariate the last is the tightest."""
         t = self.tree.tree_
         if t.children_left[node] < 0:
             shares = t.value[node].ravel()
-            return [
-                Leaf(
-                    conditions=conditions, rung=int(shares.argmax()), probability=float(shares.max()), patients=int(t.n_node_samples[node])
-                )
-            ]
-        split = f"{self.names[t.feature[node]]} {{}} {t.threshold[node]:.4g}"
-        left = self._below(t.children_left[node], (*conditions, split.format("<=")))
-        return left + self._below(t.children_right[node], (*conditions, split.format(">")))
+            conditions = tuple(f"{side} {bound:.4g}" for side, bound in bounds.items())
+            rung, patients = int(shares.argmax()), int(t.n_node_samples[node])
+            return [Leaf(conditions=conditions, rung=rung, probability=float(shares.max()), patients=patients)]
+        name, bound = self.names[t.feature[node]], float(t.threshold[node])
+        left = self._below(t.children_left[node], {**bounds, f"{name} <=": bound})
+        return left + self._below(t.children_right[node], {**bounds, f"{name} >": bound})
 
 
 LEARNERS: Mapping[str, Callable[[Virtual], Chooser]] = {

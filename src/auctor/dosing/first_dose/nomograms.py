@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.case import Route
-from auctor.dosing.first_dose.ladder import WEIGHT, Ladder, Rung
+from auctor.dosing.candidates import INFUSION_STEP_H
+from auctor.dosing.first_dose.ladder import WEIGHT, Caps, Ladder, Rung, lowest
 from auctor.errors import ModelError, OutOfDomain
 from auctor.models.drug_file import DOUBT
 from auctor.models.expressions import Expression, parse
@@ -63,19 +64,30 @@ class Nomogram:
     limits: tuple[Limit, ...]
     rows: tuple[Row, ...]
 
-    def ladder(self, model: DrugModel, covariates: Mapping[str, float], *, most_mg: float, most_daily_mg: float) -> Ladder:
-        """The one regimen it gives this patient (covariates in the model's units), kept under its own cap and those of the drug.
+    def ladder(self, model: DrugModel, covariates: Mapping[str, float], caps: Sequence[Caps] = ()) -> Ladder:
+        """The one regimen it gives this patient (covariates in the model's units), kept under its own cap and `caps`.
 
-        Raises OutOfDomain for a patient outside its limits, a covariate that the model does not have, or where no row fits.
+        Its infusion is stretched until their rate holds. Raises OutOfDomain for a patient outside its limits, a covariate that the model
+        does not have, or where no row fits.
         """
         known = self.in_own_units(model, {name: np.asarray([value]) for name, value in covariates.items()})
         self._require_inside(known)
         dose, every = (float(values[0]) for values in self.doses(known))
         if not math.isfinite(dose):
             raise OutOfDomain(where=f"nomogram {self.name}", what="no row fits", remedy="this rule is not meant for such a patient")
-        amount = min(dose, most_mg, most_daily_mg * every / 24.0)
-        rung = Rung(amount=amount, every_h=every, duration_h=self.infusion_h)
-        return Ladder(rungs=(rung,), route=self.route, most_mg=most_mg, most_daily_mg=most_daily_mg)
+        most, daily, rate = (float(cap[0]) for cap in lowest(caps, {name: np.asarray([value]) for name, value in covariates.items()}))
+        amount = min(dose, most, daily * every / 24.0)
+        length = self._length(amount, rate)
+        if length > every:
+            raise OutOfDomain(where=f"nomogram {self.name}", what="its infusion would outlast the interval", remedy="use another rule")
+        rung = Rung(amount=amount, every_h=every, duration_h=length)
+        return Ladder(rungs=(rung,), route=self.route, caps=tuple(caps))
+
+    def _length(self, amount: float, rate: float) -> float:
+        """Its infusion length in h, stretched by quarters of an hour until the rate cap (mg/h) holds."""
+        if self.route is not Route.IV or amount <= rate * self.infusion_h * (1 + 1e-9):
+            return self.infusion_h
+        return math.ceil(amount / rate / INFUSION_STEP_H - 1e-9) * INFUSION_STEP_H
 
     def in_own_units(self, model: DrugModel, covariates: Mapping[str, Array]) -> dict[str, Array]:
         """Its covariates from the model's units to its own, any shape. OutOfDomain for one that the model does not have."""
