@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.learn.domain import span
-from auctor.learn.features import check_features, matrix
+from auctor.learn.features import check_features, matrix, require_finite
 from auctor.learn.learner import Learner, canonical, write
 from auctor.learn.observed import Observed, of_profiles
 from auctor.learn.scales import modelled, truth
@@ -49,8 +49,9 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Material:
     check_features(plan)
     profiles = simulate(plan, progress)
     observed = of_profiles(profiles)
-    y = modelled(profiles, observed)
-    return Material(profiles=profiles, observed=observed, x=matrix(observed), y=y, parts=split(plan, len(profiles)))
+    x, y = matrix(observed), modelled(profiles, observed)
+    require_finite(x, plan)
+    return Material(profiles=profiles, observed=observed, x=x, y=y, parts=split(plan, len(profiles)))
 
 
 def split(plan: Plan, n: int | None = None) -> dict[str, Rows]:
