@@ -294,7 +294,7 @@ def test_covariates_that_cannot_be_are_refused(says: str, covariates: dict[str, 
 
 def test_a_learner_may_look_at_a_derived_covariate_and_a_patient_then_has_to_have_it() -> None:
     covariates = FORM | {"WT": {"kind": "uniform", "low": 50, "high": 90}, "HALF": {"expr": "WT / 2"}}
-    plan = plan_of(STEADY, covariates=covariates, learner=STEADY["learner"] | {"features": ["C0/dose", "cov:HALF"]})
+    plan = plan_of(STEADY, covariates=covariates, learner=STEADY["learner"] | {"features": ["C0/dose", "log:cov:HALF"]})
     assert set(plan.needed) == {"HCT", "CYP3A5", "FORM", "HALF"}
     profiles = simulate(plan)
     np.testing.assert_array_equal(profiles.covariates["HALF"], profiles.covariates["WT"] / 2)

@@ -282,6 +282,19 @@ def test_a_plan_without_a_learner_is_for_simulation_alone() -> None:
         prepare(plan)
 
 
+def test_the_logarithm_of_a_feature_is_a_feature_where_it_is_always_positive() -> None:
+    def features(*names: str) -> Material:
+        return prepare(plan_of(STEADY, learner=STEADY["learner"] | {"features": list(names)}))
+
+    made = features("C2/dose", "log:C2/dose", "log:cov:HCT")
+    np.testing.assert_allclose(made.x[:, 1], np.log(made.x[:, 0]))
+    for name in ("log:C0-C2", "log:dt:C2"):
+        with pytest.raises(PlanError, match="infinite"):
+            features(name)
+    with pytest.raises(PlanError, match="is not a feature"):
+        features("log:log:C2")
+
+
 @pytest.mark.parametrize("scale", ["dose_rate", "typical", "per_dose", "log", "plain"])
 def test_every_scale_leads_back_to_the_target(scale: str) -> None:
     from auctor.learn.scales import centered, natural

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from auctor.case import Case
 from auctor.errors import OutOfDomain
-from auctor.learn.features import matrix
+from auctor.learn.features import LOG, matrix
 from auctor.learn.observed import Observed
 from auctor.models.model import DrugModel
 from auctor.population.plan import Plan
@@ -66,10 +66,10 @@ def require_inside(domain: Mapping[str, Any], observed: Observed) -> None:
     for name, bounds in domain["covariates"].items():
         require_range(float(observed.covariates[name][0]), bounds, margin, where=f"covariates.{name}", name=name)
     for name, value in zip(observed.plan.learning.features, matrix(observed)[0], strict=True):
-        if not np.isfinite(value) and name.startswith("planned_"):
+        if not np.isfinite(value) and name.removeprefix(LOG).startswith("planned_"):
             raise OutOfDomain(where="current", what=f"the feature {name} is not known", remedy="give the current regimen")
         # a nominal sample is in time when it is in its window, which `of_case` has checked
-        if np.isfinite(value) and not name.startswith("dt:"):
+        if not np.isnan(value) and not name.removeprefix(LOG).startswith("dt:"):
             require_range(float(value), domain["features"][name], margin, where="samples", name=f"the feature {name}")
 
 

@@ -5,7 +5,7 @@ Names: `C1` raw level, `C1/dose`, `C1-C0`, `(C1-C0)/dose`, `C1/C0`, `dt:C1` rela
 `every_h`, `dose_rate`, `planned_mg`,
 `planned_every_h`, `cov:NAME`, `log_typical`;
 irregular plans (L1 is the latest level): `log_ratio:L1` = log(observed/PRED),
-`after:L1`, `log_since:L1`, `slope_CL:L1`, `slope_V:L1`.
+`after:L1`, `log_since:L1`, `slope_CL:L1`, `slope_V:L1`. `log:` before any of them takes its logarithm.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from auctor.population.plan import Plan
 Array = NDArray[np.float64]
 Formula = Callable[[Observed, re.Match[str]], Array]
 SAMPLE = r"([A-Za-z]\w*)"
+LOG = "log:"
 
 
 def matrix(observed: Observed) -> Array:
@@ -32,11 +33,19 @@ def matrix(observed: Observed) -> Array:
     return np.stack(columns, axis=1).astype(np.float64)
 
 
+def require_finite(x: Array, plan: Plan) -> None:
+    """Refuse a feature that is infinite for some of the training patients, as the logarithm of 0 is (PlanError)."""
+    for j in np.flatnonzero(np.isinf(x).any(axis=0)):
+        name = plan.learning.features[j]
+        raise _refusal(plan, name, "is infinite for some patients: its logarithm is taken and it is not always positive")
+
+
 def check_features(plan: Plan) -> None:
     """Refuse features outside the registry, or about samples and covariates the plan does not have (PlanError)."""
     if not plan.learning.features:
         raise PlanError(where=f"{plan.name}.learner", what="is missing: the plan is for simulation alone", remedy="add a [learner] table")
-    for name in plan.learning.features:
+    for given in plan.learning.features:
+        name = given.removeprefix(LOG)
         _, match = _find(plan, name)
         for part in match.groups():
             known = plan.covariates if name.startswith("cov:") else plan.sample_names
@@ -81,8 +90,13 @@ def known(plan: Plan, name: str) -> bool:
 
 def column(observed: Observed, name: str) -> Array:
     """One feature (n,). Raises PlanError for a name outside the registry."""
-    formula, match = _find(observed.plan, name)
-    return formula(observed, match)
+    formula, match = _find(observed.plan, name.removeprefix(LOG))
+    found = formula(observed, match)
+    if not name.startswith(LOG):
+        return found
+    # of a quantity that is not positive -inf: outside every training range, so that the learner abstains
+    with np.errstate(divide="ignore"):
+        return np.log(np.where(np.isnan(found), np.nan, np.maximum(found, 0.0)))
 
 
 def _at(observed: Observed, values: Array, sample: str) -> Array:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.errors import LeakageError
+from auctor.learn.features import LOG
 from auctor.population.plan import Plan
 
 Array = NDArray[np.float64]
@@ -61,7 +62,7 @@ DECLARED: tuple[tuple[str, tuple[Source, ...], bool], ...] = (
     (r"log_typical", (P,), False),
     (r"slope_(CL|V):\w+", (P,), False),
     (r"(dt|after|log_since):\w+", (M,), False),
-    (r"(dose_mg|every_h|dose_rate|cov:\w+)", (M,), False),
+    (r"(dose_mg|every_h|planned_mg|planned_every_h|dose_rate|cov:\w+)", (M,), False),
     (r"(log_ratio|noise):\w+", (M, P), True),
     (r"trapezoid/dose", (M,), True),
     (r"\(?\w+(-\w+)?\)?(/\w+)?", (M,), True),
@@ -74,10 +75,11 @@ def declared(plan: Plan) -> dict[str, Provenance]:
 
 
 def _declared(plan: Plan, name: str) -> Provenance:
+    bare = name.removeprefix(LOG)  # a logarithm comes from where its argument does
     for pattern, sources, levels in DECLARED:
-        if re.fullmatch(pattern, name):
-            named = tuple(s for s in plan.sample_names if re.search(rf"(?<!\w){re.escape(s)}(?!\w)", name))
-            everything = plan.sample_names if name.startswith("trapezoid") else named
+        if re.fullmatch(pattern, bare):
+            named = tuple(s for s in plan.sample_names if re.search(rf"(?<!\w){re.escape(s)}(?!\w)", bare))
+            everything = plan.sample_names if bare.startswith("trapezoid") else named
             return Provenance(sources=sources, samples=everything if levels else ())
     raise undeclared(f"{plan.name}.learner.features.{name}")
 

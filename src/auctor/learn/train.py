@@ -16,7 +16,7 @@ from auctor.learn.conformal import Calibration
 from auctor.learn.density import Density
 from auctor.learn.domain import span
 from auctor.learn.estimators.registry import algorithm
-from auctor.learn.features import check_features, matrix
+from auctor.learn.features import check_features, matrix, require_finite
 from auctor.learn.guard import guard
 from auctor.learn.histories import inputs, reads_history, recorded, settings
 from auctor.learn.labels import label
@@ -68,6 +68,7 @@ def prepare(plan: Plan, progress: Progress | None = None) -> Material:
     check_features(plan)
     profiles = simulate(plan, progress)
     observed, x = shown(profiles)
+    require_finite(x, plan)
     y = modelled(profiles, observed, label(profiles))
     return Material(profiles=profiles, observed=observed, x=x, y=y, parts=split(plan, len(profiles)))
 

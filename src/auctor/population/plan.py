@@ -149,7 +149,8 @@ class Plan:
     def needed(self) -> tuple[str, ...]:
         """The covariates that a patient must have: those of the models and of the features."""
         own = {name for model in self.models for name in model.covariates}
-        own |= {name.removeprefix("cov:") for name in self.learning.features if name.startswith("cov:")}
+        features = [name.removeprefix("log:") for name in self.learning.features]
+        own |= {name.removeprefix("cov:") for name in features if name.startswith("cov:")}
         return tuple(name for name in self.covariates if name in own)
 
     @property
