@@ -19,6 +19,7 @@ from auctor.cli.compare import compare_models
 from auctor.cli.demo import demo
 from auctor.cli.drug import show_drug
 from auctor.cli.estimate import estimate
+from auctor.cli.explain import explain
 from auctor.cli.models import export_model, import_model, list_models, show_model, write_library
 from auctor.cli.npag import npag
 from auctor.cli.refit import refit
@@ -46,7 +47,7 @@ def _auctor(
     """Drug exposure from a few samples, and the next dose, four ways side by side. Research software, not a medical device."""
 
 
-for _command in (analyse, average, estimate, npag, refit, simulate, train, reproduce, demo):
+for _command in (analyse, average, estimate, npag, refit, simulate, train, explain, reproduce, demo):
     app.command(cls=Command)(_command)
 models.command("list", cls=Command)(list_models)
 models.command("show", cls=Command)(show_model)

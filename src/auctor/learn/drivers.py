@@ -60,13 +60,14 @@ class Drivers:
             return f"Against {self.against}, nothing moves the estimated {self.metric} by more than 0.5 %."
         words = "; ".join(f"{_called(d)} {_moves(d.percent)}" for d in named)
         return (
-            f"Against {self.against}, for the same dose, what moves the estimated {self.metric}: {words}; "
+            f"Against {self.against}, per mg of dose, what moves the estimated {self.metric}: {words}; "
             f"everything else together {_moves(percent(rest))}. The factors multiply: in all {_signed(percent(total))}."
         )
 
 
 def _called(driver: Driver) -> str:
-    return f"{driver.name} of {driver.value}" if driver.value else driver.name
+    name = driver.name if driver.name[1:2].isupper() or driver.name[1:2].isdigit() else driver.name[:1].lower() + driver.name[1:]
+    return f"{name} of {driver.value}" if driver.value[:1].isdigit() else f"{name} {driver.value}".strip()
 
 
 def _moves(change: float) -> str:
@@ -112,7 +113,7 @@ def _owners(learner: Learner, feature: str) -> tuple[str, ...]:
 
 def _label(learner: Learner, owner: str) -> str:
     covariate = learner.plan.model.covariates.get(owner)
-    return covariate.label or owner if covariate else owner
+    return (covariate.label or owner).partition(" (")[0] if covariate else owner
 
 
 def _value(learner: Learner, observed: Observed, owner: str) -> str:

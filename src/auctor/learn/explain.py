@@ -130,7 +130,7 @@ def interactions(booster: Any, x: Array) -> Array:
     if not hasattr(booster, "get_dump"):
         raise ModelError(where="interactions", what="are computed for XGBoost alone", remedy="look at the partial dependence instead")
     found = np.asarray(booster.predict(xgb.DMatrix(x, nthread=1), pred_interactions=True), dtype=np.float64)[:, :-1, :-1]
-    strength = 2 * np.abs(found).mean(axis=0)
+    strength = np.abs(found + found.swapaxes(1, 2)).mean(axis=0)
     np.fill_diagonal(strength, 0.0)
     return np.asarray(strength, dtype=np.float64)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from auctor.case import Case, Metric, MetricKind, Regimen
 from auctor.errors import Notice, OutOfDomain
 from auctor.learn.domain import require_dosing, require_inside, require_model
+from auctor.learn.drivers import drivers
 from auctor.learn.learner import N_DRAWS, Learner
 from auctor.learn.observed import of_case
 from auctor.models.model import DrugModel
@@ -37,6 +38,7 @@ class LearnedExposure:
     """A `Predictor` of exposure alone: `values` (n_draws,) and `point` are F/CL in h/L, that is average mg/L per mg/h.
 
     Draws are the conformal quantiles at 2,000 equally spaced levels, so that an interval read off them is the conformal one.
+    `explained` says in a sentence what moved the estimate.
     """
 
     name: str
@@ -44,6 +46,7 @@ class LearnedExposure:
     values: Array
     point: float
     learner: Learner
+    explained: str = ""
 
     @property
     def circular(self) -> bool:
@@ -87,7 +90,12 @@ def predictor(learner: Learner, case: Case, model: DrugModel) -> LearnedExposure
     levels = (np.arange(N_DRAWS) + 0.5) / N_DRAWS
     values = np.exp(center[0] + spread[0] * learner.quantiles(levels))
     return LearnedExposure(
-        name="ML", notices=_notices(case, observed.value, learner), values=values, point=float(np.exp(center[0])), learner=learner
+        name="ML",
+        notices=_notices(case, observed.value, learner),
+        values=values,
+        point=float(np.exp(center[0])),
+        learner=learner,
+        explained=drivers(learner, observed).sentence(),
     )
 
 
