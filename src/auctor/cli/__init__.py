@@ -20,6 +20,7 @@ from auctor.cli.demo import demo
 from auctor.cli.drug import show_drug
 from auctor.cli.estimate import estimate
 from auctor.cli.explain import explain
+from auctor.cli.learning_curve import learning_curve
 from auctor.cli.models import export_model, import_model, list_models, show_model, write_library
 from auctor.cli.npag import npag
 from auctor.cli.refit import refit
@@ -49,6 +50,7 @@ def _auctor(
 
 for _command in (analyse, average, estimate, npag, refit, simulate, train, explain, reproduce, demo):
     app.command(cls=Command)(_command)
+app.command("learning-curve", cls=Command)(learning_curve)
 models.command("list", cls=Command)(list_models)
 models.command("show", cls=Command)(show_model)
 models.command("check", cls=Command)(check_models)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -79,17 +79,22 @@ def train(plan: Plan, out_dir: str | Path, *, progress: Progress | None = None) 
     """
     made = prepare(plan, progress)
     verdict = guard(made, shown)
-    rows = made.parts["train"]
+    candidate, tuned = fitted(made, Path(out_dir), progress)
+    card = _card(made, tuned) | {"leakage_guard": verdict.as_dict()}
+    card["metrics"] = _judged(candidate, made)
+    write(Path(out_dir), _content(replace(candidate, card=card)))
+    return Learner.load(out_dir)
+
+
+def fitted(made: Material, folder: Path, progress: Progress | None = None) -> tuple[Learner, Tuned]:
+    """Tune and fit on the training rows, calibrate on the calibration rows; the learner (without a card) and how it was tuned."""
+    plan, rows = made.profiles.plan, made.parts["train"]
     tuned = tune(made.x[rows], made.y[rows], plan.learning, progress)
     booster = fit(made.x[rows], made.y[rows], tuned, plan.learning.seed)
     spread = fit_spread(made.x[rows], made.y[rows] - tuned.out_of_fold, plan.learning.seed)
     held = made.parts["calibration"]
     scores = np.sort((made.y[held] - evaluate(booster, made.x[held])) / np.exp(evaluate(spread, made.x[held])))
-    card = _card(made, tuned) | {"leakage_guard": verdict.as_dict()}
-    candidate = Learner(plan=plan, booster=booster, spread=spread, scores=scores, card=card, folder=Path(out_dir))
-    card["metrics"] = _judged(candidate, made)
-    write(Path(out_dir), _content(candidate))
-    return Learner.load(out_dir)
+    return Learner(plan=plan, booster=booster, spread=spread, scores=scores, card={}, folder=folder), tuned
 
 
 def _judged(learner: Learner, made: Material) -> dict[str, Any]:
