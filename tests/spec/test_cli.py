@@ -37,6 +37,8 @@ COMMANDS = [
     ["refit"],
     ["simulate"],
     ["train"],
+    ["explain"],
+    ["learning-curve"],
     ["reproduce"],
     ["demo"],
     ["models"],
