@@ -150,7 +150,7 @@ def dependence(predict: Predict, x: Array, name: str, column: int, *, points: in
 
     >>> found = dependence(lambda x: 3 * x[:, 0] + x[:, 1], np.array([[0.0, 1.0], [1.0, 5.0]]), "a", 0, points=3)
     >>> np.round(np.diff(found.mean) / np.diff(found.grid), 9)
-    array([3., 3.])
+    array([3.])
     """
     values = x[np.isfinite(x[:, column]), column]
     known = np.unique(values)
