@@ -164,7 +164,7 @@ def test_a_feature_without_provenance_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 def test_whatever_a_profile_may_hold_one_day_is_hidden_unless_it_is_named() -> None:
-    assert {"eta", "true", "exposure"}.isdisjoint(VISIBLE)
+    assert {"eta", "kappa", "true", "drawn_h", "exposure", "target"}.isdisjoint(VISIBLE)
 
 
 # a declared circular label

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MOST = 1000  # held-out patients that are explained
 PAIRS = 200  # of them for interactions, which cost a feature times as much
 SHOWN = 12
+BACKGROUND = 100
 
 
 def explain(
@@ -67,39 +68,49 @@ class _Patient:
 
 def _overall(learner: Learner, made: Material, feature: str) -> _Overall:
     from auctor.errors import PlanError
-    from auctor.learn.explain import dependence, explain, interactions
-    from auctor.learn.tuning import evaluate
+    from auctor.learn.explain import boosted, dependence, explain_learner, interactions
 
     names, x = learner.plan.learning.features, made.x[made.parts["test"]][:MOST]
     if feature and feature not in names:
         raise PlanError(
             where="--feature", what=f"{feature!r} is not a feature of {learner.plan.name}", remedy=f"one of: {', '.join(names)}"
         )
-    found = explain(learner.booster, x, names)
+    found = explain_learner(learner, x, _background(made))
     column = names.index(feature) if feature else int(found.order[0])
     return _Overall(
         found,
-        interactions(learner.booster, x[:PAIRS]),
-        dependence(lambda moved: evaluate(learner.booster, moved), x[:PAIRS], names[column], column),
+        interactions(learner.booster, x[:PAIRS]) if boosted(learner) else None,
+        dependence(_predict(learner), x[:PAIRS], names[column], column),
     )
+
+
+def _background(made: Material) -> Any:
+    """The training patients that others are compared with where the learner does not explain itself."""
+    return made.x[made.parts["train"]][:BACKGROUND]
+
+
+def _predict(learner: Learner) -> Any:
+    from auctor.learn.explain import models_of
+    from auctor.learn.tuning import evaluate
+
+    return lambda x: sum(evaluate(model, x) for model in models_of(learner)) / len(models_of(learner))
 
 
 def _patient(learner: Learner, made: Material, path: Path) -> _Patient:
     """Raises OutOfDomain, as `analyse` does, where the learner does not answer for this patient."""
     from auctor.cli.question import Question, read
     from auctor.learn.drivers import drivers
-    from auctor.learn.explain import explain, surrogate
+    from auctor.learn.explain import explain_learner, surrogate
     from auctor.learn.features import matrix
     from auctor.learn.observed import of_case
-    from auctor.learn.tuning import evaluate
 
     model = learner.plan.model
     case = read(Question(case=path), model)
     learner.predictor(case, model)
     seen: Observed = of_case(learner.plan, case)
     x = matrix(seen)
-    near = surrogate(lambda moved: evaluate(learner.booster, moved), x[0], made.x[made.parts["train"]])
-    return _Patient(case.label, drivers(learner, seen), explain(learner.booster, x, learner.plan.learning.features), near)
+    near, others = surrogate(_predict(learner), x[0], made.x[made.parts["train"]]), _background(made)
+    return _Patient(case.label, drivers(learner, seen, others), explain_learner(learner, x, others), near)
 
 
 def _pictures(folder: Path, learner: Learner, overall: _Overall, patient: _Patient | None) -> list[Path]:
@@ -109,9 +120,10 @@ def _pictures(folder: Path, learner: Learner, overall: _Overall, patient: _Patie
     name = marked(learner.plan.name, circular=learner.circular)
     texts = {
         "features.svg": beeswarm_svg(overall.found, f"{name}: what moves the estimate"),
-        "interactions.svg": pairs_svg(overall.strength, overall.found.names, f"{name}: pairs of features"),
         "dependence.svg": dependence_svg(overall.dependence, f"{name}: {overall.dependence.name}"),
     }
+    if overall.strength is not None:
+        texts["interactions.svg"] = pairs_svg(overall.strength, overall.found.names, f"{name}: pairs of features")
     if patient is not None:
         texts["patient.svg"] = waterfall_svg(patient.drivers, f"{name}: {patient.label}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -156,9 +168,11 @@ def _told(patient: _Patient) -> dict[str, Any]:
     }
 
 
-def _strongest(overall: _Overall) -> list[tuple[float, tuple[str, str]]]:
+def _strongest(overall: _Overall) -> list[tuple[float, tuple[str, ...]]]:
     names, s = overall.found.names, overall.strength
-    pairs = [(float(s[i, j]), (names[j], names[i])) for i in range(len(names)) for j in range(i)]
+    if s is None:
+        return []
+    pairs: list[tuple[float, tuple[str, ...]]] = [(float(s[i, j]), (names[j], names[i])) for i in range(len(names)) for j in range(i)]
     return sorted(pairs, key=lambda pair: -pair[0])[:SHOWN]
 
 
@@ -174,8 +188,10 @@ def _show(learner: Learner, overall: _Overall, patient: _Patient | None) -> None
     )
     for heading in ("feature", "mean size", "pair", "mean size of the interaction"):
         table.add_column(heading, justify="left" if heading in ("feature", "pair") else "right")
-    for j, (size, pair) in zip(found.order[:SHOWN], _strongest(overall), strict=False):
-        table.add_row(found.names[j], f"{percent(found.importance[j]):.1f} %", " with ".join(pair), f"{percent(size):.1f} %")
+    for j, (size, pair) in zip(found.order[:SHOWN], _strongest(overall) + [(0.0, ())] * SHOWN, strict=False):
+        table.add_row(
+            found.names[j], f"{percent(found.importance[j]):.1f} %", " with ".join(pair), f"{percent(size):.1f} %" if pair else ""
+        )
     put_table(table)
     if patient is not None:
         _show_patient(patient)

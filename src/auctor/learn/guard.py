@@ -38,7 +38,10 @@ Rows = NDArray[np.int64]
 Features = Callable[[Profiles], tuple[Observed, Array]]
 # What a clinician can know of a virtual patient; every other number of a profile is hidden, also one that is added later.
 VISIBLE = frozenset(
-    {"covariates", "dose_mg", "loading_mg", "every_h", "infusion_h", "loading_infusion_h", "sample_h", "observed", "model_index"}
+    {
+        *("covariates", "changes", "dose_mg", "loading_mg", "every_h", "infusion_h", "loading_infusion_h", "taken"),
+        *("sample_h", "observed", "below", "model_index"),
+    }
 )
 PROBES = 64  # patients of each part whose features are computed again
 LABELS = 24  # patients whose label is compared with their MAP estimate
@@ -122,7 +125,11 @@ def some(profiles: Profiles, rows: Rows) -> Profiles:
 
 def pushed(profiles: Profiles) -> Profiles:
     """The same with every hidden number changed: etas, true levels, exposure, and whatever else is not `VISIBLE`."""
-    return _mapped(profiles, lambda name, values: values if name in VISIBLE else values * PUSH + 0.1)
+
+    def change(name: str, values: Array) -> Array:
+        return values if name in VISIBLE or values.dtype.kind != "f" else values * PUSH + 0.1
+
+    return _mapped(profiles, change)
 
 
 def _mapped(profiles: Profiles, change: Callable[[str, Array], Array]) -> Profiles:
@@ -134,6 +141,8 @@ def _mapped(profiles: Profiles, change: Callable[[str, Array], Array]) -> Profil
             return change(name, value)
         if isinstance(value, Mapping):
             return {key: one(name, inner) for key, inner in value.items()}
+        if isinstance(value, tuple) and hasattr(value, "_make"):
+            return value._make(one(name, inner) for inner in value)
         return value
 
     return replace(profiles, **{f.name: one(f.name, getattr(profiles, f.name)) for f in fields(profiles)})  # type: ignore[arg-type]
@@ -159,7 +168,7 @@ def _samples(made: Material, provenance: Mapping[str, Provenance]) -> None:
 def _label(made: Material) -> None:
     """An undeclared label is not the MAP estimate of the plan's own model; the truth needs no such comparison."""
     profiles, plan = made.profiles, made.profiles.plan
-    if plan.label == "map" or not len(plan.sample_names):
+    if plan.label == "map" or not plan.sample_names or plan.scale not in ("dose_rate", "typical"):
         return
     rows = made.parts["train"][:LABELS]
     label = np.exp(made.y[rows]) * (made.observed.typical[rows] if plan.scale == "typical" else 1.0)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from auctor.case import Case, Metric, MetricKind, Regimen
 from auctor.errors import Notice, OutOfDomain
 from auctor.learn.domain import require_dosing, require_inside, require_model
-from auctor.learn.drivers import drivers
+from auctor.learn.drivers import explained
 from auctor.learn.learner import N_DRAWS, Learner
 from auctor.learn.observed import of_case
 from auctor.models.model import DrugModel
@@ -95,7 +95,7 @@ def predictor(learner: Learner, case: Case, model: DrugModel) -> LearnedExposure
         values=values,
         point=float(np.exp(center[0])),
         learner=learner,
-        explained=drivers(learner, observed).sentence(),
+        explained=explained(learner, observed),
     )
 
 

@@ -61,7 +61,7 @@ DECLARED: tuple[tuple[str, tuple[Source, ...], bool], ...] = (
     (r"log_typical", (P,), False),
     (r"slope_(CL|V):\w+", (P,), False),
     (r"(dt|after|log_since):\w+", (M,), False),
-    (r"(dose_mg|every_h|dose_rate|cov:\w+)", (M,), False),
+    (r"(dose_mg|every_h|dose_rate|planned_mg|planned_every_h|cov:\w+)", (M,), False),
     (r"(log_ratio|noise):\w+", (M, P), True),
     (r"trapezoid/dose", (M,), True),
     (r"\(?\w+(-\w+)?\)?(/\w+)?", (M,), True),
@@ -75,9 +75,9 @@ def declared(plan: Plan) -> dict[str, Provenance]:
 
 def _declared(plan: Plan, name: str) -> Provenance:
     for pattern, sources, levels in DECLARED:
-        if re.fullmatch(pattern, name):
+        if re.fullmatch(pattern, name.removeprefix("log:")):
             named = tuple(s for s in plan.sample_names if re.search(rf"(?<!\w){re.escape(s)}(?!\w)", name))
-            everything = plan.sample_names if name.startswith("trapezoid") else named
+            everything = plan.sample_names if "trapezoid" in name else named
             return Provenance(sources=sources, samples=everything if levels else ())
     raise undeclared(f"{plan.name}.learner.features.{name}")
 
