@@ -179,7 +179,7 @@ def circular(tmp_path_factory: pytest.TempPathFactory) -> Learner:
         "calibration = 150": "calibration = 20",
         "test = 150": "test = 20",
     }
-    for old, new in (sizes | {'metric = "AUC0-12"': 'metric = "AUC0-12"\nlabel = "map"'}).items():
+    for old, new in (sizes | {'noise = "full"': 'noise = "full"\nlabel = "map"'}).items():
         assert old in text
         text = text.replace(old, new)
     return train(read_plan("circular.toml", text=text), tmp_path_factory.mktemp("circular"))

@@ -23,7 +23,6 @@ from auctor.population.reading import Table
 
 NOISE = ("none", "assay", "full")
 SCALES = ("dose_rate", "typical")
-LABELS = ("truth", "map")
 ROLES = ("clinic", "study", "test")
 
 
@@ -105,8 +104,7 @@ class Plan:
     """A whole plan. `sha256` covers its canonical content and the content of its models; `text` is the file as read.
 
     `metric` is the exposure to learn, at steady state; `scale` says what is modelled: `dose_rate` log(F/CL), or
-    `typical` log of F/CL over that of the typical patient with the same covariates. `assay_cv` is used by noise "assay". `label` is the
-    simulated `truth`, or `map`, the MAP estimate of the same model from the same samples: a circular label.
+    `typical` log of F/CL over that of the typical patient with the same covariates. `assay_cv` is used by noise "assay".
     """
 
     name: str
@@ -128,7 +126,7 @@ class Plan:
     sources: tuple[str, ...]
     sha256: str
     text: str = field(repr=False)
-    label: str = "truth"
+    label: str = "truth"  # or "map", the MAP estimate of the same model from the same samples: a circular label
 
     @property
     def model(self) -> DrugModel:
@@ -159,13 +157,13 @@ def read_plan(source: str | Path, *, text: str | None = None) -> Plan:
         name=table.text("name"),
         title=table.text("title"),
         role=table.text("role", default="study", choices=ROLES),
+        label=table.text("label", default="truth", choices=("truth", "map")),
         models=models,
         seed=table.integer("seed", high=2**63),
         noise=table.text("noise", choices=NOISE),
         assay_cv=table.number("assay_cv", low=0, high=1, default=0.05),
         metric=_metric(target),
         scale=target.text("scale", choices=SCALES),
-        label=target.text("label", default="truth", choices=LABELS),
         covariates=_covariates(table, models),
         dosage=_dosage(table.table("regimen")),
         **_sampling(table.table("sampling")),
