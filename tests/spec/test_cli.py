@@ -39,6 +39,8 @@ COMMANDS = [
     ["simulate"],
     ["train"],
     ["amortise"],
+    ["explain"],
+    ["learning-curve"],
     ["reproduce"],
     ["demo"],
     ["models"],

@@ -165,7 +165,7 @@ def test_a_feature_without_provenance_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 def test_whatever_a_profile_may_hold_one_day_is_hidden_unless_it_is_named() -> None:
-    assert {"eta", "true", "exposure"}.isdisjoint(VISIBLE)
+    assert {"eta", "kappa", "true", "drawn_h", "exposure", "target"}.isdisjoint(VISIBLE)
 
 
 # a declared circular label
@@ -180,7 +180,7 @@ def circular(tmp_path_factory: pytest.TempPathFactory) -> Learner:
         "calibration = 150": "calibration = 20",
         "test = 150": "test = 20",
     }
-    for old, new in (sizes | {'metric = "AUC0-12"': 'metric = "AUC0-12"\nlabel = "map"'}).items():
+    for old, new in (sizes | {'scale = "dose_rate"': 'scale = "dose_rate"\nlabel = "map"'}).items():
         assert old in text
         text = text.replace(old, new)
     return train(read_plan("circular.toml", text=text), tmp_path_factory.mktemp("circular"))

@@ -107,6 +107,7 @@ def answer(key: str, attempt: Attempt, question: Question) -> MethodResult:
         reference=reference(found),
         sampled=_sampled(key, attempt, found.current, question),
         ess=None if ess is None else float(ess),
+        explained=str(getattr(attempt, "explained", "")),
         params={name: float(value) for name, value in params.items()},
         notices=(*attempt.notices, *_modes(key, attempt, found, question), *found.notices),
     )

@@ -22,7 +22,8 @@ class MethodResult:
     `how` says in one sentence how the numbers were computed. `reference` is the forecast of the regimen the methods are
     compared on (the current one where known). `params` are the individual parameters in engine units. `doubt` says why
     the answer should not be trusted (outside the domain, bad fit); empty when nothing speaks against it. `sampled` is the exposure
-    under the current regimen at the last sampled occasion, where the model has inter-occasion variability.
+    under the current regimen at the last sampled occasion, where the model has inter-occasion variability. `explained` says what moved a
+    learner's estimate.
     """
 
     key: str
@@ -35,6 +36,7 @@ class MethodResult:
     doubt: str = ""
     ess: float | None = None
     params: Mapping[str, float] = field(default_factory=dict)
+    explained: str = ""
     notices: tuple[Notice, ...] = ()
 
 

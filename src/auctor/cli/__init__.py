@@ -20,7 +20,9 @@ from auctor.cli.compare import compare_models
 from auctor.cli.demo import demo
 from auctor.cli.drug import show_drug
 from auctor.cli.estimate import estimate
+from auctor.cli.explain import explain
 from auctor.cli.first_dose import first_dose
+from auctor.cli.learning_curve import learning_curve
 from auctor.cli.models import export_model, import_model, list_models, show_model, write_library
 from auctor.cli.npag import npag
 from auctor.cli.population import fit_copula
@@ -51,8 +53,9 @@ def _auctor(
     """Drug exposure from a few samples, and the next dose, four ways side by side. Research software, not a medical device."""
 
 
-for _command in (analyse, first_dose, average, estimate, npag, refit, simulate, train, amortise, reproduce, demo):
+for _command in (analyse, first_dose, average, estimate, npag, refit, simulate, train, amortise, explain, reproduce, demo):
     app.command(cls=Command)(_command)
+app.command("learning-curve", cls=Command)(learning_curve)
 models.command("list", cls=Command)(list_models)
 models.command("show", cls=Command)(show_model)
 models.command("check", cls=Command)(check_models)

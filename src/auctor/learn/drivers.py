@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from auctor.learn.explain import explain, percent
+from auctor.learn.explain import Array, boosted, explain_learner, percent
 from auctor.learn.features import matrix
 from auctor.learn.observed import Observed
 from auctor.learn.provenance import Source, declared
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from auctor.learn.learner import Learner
 
 NAMED = 3  # drivers that the sentence names
-TIMES, DOSE, TYPICAL = "the sampling times", "the dose", "the population prediction"
+TIMES, DOSE, TYPICAL = "the timing of the samples", "the dose", "the population prediction"
+LATEST = ("the latest level", "the level before it", "the third latest level", "the fourth latest level")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +61,14 @@ class Drivers:
             return f"Against {self.against}, nothing moves the estimated {self.metric} by more than 0.5 %."
         words = "; ".join(f"{_called(d)} {_moves(d.percent)}" for d in named)
         return (
-            f"Against {self.against}, for the same dose, what moves the estimated {self.metric}: {words}; "
+            f"Against {self.against}, per mg of dose, what moves the estimated {self.metric}: {words}; "
             f"everything else together {_moves(percent(rest))}. The factors multiply: in all {_signed(percent(total))}."
         )
 
 
 def _called(driver: Driver) -> str:
-    return f"{driver.name} of {driver.value}" if driver.value else driver.name
+    name = driver.name if driver.name[1:2].isupper() or driver.name[1:2].isdigit() else driver.name[:1].lower() + driver.name[1:]
+    return f"{name} of {driver.value}" if driver.value[:1].isdigit() else f"{name} {driver.value}".strip()
 
 
 def _moves(change: float) -> str:
@@ -76,13 +78,18 @@ def _moves(change: float) -> str:
 
 
 def _signed(change: float) -> str:
-    return f"{change:+.0f} %".replace("-", "−")
+    return "no change" if abs(change) < 0.5 else f"{change:+.0f} %".replace("-", "−")
 
 
-def drivers(learner: Learner, observed: Observed) -> Drivers:
-    """The drivers of the first patient of `observed`."""
+def explained(learner: Learner, observed: Observed) -> str:
+    """The sentence, of a learner that explains itself at no cost and models F/CL; empty for another."""
+    return drivers(learner, observed).sentence() if boosted(learner) and learner.plan.scale in ("dose_rate", "typical") else ""
+
+
+def drivers(learner: Learner, observed: Observed, background: Array | None = None) -> Drivers:
+    """The drivers of the first patient of `observed`; all learners but XGBoost need `background` (m, p), features of training patients."""
     plan, x = learner.plan, matrix(observed)[:1]
-    found = explain(learner.booster, x, plan.learning.features)
+    found = explain_learner(learner, x, background)
     shares: dict[str, float] = {}
     for name, contribution in zip(plan.learning.features, found.contributions[0].tolist(), strict=True):
         owners = _owners(learner, name)
@@ -111,8 +118,10 @@ def _owners(learner: Learner, feature: str) -> tuple[str, ...]:
 
 
 def _label(learner: Learner, owner: str) -> str:
+    if learner.plan.irregular is not None and owner in learner.plan.sample_names[: len(LATEST)]:
+        return LATEST[learner.plan.sample_names.index(owner)]
     covariate = learner.plan.model.covariates.get(owner)
-    return covariate.label or owner if covariate else owner
+    return (covariate.label or owner).partition(" (")[0] if covariate else owner
 
 
 def _value(learner: Learner, observed: Observed, owner: str) -> str:

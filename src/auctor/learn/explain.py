@@ -78,6 +78,30 @@ def explain(fitted: Any, x: Array, names: Sequence[str], *, background: Array | 
     return Explanation(names=tuple(names), x=x, base=base, contributions=found, predicted=predicted, method=method)
 
 
+def models_of(learner: Any) -> tuple[Any, ...]:
+    """The fitted estimators whose mean is a learner's estimate: one, or one a fold."""
+    return tuple(pair.model for pair in getattr(learner, "pairs", ())) or (learner.booster,)
+
+
+def boosted(learner: Any) -> bool:
+    """Whether a learner explains itself, exactly and without another package: all its estimators are XGBoost's."""
+    return all(hasattr(model, "get_dump") for model in models_of(learner))
+
+
+def explain_learner(learner: Any, x: Array, background: Array | None = None) -> Explanation:
+    """`explain` of a trained learner on features x (n, p) of its plan; the mean over its estimators, which stays additive."""
+    names = tuple(learner.plan.learning.features)
+    each = [explain(model, x, names, background=background) for model in models_of(learner)]
+    return Explanation(
+        names=names,
+        x=x,
+        base=float(np.mean([e.base for e in each])),
+        contributions=np.mean([e.contributions for e in each], axis=0),
+        predicted=np.mean([e.predicted for e in each], axis=0),
+        method=each[0].method,
+    )
+
+
 Found = tuple[float, Array, Array, str]
 
 
@@ -130,7 +154,7 @@ def interactions(booster: Any, x: Array) -> Array:
     if not hasattr(booster, "get_dump"):
         raise ModelError(where="interactions", what="are computed for XGBoost alone", remedy="look at the partial dependence instead")
     found = np.asarray(booster.predict(xgb.DMatrix(x, nthread=1), pred_interactions=True), dtype=np.float64)[:, :-1, :-1]
-    strength = 2 * np.abs(found).mean(axis=0)
+    strength = np.abs(found + found.swapaxes(1, 2)).mean(axis=0)
     np.fill_diagonal(strength, 0.0)
     return np.asarray(strength, dtype=np.float64)
 
@@ -150,7 +174,7 @@ def dependence(predict: Predict, x: Array, name: str, column: int, *, points: in
 
     >>> found = dependence(lambda x: 3 * x[:, 0] + x[:, 1], np.array([[0.0, 1.0], [1.0, 5.0]]), "a", 0, points=3)
     >>> np.round(np.diff(found.mean) / np.diff(found.grid), 9)
-    array([3., 3.])
+    array([3.])
     """
     values = x[np.isfinite(x[:, column]), column]
     known = np.unique(values)

@@ -148,7 +148,7 @@ def _samples(made: Material, provenance: Mapping[str, Provenance]) -> None:
 def _label(made: Material) -> None:
     """An undeclared label is not the MAP estimate of the plan's own model; the truth needs no such comparison."""
     profiles, plan = made.profiles, made.profiles.plan
-    if plan.label == "map" or not len(plan.sample_names):
+    if plan.label == "map" or not plan.sample_names or plan.scale not in ("dose_rate", "typical"):
         return
     rows = made.parts["train"][:LABELS]
     label = unmodelled(plan, made.observed.rows(rows), made.y[rows])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from auctor.case import Case, Dose, Metric, MetricKind, Regimen, Route, given_times
 from auctor.errors import Notice, OutOfDomain
 from auctor.learn.domain import require_dosing, require_inside, require_model, require_range
+from auctor.learn.drivers import explained
 from auctor.learn.histories import recorded
 from auctor.learn.learner import N_DRAWS, Learner
 from auctor.learn.observed import of_case
@@ -44,6 +45,7 @@ class LearnedExposure:
     """A `Predictor` of exposure alone: `values` (n_draws,) and `point` are F/CL in h/L, that is average mg/L per mg/h.
 
     Draws are the conformal quantiles at 2,000 equally spaced levels, so that an interval read off them is the conformal one.
+    `explained` says in a sentence what moved the estimate.
     """
 
     name: str
@@ -51,6 +53,7 @@ class LearnedExposure:
     values: Array
     point: float
     learner: Learner
+    explained: str = ""
 
     @property
     def circular(self) -> bool:
@@ -150,7 +153,8 @@ def predictor(learner: Learner, case: Case, model: DrugModel) -> LearnedExposure
     values, point = natural(plan, learner.distribution(observed, levels)[0]), float(natural(plan, center)[0])
     notices = _notices(case, observed.value, learner)
     if plan.target.proportional:
-        return LearnedExposure(name="ML", notices=notices, values=values, point=point, learner=learner)
+        sentence = explained(learner, observed)
+        return LearnedExposure(name="ML", notices=notices, values=values, point=point, learner=learner, explained=sentence)
     if plan.target.quantity == "CL/F":
         return LearnedExposure(name="ML", notices=notices, values=1 / values[::-1], point=1 / point, learner=learner)
     per = _going_on(case).amount_mg if plan.scale == "per_dose" else 1.0

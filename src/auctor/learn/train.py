@@ -101,12 +101,17 @@ def train(plan: Plan, out_dir: str | Path, *, progress: Progress | None = None) 
     algorithm(plan.learning.algorithm).require()
     made = prepare(plan, progress)
     verdict = guard(made, shown)
-    rows, sides = made.parts["train"], Sides(z=inputs(made.observed), x=made.x)
-    tuned = tune(sides.z[rows], made.y[rows], plan.learning, progress, fixed=settings(plan))
-    candidate = calibrated(made, sides, tuned, Path(out_dir))
+    candidate, tuned = fitted(made, Path(out_dir), progress)
     finished = judged(candidate, made, _card(made, tuned) | {"leakage_guard": verdict.as_dict()})
     write(Path(out_dir), finished.content())
     return Learner.load(out_dir)
+
+
+def fitted(made: Material, folder: Path, progress: Progress | None = None) -> tuple[Learner, Tuned]:
+    """Tune and fit on the training rows, calibrate on the calibration rows; the learner (without a card) and how it was tuned."""
+    plan, rows, sides = made.profiles.plan, made.parts["train"], Sides(z=inputs(made.observed), x=made.x)
+    tuned = tune(sides.z[rows], made.y[rows], plan.learning, progress, fixed=settings(plan))
+    return calibrated(made, sides, tuned, folder), tuned
 
 
 def judged(candidate: Learner, made: Material, card: dict[str, Any]) -> Learner:

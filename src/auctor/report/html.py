@@ -88,6 +88,7 @@ def view(analysis: Analysis) -> dict[str, Any]:
         "next_dose": next_dose(analysis),
         "then": None if (best := preselected(analysis)) is None else {"exposure": _interval(best, metric), "risk": risk(best)},
         "columns": [_column(m, metric) for m in analysis.methods],
+        "explained": [(m.title, m.explained) for m in analysis.methods if m.explained],
         "svg": curve_svg(analysis),
         "curve_rows": _curve_rows(analysis, level),
         "candidates": shown,

@@ -138,6 +138,7 @@ def _method(method: MethodResult, metric: Shown) -> dict[str, Any]:
         "how": method.how,
         "abstained": method.abstained,
         "doubt": method.doubt,
+        "explained": method.explained,
         "effective_draws": method.ess,
         "parameters": {"values": dict(method.params), "unit": "engine units: h, mg, L"},
         "current": None if found is None or found.current is None else _forecast(found.current, metric),
