@@ -47,9 +47,6 @@ def main() -> None:
         learner = training.train(plan, Path(folder))
     tried = len(learner.card["tuning"]["table"])
     print(f"{plan.name}: {plan.split.total} profiles, {plan.learning.algorithm}, {plan.learning.folds} folds, {tried} configurations")
-    print(
-        f"{plan.name}: {plan.split.total} profiles, {plan.learning.algorithm}, {plan.learning.folds} folds, {len(learner.card['tuning']['table'])} configurations"
-    )
     for name, wall, cpu in rows:
         print(f"{name:28} {wall:7.2f} s wall {cpu:7.2f} s processor")
     whole = time.perf_counter() - start

@@ -27,7 +27,7 @@ SMALL: dict[str, dict[str, float]] = {
     "catboost": {"rounds": 20},
     "random_forest": {"trees": 10},
     "mlp": {"epochs": 40, "members": 2},
-    "recurrent": {"epochs": 120, "hidden": 8, "steps": 3, "batch": 30, "learning_rate": 0.02},
+    "recurrent": {"updates": 700, "hidden": 8, "steps": 3, "batch": 30, "learning_rate": 0.02},
 }
 
 
@@ -218,7 +218,7 @@ def test_the_network_learns_what_a_history_adds_up_to() -> None:
     events = rng.normal(size=(400, 6, 1))
     events[np.arange(6)[None, :] < rng.integers(0, 6, size=400)[:, None]] = np.nan
     y = np.nansum(events[:, :, 0], axis=1)
-    found = recurrent.RecurrentRegressor(steps=6, hidden=8, epochs=60, seed=1).fit(events[:300].reshape(300, -1), y[:300])
+    found = recurrent.RecurrentRegressor(steps=6, hidden=8, updates=200, seed=1).fit(events[:300].reshape(300, -1), y[:300])
     assert np.std(found.predict(events[300:].reshape(100, -1)) - y[300:]) < 0.25 * np.std(y)
 
 
