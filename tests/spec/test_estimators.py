@@ -88,10 +88,9 @@ def test_the_same_fit_gives_the_same_bytes(name: str, fitted: Callable[[str, str
     assert dump(_new(name, "regression").fit(x, y)) == dump(fitted(name, "regression"))
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", [n for n in ALGORITHMS if n not in ("xgboost", "lightgbm", "catboost")])
 def test_a_setting_that_is_not_there_is_refused(name: str) -> None:
-    if name in ("xgboost", "lightgbm", "catboost"):
-        pytest.skip("their settings are the library's own, of which there are hundreds")
+    """Of the boosting libraries every setting is passed on: they have hundreds."""
     with pytest.raises(PlanError, match="is not a setting"):
         ALGORITHMS[name].make("regression", {"depht": 3}, 1)
 

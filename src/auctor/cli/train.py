@@ -97,9 +97,13 @@ def _print_card(learner: Learner) -> None:
         table.add_row(name, *_numbers(card["metrics"].get("calibration", {}).get(name), score))
     console.print(table)
     _print_subgroups(card)
-    refused = card["abstention"]["refused"]["any"]
-    console.print(f"abstains for {_percent(refused)} of the test patients, who are like the training ones", markup=False)
+    console.print(_abstention(card["abstention"]), markup=False)
     console.print(f"plan {card['plan']['sha256'][:12]}; stored in {learner.folder}", markup=False)
+
+
+def _abstention(found: Mapping[str, Any]) -> str:
+    mistakes = ", ".join(f"{name} {_percent(share)}" for name, share in found["refused_after"].items())
+    return f"abstains for {_percent(found['refused']['any'])} of the test patients, who are like the training ones; after a mistake: {mistakes}"
 
 
 def _print_subgroups(card: Mapping[str, Any]) -> None:
