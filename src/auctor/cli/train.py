@@ -103,7 +103,8 @@ def _print_card(learner: Learner) -> None:
 
 def _abstention(found: Mapping[str, Any]) -> str:
     mistakes = ", ".join(f"{name} {_percent(share)}" for name, share in found["refused_after"].items())
-    return f"abstains for {_percent(found['refused']['any'])} of the test patients, who are like the training ones; after a mistake: {mistakes}"
+    wrongly = _percent(found["refused"]["any"])
+    return f"abstains for {wrongly} of the test patients, who are like the training ones; after a mistake: {mistakes}"
 
 
 def _print_subgroups(card: Mapping[str, Any]) -> None:
