@@ -112,6 +112,16 @@ def test_a_learner_of_other_library_versions_is_not_loaded(learners: Callable[[s
         Learner.load(tmp_path)
 
 
+@pytest.mark.parametrize(("name", "part"), [("svm, cqr", "density.json"), ("elastic net, cv+", "spread-1.ubj")])
+def test_a_part_left_out_of_folder_and_manifest_is_missed(name: str, part: str, learners: Callable[[str], Learner], tmp_path: Path) -> None:
+    """Without it the learner would still answer: unchecked, or by fewer models."""
+    from auctor.learn.learner import write
+
+    write(tmp_path, {file: raw for file, raw in learners(name).content().items() if file != part})
+    with pytest.raises(ModelError, match="complete"):
+        Learner.load(tmp_path)
+
+
 def test_another_algorithm_is_another_entry_of_the_cache() -> None:
     assert len({key(plan) for plan in PLANNED.values()}) == len(PLANNED)
 
