@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-IMPORT_NAME = {"scikit-learn": "sklearn", "xgboost-cpu": "xgboost", "pharmpy-core": "pharmpy"}
+IMPORT_NAME = {"scikit-learn": "sklearn", "xgboost-cpu": "xgboost", "pharmpy-core": "pharmpy", "py-earth2": "pyearth"}
 BROUGHT_ALONG = {"pydantic_core"}  # pydantic's other half: pinned by pydantic itself to the version that fits
 
 
@@ -71,7 +71,10 @@ def test_every_import_is_a_declared_dependency() -> None:
     project = _project()
     declared = {
         _import_name(r)
-        for r in [*project["dependencies"], *(r for extra in ("nonmem", "learn") for r in project["optional-dependencies"][extra])]
+        for r in [
+            *project["dependencies"],
+            *(r for extra in ("nonmem", "learn", "catboost") for r in project["optional-dependencies"][extra]),
+        ]
     }
     imported = {name for path in SOURCES for name in _imported(path)}
     assert imported - declared - set(sys.stdlib_module_names) - BROUGHT_ALONG - {"auctor"} == set()
@@ -92,7 +95,7 @@ def test_locks_hold_every_dependency_once_with_hashes_and_without_an_index() -> 
     assert _pins("requirements.lock").items() <= _pins("requirements-dev.lock").items()
 
 
-DEVELOPMENT = ["build", "dev", "docs", "nonmem"]
+DEVELOPMENT = ["build", "dev", "docs", "nonmem", "learn", "catboost"]
 
 
 @pytest.mark.parametrize(("lock", "extras"), [("requirements.lock", ["build"]), ("requirements-dev.lock", DEVELOPMENT)])

@@ -27,7 +27,7 @@ SMALL: dict[str, dict[str, float]] = {
     "catboost": {"rounds": 20},
     "random_forest": {"trees": 10},
     "mlp": {"epochs": 40, "members": 2},
-    "recurrent": {"epochs": 120, "hidden": 8, "steps": 3, "batch": 30, "learning_rate": 0.02},
+    "recurrent": {"updates": 700, "hidden": 8, "steps": 3, "batch": 30, "learning_rate": 0.02},
 }
 
 
@@ -88,10 +88,9 @@ def test_the_same_fit_gives_the_same_bytes(name: str, fitted: Callable[[str, str
     assert dump(_new(name, "regression").fit(x, y)) == dump(fitted(name, "regression"))
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", [n for n in ALGORITHMS if n not in ("xgboost", "lightgbm", "catboost")])
 def test_a_setting_that_is_not_there_is_refused(name: str) -> None:
-    if name in ("xgboost", "lightgbm", "catboost"):
-        pytest.skip("their settings are the library's own, of which there are hundreds")
+    """Of the boosting libraries every setting is passed on: they have hundreds."""
     with pytest.raises(PlanError, match="is not a setting"):
         ALGORITHMS[name].make("regression", {"depht": 3}, 1)
 
@@ -218,7 +217,7 @@ def test_the_network_learns_what_a_history_adds_up_to() -> None:
     events = rng.normal(size=(400, 6, 1))
     events[np.arange(6)[None, :] < rng.integers(0, 6, size=400)[:, None]] = np.nan
     y = np.nansum(events[:, :, 0], axis=1)
-    found = recurrent.RecurrentRegressor(steps=6, hidden=8, epochs=60, seed=1).fit(events[:300].reshape(300, -1), y[:300])
+    found = recurrent.RecurrentRegressor(steps=6, hidden=8, updates=200, seed=1).fit(events[:300].reshape(300, -1), y[:300])
     assert np.std(found.predict(events[300:].reshape(100, -1)) - y[300:]) < 0.25 * np.std(y)
 
 

@@ -37,7 +37,7 @@ def plan_of(algorithm: str, tail: str = "") -> Plan:
 PLANNED = {
     "svm, cqr": plan_of("svm", '[interval]\nmethod = "cqr"\ngroups = [{ by = "dose_mg", cuts = [5] }]\n[domain]\ndensity = 0.95\n'),
     "elastic net, cv+": plan_of("elastic_net", '[interval]\nmethod = "cv+"\nfolds = 3\ngroups = [{ by = "cov:HCT", cuts = [35] }]\n'),
-    "recurrent, split": plan_of("recurrent", "[learner.grid]\nhidden = [12]\nlearning_rate = [0.02]\nepochs = [60]\nbatch = [64]\n"),
+    "recurrent, split": plan_of("recurrent", "[learner.grid]\nhidden = [12]\nlearning_rate = [0.02]\nupdates = [400]\nbatch = [64]\n"),
 }
 
 
@@ -112,6 +112,16 @@ def test_a_learner_of_other_library_versions_is_not_loaded(learners: Callable[[s
         Learner.load(tmp_path)
 
 
+@pytest.mark.parametrize(("name", "part"), [("svm, cqr", "density.json"), ("elastic net, cv+", "spread-1.ubj")])
+def test_a_part_left_out_of_folder_and_manifest_is_missed(name: str, part: str, learners: Callable[[str], Learner], tmp_path: Path) -> None:
+    """Without it the learner would still answer: unchecked, or by fewer models."""
+    from auctor.learn.learner import write
+
+    write(tmp_path, {file: raw for file, raw in learners(name).content().items() if file != part})
+    with pytest.raises(ModelError, match="complete"):
+        Learner.load(tmp_path)
+
+
 def test_another_algorithm_is_another_entry_of_the_cache() -> None:
     assert len({key(plan) for plan in PLANNED.values()}) == len(PLANNED)
 
@@ -144,9 +154,10 @@ def test_a_subgroup_by_something_else_than_a_feature_is_refused(tmp_path: Path) 
 def test_a_history_is_read_in_time_order_and_cut_to_its_latest_events() -> None:
     steady = Regimen.steady(3.0, every_h=12.0, route=Route.ORAL)
     found = sequence(steady, (np.array([11.5, 1.0, np.nan]), np.array([0.006, 0.015, np.nan])), np.array([35.0]))
-    assert found.shape == (STEPS, 6) and np.isnan(found[:-3]).all()
-    np.testing.assert_allclose(found[-3, [1, 3, 5]], [np.log(3.0), 12.0, 35.0])
+    assert found.shape == (STEPS, 7) and np.isnan(found[:-3]).all()
+    np.testing.assert_allclose(found[-3, [1, 3, 6]], [np.log(3.0), 12.0, 35.0])
     np.testing.assert_allclose(found[-2:, 4], np.log([0.015, 0.006]))
+    np.testing.assert_allclose(found[-2:, 5], np.log([0.005, 0.002]))
     np.testing.assert_allclose(found[-2:, 0], np.log1p([1.0, 10.5]))
     many = replace(steady.doses[0], steady_state=False, additional=60)
     found = sequence(Regimen(doses=(many,)), (np.array([700.0]), np.array([0.006])), np.empty(0))

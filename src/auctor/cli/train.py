@@ -103,9 +103,14 @@ def _print_card(learner: Learner) -> None:
         copied = card["metrics"]["label_test"]["rRMSE"]["value"]
         console.print(f"circular label: rRMSE {_percent(copied)} against the MAP estimates it learnt; the table is against the truth")
     _print_subgroups(card)
-    refused = card["abstention"]["refused"]["any"]
-    console.print(f"abstains for {_percent(refused)} of the test patients, who are like the training ones", markup=False)
+    console.print(_abstention(card["abstention"]), markup=False)
     console.print(f"plan {card['plan']['sha256'][:12]}; stored in {learner.folder}", markup=False)
+
+
+def _abstention(found: Mapping[str, Any]) -> str:
+    mistakes = ", ".join(f"{name} {_percent(share)}" for name, share in found["refused_after"].items())
+    wrongly = _percent(found["refused"]["any"])
+    return f"abstains for {wrongly} of the test patients, who are like the training ones; after a mistake: {mistakes}"
 
 
 def _print_subgroups(card: Mapping[str, Any]) -> None:

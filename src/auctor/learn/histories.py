@@ -16,7 +16,7 @@ from auctor.population.plan import Plan
 
 Array = NDArray[np.float64]
 STEPS = 24  # the latest events that are looked at; shorter histories are padded in front with NaN
-CHANNELS = ("gap", "dose", "infusion", "interval", "level")
+CHANNELS = ("gap", "dose", "infusion", "interval", "level", "per_dose")
 
 
 def reads_history(plan: Plan) -> bool:
@@ -52,8 +52,8 @@ def recorded(observed: Observed, histories: Sequence[Regimen]) -> Observed:
 def sequence(history: Regimen, samples: tuple[Array, Array], covariates: Array) -> Array:
     """The latest 24 events (steps, channels) before the last sample; `samples` are hours since the first dose and mg/L.
 
-    Channels: log(1 + h since the event before), log dose (mg), infusion (h), interval of a dose at steady state (h), log level (mg/L),
-    and the covariates. NaN is what an event does not have.
+    Channels: log(1 + h since the event before), log dose (mg), infusion (h), interval of a dose at steady state (h), log level (mg/L)
+    and log of it over the dose before, and the covariates. NaN is what an event does not have.
 
     >>> one = Regimen.steady(3.0, every_h=12.0, route="oral")
     >>> found = sequence(one, (np.array([12.0, 1.0]), np.array([0.006, 0.015])), np.array([35.0]))
@@ -76,10 +76,12 @@ def sequence(history: Regimen, samples: tuple[Array, Array], covariates: Array) 
 
 def _filled(events: Sequence[tuple[float, int, Mapping[str, float]]], covariates: Array) -> Array:
     found = np.full((STEPS, len(CHANNELS) + len(covariates)), np.nan)
-    before = events[0][0] if events else 0.0
+    before, dose = (events[0][0] if events else 0.0), np.nan
     for row, (time, _, event) in zip(found[STEPS - len(events) :], events, strict=True):
         row[0] = np.log1p(time - before)
+        dose = event.get("dose", dose)
         row[1 : len(CHANNELS)] = [event.get(name, np.nan) for name in CHANNELS[1:]]
+        row[CHANNELS.index("per_dose")] = event.get("level", np.nan) - dose
         row[len(CHANNELS) :] = covariates
         before = time
     return found

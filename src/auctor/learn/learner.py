@@ -77,7 +77,7 @@ class Learner:
             card=card,
             folder=where,
             folds=tuple(_pair(content, f"-{k}") for k in range(card.get("fold_models", 0))),
-            density=Density.read(json.loads(content["density.json"])) if "density.json" in content else None,
+            density=Density.read(json.loads(_part(content, "density.json"))) if plan.density < 1 else None,
         )
 
     @property
@@ -140,10 +140,16 @@ class Learner:
 
 def _pair(content: Mapping[str, bytes], tail: str) -> Pair:
     def one(name: str) -> Any:
-        kind = next(k for k in ("ubj", "skops") if f"{name}{tail}.{k}" in content)
-        return load(kind, content[f"{name}{tail}.{kind}"])
+        kind = "ubj" if f"{name}{tail}.ubj" in content else "skops"
+        return load(kind, _part(content, f"{name}{tail}.{kind}"))
 
     return Pair(model=one("model"), spread=one("spread"))
+
+
+def _part(content: Mapping[str, bytes], name: str) -> bytes:
+    if name not in content:
+        raise ModelError(where=name, what="is missing: this is not a complete learner", remedy="train the plan again")
+    return content[name]
 
 
 def _same_versions(folder: Path, plan: Plan, card: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from auctor.learn.estimators.registry import settings
 
 Array = NDArray[np.float64]
 Weights = dict[str, Any]
-DEFAULTS = {"steps": 1, "hidden": 24, "epochs": 60, "learning_rate": 1e-2, "weight_decay": 1e-3, "batch": 128}
+DEFAULTS = {"steps": 1, "hidden": 24, "updates": 1500, "learning_rate": 1e-2, "weight_decay": 1e-3, "batch": 128}
 
 
 class _Recurrent(BaseEstimator):  # type: ignore[misc]
@@ -29,13 +29,13 @@ class _Recurrent(BaseEstimator):  # type: ignore[misc]
         *,
         steps: int = 1,
         hidden: int = 24,
-        epochs: int = 60,
+        updates: int = 1500,
         learning_rate: float = 1e-2,
         weight_decay: float = 1e-3,
         batch: int = 128,
         seed: int = 0,
     ) -> None:
-        self.steps, self.hidden, self.epochs, self.seed = steps, hidden, epochs, seed
+        self.steps, self.hidden, self.updates, self.seed = steps, hidden, updates, seed
         self.learning_rate, self.weight_decay, self.batch = learning_rate, weight_decay, batch
 
     def _learn(self, x: Array, target: Array, outputs: int) -> Self:
@@ -98,13 +98,14 @@ def _start(settings: Any, channels: int, outputs: int) -> Weights:
 
 
 def _trained(settings: Any, z: Array, happened: NDArray[np.bool_], target: Array, outputs: int) -> Weights:
-    """Weights after `epochs` of Adam; squared error for one output, log loss for several; same seed, same weights."""
+    """Weights after `updates` batches of Adam; squared error of one output, log loss of several; same seed, same weights."""
     import jax
     import jax.numpy as jnp
 
     size = min(settings.batch, len(z))
     rng = np.random.Generator(np.random.PCG64(settings.seed + 1))
-    order = np.concatenate([rng.permutation(len(z))[: len(z) // size * size] for _ in range(settings.epochs)]).reshape(-1, size)
+    rounds = -(-settings.updates // (len(z) // size))
+    order = np.concatenate([rng.permutation(len(z))[: len(z) // size * size] for _ in range(rounds)]).reshape(-1, size)[: settings.updates]
     zs, seen, goal = jnp.asarray(z), jnp.asarray(happened), jnp.asarray(target)
 
     def loss(w: Weights, rows: Any) -> Any:
@@ -182,6 +183,6 @@ class RecurrentClassifier(ClassifierMixin, _Recurrent):  # type: ignore[misc]
 
 
 def make(task: str, configuration: dict[str, float], seed: int) -> Any:
-    """`steps` of a history, `hidden` units, `epochs`, `learning_rate`, `weight_decay`, `batch`."""
+    """`steps` of a history, `hidden` units, `updates`, `learning_rate`, `weight_decay`, `batch`."""
     found = settings("recurrent", configuration, DEFAULTS)
     return (RecurrentRegressor if task == "regression" else RecurrentClassifier)(**found, seed=seed)

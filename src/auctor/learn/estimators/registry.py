@@ -134,7 +134,7 @@ _ALL = (
         module="recurrent",
         missing="an event that did not happen is passed over",
         reads="history",
-        space={"hidden": (16, 32), "learning_rate": (3e-3, 1e-2), "weight_decay": (1e-4, 1e-3)},
+        space={"hidden": (16, 32), "learning_rate": (3e-3, 1e-2), "weight_decay": (1e-4, 1e-3), "updates": (500, 1500)},
     ),
     Algorithm(
         name="stacking",
