@@ -46,6 +46,8 @@ COMMANDS = [
     ["models", "export"],
     ["models", "compare"],
     ["models", "pages"],
+    ["population"],
+    ["population", "fit"],
 ]
 
 
