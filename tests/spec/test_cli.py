@@ -46,7 +46,6 @@ COMMANDS = [
     ["models", "export"],
     ["models", "compare"],
     ["models", "pages"],
-    ["population"],
     ["population", "fit"],
 ]
 
