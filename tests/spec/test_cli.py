@@ -50,6 +50,7 @@ COMMANDS = [
     ["models", "export"],
     ["models", "compare"],
     ["models", "pages"],
+    ["population", "fit"],
 ]
 
 
