@@ -275,6 +275,20 @@ def test_a_quick_study_in_a_world_of_two_models() -> None:
     assert XGBOOST in console.export_text()
 
 
+@pytest.mark.parametrize("name", ["E3", "E4"])
+def test_the_other_quick_studies_run(name: str) -> None:
+    study = open_study(name)
+    found = run_study(study, quick=True)
+    assert {(t.design, t.noise, t.world) for t in found.tables} == {
+        (d.name, noise, world) for d in study.designs if d.quick for noise in d.noise for world in ("same", *d.others)
+    }
+    for table in found.tables:
+        assert all(np.isfinite(score.value) for scores in table.rows.values() for score in scores.values())
+        assert table.rows[table.limit]["rRMSE"].value < min(
+            s["rRMSE"].value for row, s in table.rows.items() if row.startswith("covariates only")
+        )
+
+
 def test_the_command_lists_the_studies_and_writes_no_page_of_a_quick_run(tmp_path: Path) -> None:
     listed = RUNNER.invoke(app, ["reproduce", "--list", "--json"])
     assert [row["name"] for row in json.loads(listed.stdout)["studies"]] == ["E1", *STUDIES]
