@@ -17,15 +17,17 @@ from typer.testing import CliRunner
 from auctor.case import Covariates, Dose, Regimen, Route
 from auctor.cli import app
 from auctor.errors import PlanError
+from auctor.estimate.direct_map import direct_map
+from auctor.estimate.observations import Observations
 from auctor.learn.scores import Score
 from auctor.models.reader import read_model
-from auctor.pk.course import concentrations
+from auctor.pk.direct import readings
 from auctor.pk.steady import steady_profile
-from auctor.pk.timeline import build, stack
+from auctor.pk.timeline import build
 from auctor.population.virtual import Profiles, parameters, simulate
 from auctor.report.study_page import study_page, write_study
 from auctor.report.study_svg import study_svg
-from auctor.validate.comparators import averaged, drawn, map_fit, model_weights, patients, posterior
+from auctor.validate.comparators import averaged, drawn, map_fit, model_weights, patients, posterior, steady_fit
 from auctor.validate.model_file import check_file
 from auctor.validate.study import AVERAGED, KNOWN, KNOWN_LEAST, UNKNOWN, run_study
 from auctor.validate.study_file import FOLDER, open_study, read_study, shipped_studies
@@ -125,7 +127,7 @@ def test_by_vein_is_the_engines_own_infusion() -> None:
     known, times = {"WT": 20.0, "EGFR": 100.0, "FORM": 0.0}, np.asarray([2.0, 6.0, 24.0])
     dose = Dose(time_h=0.0, amount_mg=100.0, route=Route.IV, duration_h=1.0, every_h=24.0, steady_state=True)
     line = build(model, Regimen(doses=(dose,)), Covariates.constant(known), times)
-    engine = concentrations(model, stack([line]), np.zeros((1, len(model.eta_names))))[0, :3]
+    engine = readings(model, line, np.zeros((1, len(model.eta_names))))[0][0]
     params = model.individual({name: np.asarray([value]) for name, value in known.items()}, np.zeros((1, len(model.eta_names))))
     bare = steady_profile(intravenous(model), params, 100.0, 24.0, times[None], duration_h=1.0)[0]
     assert bare == pytest.approx(engine, rel=1e-9)
@@ -184,14 +186,22 @@ def test_averaging_a_model_with_itself_changes_nothing_and_a_wrong_one_loses(pro
     assert averaged([own, worse]).mean.point == pytest.approx(once.mean.point, rel=1e-9)
 
 
-def test_the_closed_form_stands_in_for_the_timeline() -> None:
+def test_the_closed_form_finds_what_the_search_over_the_timeline_finds() -> None:
+    """Modes, objective and covariance of each patient against the one-patient MAP, which knows nothing of the steady-state formula."""
     study = open_study("E4")
-    plan = replace(training_plan(study, study.designs[0], "full", study.quick), models=(read_model("daptomycin_xu_2017"),))
-    who = patients(simulate(plan), np.arange(8))
-    fit = map_fit(who)
-    direct, scanned = drawn(who, fit, draws=100), drawn(replace(who, steady=None), fit, draws=100)
-    assert direct.log_weight == pytest.approx(scanned.log_weight, rel=1e-6)
-    assert direct.log_marginal == pytest.approx(scanned.log_marginal, rel=1e-6)
+    plan = training_plan(study, study.designs[0], "full", study.quick)
+    made, model = simulate(plan), plan.model
+    who = patients(made, np.arange(12))
+    found = steady_fit(who)
+    for i in range(12):
+        line = build(model, made.regimen(i), made.covariates_of(i), made.sample_h[i])
+        values = made.observed[i]
+        seen = Observations(values, np.ones_like(values), np.zeros(len(values), dtype=np.int64), np.zeros_like(values))
+        one = direct_map(model, line, seen, starts=1)
+        assert found.eta[i] == pytest.approx(one.eta[0], abs=1e-6)
+        assert found.ofv[i] == pytest.approx(one.ofv[0], rel=1e-9)
+        assert found.sd[i] == pytest.approx(one.sd[0], rel=1e-4)
+    assert found.converged.all()
 
 
 # --- the result ---------------------------------------------------------------------------------------------------------
@@ -263,6 +273,20 @@ def test_a_quick_study_in_a_world_of_two_models() -> None:
     console = Console(width=220, record=True, file=io.StringIO())
     console.print(same.table())
     assert XGBOOST in console.export_text()
+
+
+@pytest.mark.parametrize("name", ["E3", "E4"])
+def test_the_other_quick_studies_run(name: str) -> None:
+    study = open_study(name)
+    found = run_study(study, quick=True)
+    assert {(t.design, t.noise, t.world) for t in found.tables} == {
+        (d.name, noise, world) for d in study.designs if d.quick for noise in d.noise for world in ("same", *d.others)
+    }
+    for table in found.tables:
+        assert all(np.isfinite(score.value) for scores in table.rows.values() for score in scores.values())
+        assert table.rows[table.limit]["rRMSE"].value < min(
+            s["rRMSE"].value for row, s in table.rows.items() if row.startswith("covariates only")
+        )
 
 
 def test_the_command_lists_the_studies_and_writes_no_page_of_a_quick_run(tmp_path: Path) -> None:

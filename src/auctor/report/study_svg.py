@@ -15,8 +15,8 @@ WIDTH, LEFT, RIGHT, TOP, LINE, GAP, BOTTOM = 860, 330, 20, 62, 9, 12, 46
 COLOURS = {"covariates": "#9aa1ac", "map": "#b26a00", "average": "#6b3fa0", "learner": "#0b4f8a", "limit": INK, "printed": "#b3261e"}
 LEGEND = {
     "covariates": "covariates only (best model)",
-    "map": "MAP, published residual error (best model)",
-    "average": "model averaging, published residual errors",
+    "map": "MAP, published error (best model)",
+    "average": "model averaging, published errors",
     "learner": "learner",
     "limit": "posterior mean: the limit",
     "printed": "printed in the paper",
