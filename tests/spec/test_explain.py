@@ -24,6 +24,7 @@ from auctor.learn.learner import Learner
 from auctor.learn.store import learner_for, open_plan
 from auctor.learn.train import Material, prepare
 from auctor.learn.tuning import evaluate
+from auctor.population.plan import read_plan
 from auctor.report.explain_svg import beeswarm_svg, dependence_svg, pairs_svg, waterfall_svg
 
 Array = np.ndarray[Any, Any]
@@ -203,7 +204,7 @@ def test_a_learner_of_several_estimators_is_explained_by_their_mean(learner: Lea
 def test_a_plan_on_the_typical_scale_compares_with_the_typical_patient(made: Material, learner: Learner) -> None:
     from dataclasses import replace
 
-    plan = replace(learner.plan, scale="typical")
+    plan = read_plan("typical.toml", text=learner.plan.text.replace('scale = "dose_rate"', 'scale = "typical"'))
     seen = made.observed.rows(made.parts["test"][:1])
     found = drivers(replace(learner, plan=plan), seen)
     assert "typical patient with the same covariates" in found.sentence()

@@ -98,8 +98,8 @@ def _sampled_again(plan: Plan, progress: object = None) -> Profiles:
     return found
 
 
-def _overlapping(plan: Plan) -> dict[str, Array]:
-    found = training_split(plan)
+def _overlapping(plan: Plan, *n: int) -> dict[str, Array]:
+    found = training_split(plan, *n)
     return found | {"test": np.append(found["test"][1:], found["train"][0])}
 
 
@@ -187,7 +187,7 @@ def circular(tmp_path_factory: pytest.TempPathFactory) -> Learner:
 
 def test_a_declared_map_label_is_trained_and_marked(circular: Learner) -> None:
     card = circular.card
-    assert circular.circular and card["leakage_guard"]["label"] == "circular label" and "circular label" in card["target"]["label"]
+    assert circular.circular and card["leakage_guard"]["label"] == "circular label" and "circular label" in card["label"]
     assert any("copies MAP" in line for line in card["limits"])
     copied, true = (card["metrics"][part]["rRMSE"]["value"] for part in ("label_test", "test"))
     assert copied < true, "the error against its own kind flatters: that is why it is marked"

@@ -140,9 +140,9 @@ def _card(made: Material, tuned: Tuned) -> dict[str, Any]:
         "models": [{"name": m.name, "sha256": m.sha256, "cite": m.reference.get("cite", ""), "status": m.status} for m in plan.models],
         "target": {
             "metric": plan.metric.name,
-            "label": "simulated truth" if plan.label == "truth" else f"{CIRCULAR}: MAP estimate of {plan.model.name}",
             "modelled": "log(F/CL)" if plan.scale == "dose_rate" else "log(F/CL over the typical patient's)",
         },
+        "label": "simulated truth" if plan.label == "truth" else f"{CIRCULAR}: MAP estimate of {plan.model.name}",
         "data": {
             "kind": "simulated",
             "patients": {part: len(rows) for part, rows in made.parts.items()},
