@@ -247,7 +247,7 @@ def test_the_guard_lets_a_declared_label_pass(made: Material) -> None:
 
 @pytest.fixture(scope="module")
 def profiles() -> Profiles:
-    return prepare(small()).profiles.rows(np.arange(30))
+    return prepare(small()).profiles.rows(np.arange(21))
 
 
 @pytest.fixture
