@@ -23,7 +23,7 @@ from auctor.learn.amortised.normal import approximate
 from auctor.learn.amortised.plan import AmortisedPlan, read_amortised_plan
 from auctor.learn.amortised.shown import Shown
 from auctor.learn.amortised.spline import forward, inverse, knots
-from auctor.learn.amortised.store import PLANS, Amortised, amortised_for
+from auctor.learn.amortised.store import PLANS, Amortised, amortised_for, shipped_amortised
 from auctor.learn.amortised.train import train_amortised
 from auctor.learn.amortised.world import since_last_dose
 from auctor.models.reader import read_model
@@ -261,6 +261,13 @@ def test_a_plan_that_says_something_else_is_refused(old: str, new: str) -> None:
     with pytest.raises(PlanError) as refused:
         read_amortised_plan("edited.toml", text=text.replace(old, new))
     assert refused.value.remedy
+
+
+@pytest.mark.parametrize("name", shipped_amortised())
+def test_every_shipped_plan_reads_and_says_where_it_comes_from(name: str) -> None:
+    """Under its file's name, with a source beside what is not of a model."""
+    plan = read_amortised_plan(PLANS / f"{name}.toml")
+    assert plan.name == name and (plan.sources or plan.role == "test")
 
 
 def test_one_covariate_may_stand_for_another() -> None:
