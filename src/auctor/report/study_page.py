@@ -28,7 +28,7 @@ def study_page(result: StudyResult, today: date) -> str:
     parts = [
         f"# {study.name} · {plain(study.title)}",
         plain(f"{study.cite}{f', doi {study.doi}' if study.doi else ''}. Run on {today.isoformat()} by"),
-        f"<!-- not run: minutes -->\n```bash\nauctor reproduce {study.name} --write docs/studies\n```",
+        f"<!-- not run: it takes some minutes -->\n```bash\nauctor reproduce {study.name} --write docs/studies\n```",
         f"study file `{study.sha256[:16]}` (content and models), seed {study.seed}. 95 % bootstrap intervals are in parentheses.",
         f"![relative RMSE of every method]({study.slug}.svg)",
         "## The paper",
