@@ -22,7 +22,7 @@ from auctor.pk.timeline import Timeline
 Array = NDArray[np.float64]
 
 STEP = 2e-5  # of u: truncation and rounding of a central difference are both near 1e-10
-ROUGH, FINE = (1e-5, 40), (2e-8, 80)  # slope at which the work is done, and most steps
+ROUGH, FINE = (1e-3, 40), (2e-8, 80)  # slope at which the work is done, and most steps
 
 
 def direct_map(model: DrugModel, timeline: Timeline, seen: Observations, *, starts: int | None = None) -> MapFit:

@@ -16,10 +16,10 @@ def bucket(count: int, smallest: int = 4, *, factor: int = 2) -> int:
 
 
 def close_bucket(count: int) -> int:
-    """A padded size less than half as large again: 4, 6, 8, 12, 16, 24, .. for batches that pay for every padded event.
+    """A padded size less than a quarter as large again: 4, 5, 6, 7, 8, 10, 12, 14, 16, .. for batches that pay for every padded event.
 
     >>> [close_bucket(n) for n in (3, 5, 9, 39)]
-    [4, 6, 12, 48]
+    [4, 5, 10, 40]
     """
-    size = bucket(count)
-    return size * 3 // 4 if size > 4 and count <= size * 3 // 4 else size
+    step = max(bucket(count) // 8, 1)
+    return max(4, -(-count // step) * step)
