@@ -67,8 +67,8 @@ class StudyTable:
     def caption(self) -> str:
         """The learner against the limits, in one line, and the notes."""
         over = [f"{r.value:.3f} ({r.low:.3f} to {r.high:.3f})" for r in (self.ratio, self.ratio_least)]
-        first = f"{self.best} over '{self.limit}': {over[0]}; over '{self.least}': {over[1]}; least used posterior: ESS {self.ess_p05:.0f}"
-        return "\n".join((first, *self.notes))
+        first = f"{self.best} over '{self.limit}': {over[0]}; over '{self.least}': {over[1]}"
+        return "\n".join((f"{first}; effective draws of one patient in twenty: at most {self.ess_p05:.0f}", *self.notes))
 
     def table(self) -> Table:
         """For the terminal: percent with 95 % bootstrap intervals."""
