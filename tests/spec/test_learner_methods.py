@@ -102,7 +102,7 @@ def test_it_comes_back_from_its_folder_with_the_same_answers(name: str, learners
 
 
 def test_a_learner_of_other_library_versions_is_not_loaded(learners: Callable[[str], Learner], tmp_path: Path) -> None:
-    from auctor.learn.learner import canonical, write
+    from auctor.learn.artefact import canonical, write
 
     learner = learners("svm, cqr")
     card = json.loads(json.dumps(learner.card))
@@ -115,7 +115,7 @@ def test_a_learner_of_other_library_versions_is_not_loaded(learners: Callable[[s
 @pytest.mark.parametrize(("name", "part"), [("svm, cqr", "density.json"), ("elastic net, cv+", "spread-1.ubj")])
 def test_a_part_left_out_of_folder_and_manifest_is_missed(name: str, part: str, learners: Callable[[str], Learner], tmp_path: Path) -> None:
     """Without it the learner would still answer: unchecked, or by fewer models."""
-    from auctor.learn.learner import write
+    from auctor.learn.artefact import write
 
     write(tmp_path, {file: raw for file, raw in learners(name).content().items() if file != part})
     with pytest.raises(ModelError, match="complete"):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from auctor.case import Case
 from auctor.errors import ModelError, OutOfDomain
+from auctor.learn.artefact import canonical, verified
 from auctor.learn.conformal import Calibration
 from auctor.learn.density import Density
 from auctor.learn.estimators.registry import algorithm
@@ -62,7 +62,7 @@ class Learner:
     def load(cls, folder: str | Path) -> Learner:
         """Read an artefact folder. Raises ModelError where a file is missing or differs from its recorded SHA-256."""
         where = Path(folder)
-        content = _verified(where)
+        content = verified(where, ALWAYS, called="learner", whole=_whole)
         card = json.loads(content["card.json"])
         plan = read_plan(card["plan"]["source"], text=content["plan.toml"].decode())
         if plan.sha256 != card["plan"]["sha256"]:
@@ -168,32 +168,6 @@ def versions(plan: Plan) -> dict[str, str]:
     return base | algorithm(plan.learning.algorithm).versions()
 
 
-def _verified(folder: Path) -> dict[str, bytes]:
-    try:
-        recorded = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["sha256"]
-        names = {*ALWAYS, *(Path(name).name for name in recorded)}
-        content = {name: (folder / name).read_bytes() for name in sorted(names)}
-        if not all(any(f"{part}.{kind}" in content for kind in ("ubj", "skops")) for part in ("model", "spread")):
-            raise KeyError("model")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(where=folder.name, what="is not a complete learner", remedy="train the plan again") from error
-    for name, raw in content.items():
-        if hashlib.sha256(raw).hexdigest() != recorded.get(name):
-            raise ModelError(
-                where=f"{folder.name}/{name}", what="differs from its recorded SHA-256", remedy="do not use it: train the plan again"
-            )
-    return content
-
-
-def write(folder: Path, content: Mapping[str, bytes]) -> None:
-    """Write an artefact's files and the manifest of their SHA-256."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, raw in content.items():
-        (folder / name).write_bytes(raw)
-    digests = {name: hashlib.sha256(raw).hexdigest() for name, raw in content.items()}
-    (folder / "manifest.json").write_text(canonical({"sha256": digests}), encoding="utf-8")
-
-
-def canonical(content: Any) -> str:
-    """JSON with sorted keys and a last newline: the same content gives the same bytes."""
-    return json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def _whole(names: Iterable[str]) -> bool:
+    """Whether there is an estimator and a spread, of one kind or the other."""
+    return all(any(f"{part}.{kind}" in names for kind in ("ubj", "skops")) for part in ("model", "spread"))

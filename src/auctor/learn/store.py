@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 
-import auctor
 from auctor.cache import cache_dir
 from auctor.case import Metric
-from auctor.errors import ModelError, PlanError
+from auctor.errors import PlanError
+from auctor.learn.artefact import code_hash, kept
 from auctor.learn.learner import Learner, versions
 from auctor.population.plan import Plan, read_plan
 from auctor.population.virtual import Progress
@@ -60,38 +58,16 @@ def learner_for(plan: str | Path | Plan, progress: Progress | None = None) -> Le
     """
     read = plan if isinstance(plan, Plan) else open_plan(plan)
     folder = cache_dir("learners") / f"{read.name}-{key(read)[:16]}"
-    if folder.exists():
-        try:
-            return Learner.load(folder)
-        except ModelError:
-            shutil.rmtree(folder)
-    return _trained(read, folder, progress)
+    return kept(folder, Learner.load, partial(_train, read, progress))
 
 
-def _trained(plan: Plan, folder: Path, progress: Progress | None) -> Learner:
+def _train(plan: Plan, progress: Progress | None, folder: Path) -> None:
     from auctor.learn.train import train
 
-    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".training-"))
-    try:
-        train(plan, staging, progress=progress)
-        try:
-            staging.replace(folder)
-        except OSError:  # another process finished the same plan first: the content is the same
-            if not folder.exists():
-                raise
-        return Learner.load(folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    train(plan, folder, progress=progress)
 
 
 def key(plan: Plan) -> str:
     """SHA-256 over the plan and its models, the code that made the learner, and the versions it ran with."""
-    parts = [plan.sha256, _code(), *versions(plan).values()]
+    parts = [plan.sha256, code_hash(CODE), *versions(plan).values()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-@lru_cache(maxsize=1)
-def _code() -> str:
-    root = Path(auctor.__file__).parent
-    files = sorted(path for part in CODE for path in (root / part).glob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from auctor.case import Regimen
 from auctor.learn.abstention import abstention
+from auctor.learn.artefact import write
 from auctor.learn.conformal import Calibration
 from auctor.learn.density import Density
 from auctor.learn.domain import span
@@ -20,7 +21,7 @@ from auctor.learn.features import check_features, matrix, require_finite
 from auctor.learn.guard import guard
 from auctor.learn.histories import inputs, reads_history, recorded, settings
 from auctor.learn.labels import label
-from auctor.learn.learner import Learner, versions, write
+from auctor.learn.learner import Learner, versions
 from auctor.learn.observed import Observed, of_profiles
 from auctor.learn.provenance import CIRCULAR
 from auctor.learn.scales import modelled, truth, unmodelled

@@ -8,12 +8,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-import auctor
 from auctor.cache import cache_dir
 from auctor.case import Case
 from auctor.errors import ModelError, PlanError
 from auctor.learn.amortised.network import Shape
 from auctor.learn.amortised.plan import AmortisedPlan, read_amortised_plan
-from auctor.learn.learner import canonical
+from auctor.learn.artefact import code_hash, kept, verified
 from auctor.population.virtual import Progress
 
 if TYPE_CHECKING:
@@ -54,7 +51,7 @@ class Amortised:
     def load(cls, folder: str | Path) -> Amortised:
         """Read an artefact folder. Raises ModelError where a file is missing or differs from its recorded SHA-256."""
         where = Path(folder)
-        content = _verified(where)
+        content = verified(where, FILES, called="artefact")
         card = json.loads(content["card.json"])
         plan = read_amortised_plan(card["plan"]["source"], text=content["plan.toml"].decode())
         if plan.sha256 != card["plan"]["sha256"]:
@@ -96,40 +93,18 @@ def amortised_for(plan: str | Path | AmortisedPlan, progress: Progress | None = 
     """The amortised posterior of a plan (name, path or plan), trained when the cache does not hold it; minutes, once."""
     read = plan if isinstance(plan, AmortisedPlan) else open_amortised_plan(plan)
     folder = cache_dir("amortised") / f"{read.name}-{key(read)[:16]}"
-    if folder.exists():
-        try:
-            return Amortised.load(folder)
-        except ModelError:
-            shutil.rmtree(folder)
-    return _trained(read, folder, progress)
+    return kept(folder, Amortised.load, partial(_train, read, progress))
 
 
-def _trained(plan: AmortisedPlan, folder: Path, progress: Progress | None) -> Amortised:
+def _train(plan: AmortisedPlan, progress: Progress | None, folder: Path) -> None:
     from auctor.learn.amortised.train import train_amortised
 
-    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".training-"))
-    try:
-        train_amortised(plan, staging, progress=progress)
-        try:
-            staging.replace(folder)
-        except OSError:  # another process finished the same plan first: the content is the same
-            if not folder.exists():
-                raise
-        return Amortised.load(folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    train_amortised(plan, folder, progress=progress)
 
 
 def key(plan: AmortisedPlan) -> str:
     """SHA-256 over the plan and its models, the code that trains, and the versions it ran with."""
-    return hashlib.sha256("\n".join([plan.sha256, _code(), *(version(name) for name in VERSIONS)]).encode()).hexdigest()
-
-
-@lru_cache(maxsize=1)
-def _code() -> str:
-    root = Path(auctor.__file__).parent
-    files = sorted(path for part in CODE for path in (root / part).glob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    return hashlib.sha256("\n".join([plan.sha256, code_hash(CODE), *(version(name) for name in VERSIONS)]).encode()).hexdigest()
 
 
 def packed(weights: Mapping[str, np.ndarray], scale: Mapping[str, np.ndarray]) -> bytes:
@@ -142,25 +117,3 @@ def packed(weights: Mapping[str, np.ndarray], scale: Mapping[str, np.ndarray]) -
             np.save(one, named[name], allow_pickle=False)
             file.writestr(zipfile.ZipInfo(f"{name}.npy"), one.getvalue())
     return out.getvalue()
-
-
-def write_artefact(folder: Path, content: Mapping[str, bytes]) -> None:
-    """Write an artefact's files and the manifest of their SHA-256."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        (folder / name).write_bytes(content[name])
-    digests = {name: hashlib.sha256(content[name]).hexdigest() for name in FILES}
-    (folder / "manifest.json").write_text(canonical({"sha256": digests}), encoding="utf-8")
-
-
-def _verified(folder: Path) -> dict[str, bytes]:
-    try:
-        recorded = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["sha256"]
-        content = {name: (folder / name).read_bytes() for name in FILES}
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(where=folder.name, what="is not a complete artefact", remedy="train the plan again") from error
-    for name, raw in content.items():
-        if hashlib.sha256(raw).hexdigest() != recorded.get(name):
-            remedy = "do not use it: train the plan again"
-            raise ModelError(where=f"{folder.name}/{name}", what="differs from its recorded SHA-256", remedy=remedy)
-    return content

@@ -9,9 +9,9 @@ from typing import Any
 from auctor.learn.amortised.domain import span
 from auctor.learn.amortised.fit import Fitted, fit_network
 from auctor.learn.amortised.plan import AmortisedPlan
-from auctor.learn.amortised.store import VERSIONS, Amortised, packed, write_artefact
+from auctor.learn.amortised.store import VERSIONS, Amortised, packed
 from auctor.learn.amortised.world import World, simulate_world
-from auctor.learn.learner import canonical
+from auctor.learn.artefact import canonical, write
 from auctor.population.virtual import Progress
 
 USE = "Research: the posterior of one patient over several published models at once, beside other methods. Not a medical device."
@@ -32,7 +32,7 @@ def train_amortised(plan: AmortisedPlan, out_dir: str | Path, *, progress: Progr
         "plan.toml": plan.text.encode(),
         "card.json": canonical(_card(world, fitted)).encode(),
     }
-    write_artefact(Path(out_dir), content)
+    write(Path(out_dir), content)
     return Amortised.load(out_dir)
 
 
