@@ -16,8 +16,8 @@ from auctor.learn.store import PLANS, open_plan
 from auctor.population.plan import Plan, read_plan
 from auctor.population.virtual import Profiles, simulate
 from auctor.validate.comparators import a_priori, map_estimates, map_fit, patients, posterior, with_error
-from auctor.validate.exposure_study import COLUMNS, LEARNED, LEAST, LIMIT, Study, exposure_study, matched_error
-from auctor.validate.metrics import error_ratio
+from auctor.validate.exposure_study import LEARNED, LEAST, LIMIT, Study, exposure_study, matched_error
+from auctor.validate.metrics import COLUMNS, error_ratio
 
 
 def test_measures_by_hand() -> None:

@@ -28,11 +28,12 @@ from auctor.population.virtual import Profiles, parameters, simulate
 from auctor.report.study_page import study_page, write_study
 from auctor.report.study_svg import study_svg
 from auctor.validate.comparators import averaged, drawn, map_fit, model_weights, patients, posterior, steady_fit
+from auctor.validate.metrics import COLUMNS
 from auctor.validate.model_file import check_file
 from auctor.validate.study import AVERAGED, KNOWN, KNOWN_LEAST, UNKNOWN, run_study
 from auctor.validate.study_file import FOLDER, open_study, read_study, shipped_studies
 from auctor.validate.study_learners import XGBOOST, trained
-from auctor.validate.study_result import COLUMNS, StudyResult, StudyTable
+from auctor.validate.study_result import StudyResult, StudyTable
 from auctor.validate.worlds import draw_covariates, features, intravenous, other_world, possible, training_plan
 from spec.test_metrics import small
 

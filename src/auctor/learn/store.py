@@ -8,10 +8,10 @@ from pathlib import Path
 
 from auctor.cache import cache_dir
 from auctor.case import Metric
-from auctor.errors import PlanError
 from auctor.learn.artefact import code_hash, kept
 from auctor.learn.learner import Learner, versions
 from auctor.population.plan import Plan, read_plan
+from auctor.population.reading import plan_path, shipped
 from auctor.population.virtual import Progress
 
 PLANS = Path(__file__).parent / "plans"
@@ -24,21 +24,12 @@ def shipped_plans() -> tuple[str, ...]:
     >>> "tacrolimus_auc12" in shipped_plans()
     True
     """
-    return tuple(sorted(path.stem for path in PLANS.glob("*.toml")))
+    return shipped(PLANS)
 
 
 def open_plan(name_or_path: str | Path) -> Plan:
     """A shipped plan by name, or any plan by path. Raises PlanError."""
-    text = str(name_or_path)
-    if text in shipped_plans():
-        return read_plan(PLANS / f"{text}.toml")
-    if Path(text).suffix != ".toml":
-        raise PlanError(
-            where=text,
-            what="is not a plan that auctor ships",
-            remedy=f"choose one of {', '.join(shipped_plans())}, or give the path of a .toml file",
-        )
-    return read_plan(text)
+    return read_plan(plan_path(name_or_path, PLANS))
 
 
 def plans_for(model_name: str, metric: Metric) -> tuple[str, ...]:

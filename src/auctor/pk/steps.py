@@ -135,7 +135,6 @@ def _steady(
     at = at if found.rank is None else xp.take_along_axis(found.rank, at, axis=0)
     doses = dose_at(model, found.events, at, xp)
     own = rates if single else each(lambda v: xp.take_along_axis(v, at, axis=0), rates)
-    doses = dose_at(model, found.events, at, xp)
     slots = found.events["steady_slot"]
     if at.shape[0] == 1:
         return _with_series(model, tier, found, (doses, own, pulses, epochs, at), (0, single), xp)

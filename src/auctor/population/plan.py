@@ -5,25 +5,20 @@ The format is documented in docs/plan-file.md. Reading is strict: a key that is 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from auctor.case import Metric, Route
-from auctor.errors import AuctorError, PlanError
+from auctor.errors import PlanError
 from auctor.models.expressions import Expression
 from auctor.models.model import DrugModel
-from auctor.models.reader import read_model
-from auctor.models.variants import split_name
 from auctor.population.copula import CopulaSource
 from auctor.population.dosage import Adherence, Dosage, read_adherence, read_dosage, route_of
 from auctor.population.learning import Interval, Learning, read_density, read_interval, read_learning
 from auctor.population.people import People, read_people
-from auctor.population.reading import Table
+from auctor.population.reading import Table, plan_digest, plan_model, plan_text
 from auctor.population.targets import PlanTarget, check_target, proportional, read_target
 from auctor.population.variability import Assay, CovariatePath, SimulatedIov, read_assay, read_iov, read_path
 
@@ -187,7 +182,7 @@ def read_plan(source: str | Path, *, text: str | None = None) -> Plan:
 
     Models are library names, or paths of TOML files relative to the plan. Errors: PlanError naming the key and the remedy.
     """
-    content, raw = _content(Path(source), text)
+    content, raw = plan_text(Path(source), text, page="docs/plan-file.md")
     table = Table(content, where=Path(source).stem)
     if table.integer("schema") != 1:
         raise table.refuse("schema", "is not a known version of the plan format", "write schema = 1")
@@ -223,29 +218,15 @@ def read_plan(source: str | Path, *, text: str | None = None) -> Plan:
     return plan
 
 
-def _content(path: Path, text: str | None) -> tuple[dict[str, Any], str]:
-    try:
-        raw = path.read_text(encoding="utf-8") if text is None else text
-        return tomllib.loads(raw), raw
-    except OSError as error:
-        raise PlanError(where=path.name, what="cannot be read", remedy="check the path of the plan") from error
-    except ValueError as error:
-        raise PlanError(where=path.name, what=f"is not TOML: {error}", remedy="see docs/plan-file.md") from error
-
-
 def _digest(content: Mapping[str, Any], models: tuple[DrugModel, ...], people: People) -> str:
     covered: dict[str, Any] = {"plan": content, "models": [m.sha256 for m in models]}
     if isinstance(people.joint, CopulaSource) and people.joint.fingerprint:
         covered["copula"] = people.joint.fingerprint
-    canonical = json.dumps(covered, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return plan_digest(covered)
 
 
 def _model(table: Table, name: str, folder: Path) -> DrugModel:
-    try:
-        model = read_model(folder / name if split_name(name)[0].endswith(".toml") else name)
-    except AuctorError as error:
-        raise table.refuse("models", f"{name!r} cannot be loaded ({error.what})", error.remedy) from error
+    model = plan_model(table, name, folder)
     if model.system is not None and not model.structure.cmt:
         raise table.refuse("models", f"{name!r} takes no dose", "choose a model of a drug's concentration")
     return model

@@ -1,13 +1,20 @@
-"""A strict reader of one TOML table: every key is read by type and bounds, an unread key is refused."""
+"""A strict reader of one TOML table (every key by type and bounds, an unread key refused), and what all kinds of plan files share."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import tomllib
 from collections.abc import Container, Mapping
+from pathlib import Path
 from typing import Any
 
-from auctor.errors import ModelError, PlanError
+from auctor.errors import AuctorError, ModelError, PlanError
 from auctor.models.expressions import Expression, parse
+from auctor.models.model import DrugModel
+from auctor.models.reader import read_model
+from auctor.models.variants import split_name
 
 
 class Table:
@@ -112,3 +119,43 @@ class Table:
         """Refuse keys nobody asked for."""
         for key in self.left:
             raise self.refuse(key, "is not a key of a plan", "check the spelling; docs/plan-file.md lists every key")
+
+
+def plan_text(path: Path, text: str | None, *, page: str) -> tuple[dict[str, Any], str]:
+    """A plan's content and its text: `text`, or what is at `path`; `page` documents the format. Raises PlanError."""
+    try:
+        raw = path.read_text(encoding="utf-8") if text is None else text
+        return tomllib.loads(raw), raw
+    except OSError as error:
+        raise PlanError(where=path.name, what="cannot be read", remedy="check the path of the plan") from error
+    except ValueError as error:
+        raise PlanError(where=path.name, what=f"is not TOML: {error}", remedy=f"see {page}") from error
+
+
+def plan_model(table: Table, name: str, folder: Path) -> DrugModel:
+    """A model that a plan in `folder` names: a library name, or the path of a TOML file relative to the plan. Raises PlanError."""
+    try:
+        return read_model(folder / name if split_name(name)[0].endswith(".toml") else name)
+    except AuctorError as error:
+        raise table.refuse("models", f"{name!r} cannot be loaded ({error.what})", error.remedy) from error
+
+
+def plan_digest(covered: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical form of what a plan's hash covers."""
+    return hashlib.sha256(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def shipped(folder: Path) -> tuple[str, ...]:
+    """Names of the plans in a folder that auctor ships."""
+    return tuple(sorted(path.stem for path in folder.glob("*.toml")))
+
+
+def plan_path(name_or_path: str | Path, folder: Path) -> Path:
+    """The file of a plan shipped in `folder` by name, or of any plan by path. Raises PlanError."""
+    text, names = str(name_or_path), shipped(folder)
+    if text in names:
+        return folder / f"{text}.toml"
+    if Path(text).suffix != ".toml":
+        remedy = f"choose one of {', '.join(names)}, or give the path of a .toml file"
+        raise PlanError(where=text, what="is not a plan that auctor ships", remedy=remedy)
+    return Path(text)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from auctor.report.markdown import bullets, plain, table
 from auctor.report.study_svg import study_svg
-from auctor.validate.study_result import COLUMNS, WORDS, StudyResult, StudyTable, compared
+from auctor.validate.metrics import COLUMNS
+from auctor.validate.study_result import WORDS, StudyResult, StudyTable, compared
 
 HEAD = ("method", "rMPE", "rRMSE", "out20", "out30", "90 % interval covers")
 READ = "ABS: the abstract only; FULL: the text; CODE: the group's public code or supplement; SEED: a review's sentence."

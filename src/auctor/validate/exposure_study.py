@@ -20,13 +20,12 @@ from auctor.models.model import Residual
 from auctor.population.plan import Plan
 from auctor.population.virtual import Progress, residual_of
 from auctor.validate.comparators import Estimates, Patients, a_priori, map_estimates, map_fit, patients, posterior, with_error
-from auctor.validate.metrics import Score, accuracy, error_ratio
+from auctor.validate.metrics import Score, accuracy, error_ratio, score_table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 Array = NDArray[np.float64]
-COLUMNS = ("rMPE", "rRMSE", "out20", "out30", "coverage")
 NOISELESS_SD = 0.02  # relative SD given to MAP and the posterior for levels without noise: a zero has no posterior density
 LIMIT, LEAST, LEARNED = "posterior mean (the limit in RMSE)", "posterior, least rRMSE (its limit)", "XGBoost, trained on simulations"
 
@@ -64,17 +63,8 @@ class Study:
 
     def table(self) -> Table:
         """For the terminal: percent with 95 % bootstrap intervals."""
-        from rich.table import Table
-
-        found = Table(
-            title=f"{self.plan}: {self.metric}, {self.patients} held-out virtual patients, noise {self.noise}", caption=self._caption()
-        )
-        found.add_column("method")
-        for name in COLUMNS:
-            found.add_column("90 % interval covers" if name == "coverage" else name, justify="right")
-        for method, scores in self.rows.items():
-            found.add_row(method, *(str(scores[name]) for name in COLUMNS))
-        return found
+        title = f"{self.plan}: {self.metric}, {self.patients} held-out virtual patients, noise {self.noise}"
+        return score_table(self.rows, title=title, caption=self._caption())
 
     def _caption(self) -> str:
         over = [f"{r.value:.3f} ({r.low:.3f} to {r.high:.3f})" for r in (self.ratio, self.strict)]

@@ -5,12 +5,19 @@ The measures themselves (rMPE, rRMSE, out20, out30, coverage) live in `auctor.le
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from auctor.learn.scores import MEASURES, Score, accuracy, resamples
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 Array = NDArray[np.float64]
+COLUMNS = ("rMPE", "rRMSE", "out20", "out30", "coverage")
 
 
 def error_ratio(predicted: Array, against: Array, reference: Array, *, seed: int = 0) -> Score:
@@ -27,4 +34,17 @@ def error_ratio(predicted: Array, against: Array, reference: Array, *, seed: int
     return Score(value=float(MEASURES["rRMSE"](errors[0]) / MEASURES["rRMSE"](errors[1])), low=float(low), high=float(high))
 
 
-__all__ = ["MEASURES", "Score", "accuracy", "error_ratio", "resamples"]
+def score_table(rows: Mapping[str, Mapping[str, Score]], *, title: str, caption: str) -> Table:
+    """Methods -> measure -> score for the terminal: percent with 95 % bootstrap intervals."""
+    from rich.table import Table
+
+    found = Table(title=title, caption=caption)
+    found.add_column("method")
+    for name in COLUMNS:
+        found.add_column("90 % interval covers" if name == "coverage" else name, justify="right")
+    for method, scores in rows.items():
+        found.add_row(method, *(str(scores[name]) for name in COLUMNS))
+    return found
+
+
+__all__ = ["COLUMNS", "MEASURES", "Score", "accuracy", "error_ratio", "resamples", "score_table"]

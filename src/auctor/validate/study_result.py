@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from auctor.validate.metrics import Score
+from auctor.validate.metrics import COLUMNS, Score, score_table
 from auctor.validate.study_file import Published, StudyFile
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = ("rMPE", "rRMSE", "out20", "out30", "coverage")
 WORDS = {"none": "no noise", "assay": "assay noise", "full": "full residual error"}
 
 
@@ -72,15 +71,7 @@ class StudyTable:
 
     def table(self) -> Table:
         """For the terminal: percent with 95 % bootstrap intervals."""
-        from rich.table import Table
-
-        found = Table(title=f"{self.title}, {self.patients} virtual patients", caption=self.caption())
-        found.add_column("method")
-        for name in COLUMNS:
-            found.add_column("90 % interval covers" if name == "coverage" else name, justify="right")
-        for method, scores in self.rows.items():
-            found.add_row(method, *(str(scores[name]) for name in COLUMNS))
-        return found
+        return score_table(self.rows, title=f"{self.title}, {self.patients} virtual patients", caption=self.caption())
 
 
 @dataclass(frozen=True, kw_only=True)

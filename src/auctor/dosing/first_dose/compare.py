@@ -98,7 +98,7 @@ def first_dose(question: Question, progress: Callable[[str, float], None] = lamb
     learned, leaves = ((), ()) if inside else _learned(question, found)
     progress("nomograms", 0.9)
     ruled = tuple(_ruled(question, name, judged=not inside) for name in _nomograms(question))
-    proposals = (*_popkpk(question, found, inside), *learned, *ruled)
+    proposals = (*_by_integration(question, found, inside), *learned, *ruled)
     if all(p.option is None for p in proposals):
         raise OutOfDomain(where="covariates", what=inside or proposals[0].abstained, remedy="use a model built in such patients")
     state, reasons = agreement(proposals)
@@ -133,7 +133,7 @@ def _integrated(question: Question) -> tuple[Chance | None, ...]:
     return chances(q.model, q.covariates, q.target, q.ladder, draws=q.draws, seed=q.seed)
 
 
-def _popkpk(question: Question, found: tuple[Chance | None, ...], refusal: str) -> tuple[Proposal, ...]:
+def _by_integration(question: Question, found: tuple[Chance | None, ...], refusal: str) -> tuple[Proposal, ...]:
     if refusal:
         return tuple(Proposal(method=name, abstained=refusal, source=REFERENCE) for name in (INTEGRATION, UTILITY))
     picks = ((INTEGRATION, best_rung(found)), (UTILITY, useful_rung(found)))

@@ -5,21 +5,15 @@ One TOML file, `kind = "amortised"`; docs/amortised.md lists the keys. Reading i
 
 from __future__ import annotations
 
-import hashlib
-import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from auctor.case import Case, Covariates
-from auctor.errors import AuctorError, PlanError
+from auctor.errors import PlanError
 from auctor.models.model import DrugModel
-from auctor.models.reader import read_model
-from auctor.models.variants import split_name
 from auctor.population.distributions import Distribution
-from auctor.population.reading import Table
+from auctor.population.reading import Table, plan_digest, plan_model, plan_text
 
 ROLES = ("clinic", "study", "test")
 
@@ -112,11 +106,11 @@ def read_amortised_plan(source: str | Path, *, text: str | None = None) -> Amort
 
     Models are library names, or paths of TOML files relative to the plan. Errors: PlanError naming the key and the remedy.
     """
-    content, raw = _content(Path(source), text)
+    content, raw = plan_text(Path(source), text, page="docs/amortised.md")
     table = Table(content, where=Path(source).stem)
     if table.integer("schema") != 1 or table.text("kind") != "amortised":
         raise table.refuse("schema", "is not a plan of an amortised posterior", 'write schema = 1 and kind = "amortised"')
-    models = tuple(_model(table, name, Path(source).parent) for name in table.texts("models"))
+    models = tuple(plan_model(table, name, Path(source).parent) for name in table.texts("models"))
     same = _same(table.table("same", optional=True), models)
     plan = AmortisedPlan(
         name=table.text("name"),
@@ -133,34 +127,12 @@ def read_amortised_plan(source: str | Path, *, text: str | None = None) -> Amort
         sampling=_sampling(table.table("sampling")),
         network=_network(table.table("network")),
         sources=table.texts("sources") if table.has("sources") else (),
-        sha256=_digest(content, models),
+        sha256=plan_digest({"plan": content, "models": [m.sha256 for m in models]}),
         text=raw,
     )
     table.done()
     _check(plan)
     return plan
-
-
-def _content(path: Path, text: str | None) -> tuple[dict[str, Any], str]:
-    try:
-        raw = path.read_text(encoding="utf-8") if text is None else text
-        return tomllib.loads(raw), raw
-    except OSError as error:
-        raise PlanError(where=path.name, what="cannot be read", remedy="check the path of the plan") from error
-    except ValueError as error:
-        raise PlanError(where=path.name, what=f"is not TOML: {error}", remedy="see docs/amortised.md") from error
-
-
-def _digest(content: Mapping[str, Any], models: tuple[DrugModel, ...]) -> str:
-    canonical = json.dumps({"plan": content, "models": [m.sha256 for m in models]}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _model(table: Table, name: str, folder: Path) -> DrugModel:
-    try:
-        return read_model(folder / name if split_name(name)[0].endswith(".toml") else name)
-    except AuctorError as error:
-        raise table.refuse("models", f"{name!r} cannot be loaded ({error.what})", error.remedy) from error
 
 
 def _same(table: Table, models: tuple[DrugModel, ...]) -> dict[str, str]:

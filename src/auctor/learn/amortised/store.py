@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from auctor.cache import cache_dir
 from auctor.case import Case
-from auctor.errors import ModelError, PlanError
+from auctor.errors import ModelError
 from auctor.learn.amortised.network import Shape
 from auctor.learn.amortised.plan import AmortisedPlan, read_amortised_plan
 from auctor.learn.artefact import code_hash, kept, verified
+from auctor.population.reading import plan_path, shipped
 from auctor.population.virtual import Progress
 
 if TYPE_CHECKING:
@@ -75,18 +76,12 @@ def shipped_amortised() -> tuple[str, ...]:
     >>> "valganciclovir_amortised" in shipped_amortised()
     True
     """
-    return tuple(sorted(path.stem for path in PLANS.glob("*.toml")))
+    return shipped(PLANS)
 
 
 def open_amortised_plan(name_or_path: str | Path) -> AmortisedPlan:
     """A shipped plan by name, or any plan by path. Raises PlanError."""
-    text = str(name_or_path)
-    if text in shipped_amortised():
-        return read_amortised_plan(PLANS / f"{text}.toml")
-    if Path(text).suffix != ".toml":
-        remedy = f"choose one of {', '.join(shipped_amortised())}, or give the path of a .toml file"
-        raise PlanError(where=text, what="is not a plan that auctor ships", remedy=remedy)
-    return read_amortised_plan(text)
+    return read_amortised_plan(plan_path(name_or_path, PLANS))
 
 
 def amortised_for(plan: str | Path | AmortisedPlan, progress: Progress | None = None) -> Amortised:
