@@ -13,7 +13,7 @@ from auctor.dosing.concordance import View
 from auctor.dosing.recommend import Forecast, Recommendation, expose, recommend
 from auctor.errors import AuctorError, EstimationError, Notice, OutOfDomain
 from auctor.estimate.occasions import Prepared
-from auctor.learn.provenance import marked
+from auctor.learn.circular import marked
 from auctor.models.model import DrugModel
 from auctor.predictor import Draws, Predictor
 

@@ -114,7 +114,7 @@ def _patient(learner: Learner, made: Material, path: Path) -> _Patient:
 
 
 def _pictures(folder: Path, learner: Learner, overall: _Overall, patient: _Patient | None) -> list[Path]:
-    from auctor.learn.provenance import marked
+    from auctor.learn.circular import marked
     from auctor.report.explain_svg import beeswarm_svg, dependence_svg, pairs_svg, waterfall_svg
 
     name = marked(learner.plan.name, circular=learner.circular)
@@ -179,8 +179,8 @@ def _strongest(overall: _Overall) -> list[tuple[float, tuple[str, ...]]]:
 def _show(learner: Learner, overall: _Overall, patient: _Patient | None) -> None:
     from rich.table import Table
 
+    from auctor.learn.circular import marked
     from auctor.learn.explain import percent
-    from auctor.learn.provenance import marked
 
     found, name = overall.found, marked(learner.plan.name, circular=learner.circular)
     table = Table(

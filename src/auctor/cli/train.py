@@ -87,7 +87,7 @@ def _print_comparison(plan: Plan, found: Sequence[Compared]) -> None:
 def _print_card(learner: Learner) -> None:
     from rich.table import Table
 
-    from auctor.learn.provenance import marked
+    from auctor.learn.circular import marked
 
     card, console = learner.card, out()
     patients = card["data"]["patients"]

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.errors import LeakageError
+from auctor.learn.circular import CIRCULAR
 from auctor.learn.features import LOG
 from auctor.population.plan import Plan
 
 Array = NDArray[np.float64]
 Frame = Mapping[str, Any]  # column name -> (n,); a pandas DataFrame will do
 Recompute = Callable[[Frame], Array]
-CIRCULAR = "circular label"
 LABELS = ("truth", "measured", "map")
 
 
@@ -130,12 +130,3 @@ class Verdict:
         """For a card."""
         features = {name: p.as_dict() for name, p in self.provenance.items()}
         return {"checks": list(self.checks), "label": CIRCULAR if self.circular else "independent", "features": features}
-
-
-def marked(name: str, *, circular: bool) -> str:
-    """A learner's name as tables show it.
-
-    >>> marked("XGBoost", circular=True)
-    'XGBoost (circular label)'
-    """
-    return f"{name} ({CIRCULAR})" if circular else name

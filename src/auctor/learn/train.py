@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from auctor.case import Regimen
 from auctor.learn.abstention import abstention
 from auctor.learn.artefact import write
+from auctor.learn.circular import CIRCULAR
 from auctor.learn.conformal import Calibration
 from auctor.learn.density import Density
 from auctor.learn.domain import span
@@ -23,7 +24,6 @@ from auctor.learn.histories import inputs, reads_history, recorded, settings
 from auctor.learn.labels import label
 from auctor.learn.learner import Learner, versions
 from auctor.learn.observed import Observed, of_profiles
-from auctor.learn.provenance import CIRCULAR
 from auctor.learn.scales import modelled, truth, unmodelled
 from auctor.learn.scores import accuracy, brier
 from auctor.learn.subgroups import cells, check_groups, coverage_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from xml.sax.saxutils import escape
 
-from auctor.learn.provenance import marked
+from auctor.learn.circular import marked
 from auctor.learn.scores import Score
 from auctor.report.curve_svg import GREY_TEXT, INK, nice_ticks
 from auctor.validate.learning_curve import FLOOR, LearningCurve

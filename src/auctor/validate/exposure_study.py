@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.errors import PlanError
-from auctor.learn.provenance import marked
+from auctor.learn.circular import marked
 from auctor.learn.store import learner_for, open_plan
 from auctor.learn.train import prepare
 from auctor.models.model import Residual

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from auctor.learn.circular import marked
 from auctor.learn.curve import MEASURES, Step, default_sizes, learning_curve
-from auctor.learn.provenance import marked
 from auctor.learn.scores import Score, accuracy
 from auctor.learn.train import Material, prepare
 from auctor.population.plan import Plan

@@ -1,7 +1,7 @@
 """The worlds of a study: virtual patients of the training simulators and of others, all under one design.
 
-Two things a plan file does not have are added here and nowhere else: covariates that follow from others (a formula, or a table by age),
-and models that count the same drug under another name or give it by another route.
+Covariates are drawn once for all models of a study, in the order of its file; a table by age, and models that count the same drug under
+another name or give it by another route, are what no plan file has.
 """
 
 from __future__ import annotations
