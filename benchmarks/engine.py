@@ -239,7 +239,7 @@ def single(n: int) -> Iterator[Row]:
             yield Row(f"single MAP, {name}, {how}, p50", float(np.median(took)), "ms", aim)
             yield Row(f"single MAP, {name}, {how}, p95", float(np.quantile(took, 0.95)), "ms")
             if compiled:
-                yield Row(f"  of it in the compiled descents, p50", 1000 * in_descents(w), "ms")
+                yield Row("  of it in the compiled descents, p50", 1000 * in_descents(w), "ms")
 
 
 def in_descents(w: World) -> float:
