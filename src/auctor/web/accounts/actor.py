@@ -1,13 +1,15 @@
-"""`Actor`: who does something, in which roles, for which wards, through which door. Every verb of the service takes one."""
+"""Actor: who does something, with which roles, for which wards, and by which door. Every verb takes one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+EVERY_WARD = "*"
+
 
 class Role(StrEnum):
-    """What a person or program is trusted with; an account may hold several."""
+    """What an account may do; `permissions` says which verbs each role has."""
 
     VIEWER = "viewer"
     AUTHOR = "author"
@@ -15,35 +17,37 @@ class Role(StrEnum):
     ADMINISTRATOR = "administrator"
 
 
-class Channel(StrEnum):
-    """The door a request came through; it stands in each audit entry."""
-
-    PAGE = "page"
-    API = "api"
-    EMR = "emr"
-    COMMAND = "command"
-    SYSTEM = "system"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """A person or program, as the session, the API key or the command line identified it.
+    """Who acts: an account with its roles and wards, through a channel (`page`, `api`, `fhir`, `hl7v2`, `cli`, `system`).
 
-    `id` is the account's stable identifier, `name` what the audit trail and pages show, `wards` the identifiers of the wards whose
-    patients it may see. `scopes` narrows the roles of a program (`None`: a person, not narrowed).
+    `scopes` narrows what a program's key may do below its account's roles; None is a person, whom nothing narrows.
 
-    >>> ada = Actor(id="a1", name="Ada", roles=frozenset({Role.AUTHOR}), wards=frozenset({"w1"}), channel=Channel.PAGE)
-    >>> ada.sees("w1"), ada.sees("w2")
-    (True, False)
+    >>> nurse = Actor(account_id="a1", login="nurse", roles=frozenset({Role.AUTHOR}), wards=frozenset({"icu"}), channel="page")
+    >>> nurse.sees("icu"), nurse.sees("renal"), nurse.has(Role.SIGNER)
+    (True, False, False)
     """
 
-    id: str
-    name: str
+    account_id: str | None
+    login: str
     roles: frozenset[Role]
     wards: frozenset[str]
-    channel: Channel
+    channel: str
     scopes: frozenset[str] | None = None
 
+    @classmethod
+    def system(cls, task: str, *, wards: frozenset[str] = frozenset(), channel: str = "system") -> Actor:
+        """The program itself at a task that no account asked for; it sees no ward unless some are named (`EVERY_WARD` for all).
+
+        >>> Actor.system("sign-in").login
+        'system:sign-in'
+        """
+        return cls(account_id=None, login=f"system:{task}", roles=frozenset(), wards=wards, channel=channel)
+
+    def has(self, *roles: Role) -> bool:
+        """Whether it has one of the roles."""
+        return bool(self.roles.intersection(roles))
+
     def sees(self, ward: str) -> bool:
-        """Whether patients of this ward are within reach."""
-        return ward in self.wards
+        """Whether patients of this ward are its own."""
+        return ward in self.wards or EVERY_WARD in self.wards
