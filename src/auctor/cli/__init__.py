@@ -29,6 +29,7 @@ from auctor.cli.population import fit_copula
 from auctor.cli.refit import refit
 from auctor.cli.reproduce import reproduce
 from auctor.cli.simulate import simulate
+from auctor.cli.store import backup_store, migrate_store, restore_store, verify_store
 from auctor.cli.train import train
 
 # Plain help: typer's rich help costs 0.35 s of imports on a two-core machine, the plain one 0.1 s.
@@ -38,6 +39,7 @@ app = typer.Typer(name="auctor", cls=Group, add_completion=False, **_PLAIN)  # t
 models = typer.Typer(cls=Group, help="The published models: list, show, compare, check, pages, import, export.", **_PLAIN)  # type: ignore[arg-type]
 
 population = typer.Typer(cls=Group, help="Virtual patients: fit a copula to a table of people.", **_PLAIN)  # type: ignore[arg-type]
+store = typer.Typer(cls=Group, help="The store of the clinical application: migrate, verify, backup, restore.", **_PLAIN)  # type: ignore[arg-type]
 
 
 def _print_version(asked: bool) -> None:
@@ -67,6 +69,11 @@ models.command("pages", cls=Command)(write_library)
 app.add_typer(models, name="models")
 population.command("fit", cls=Command)(fit_copula)
 app.add_typer(population, name="population")
+store.command("migrate", cls=Command)(migrate_store)
+store.command("verify", cls=Command)(verify_store)
+store.command("backup", cls=Command)(backup_store)
+store.command("restore", cls=Command)(restore_store)
+app.add_typer(store, name="store")
 
 
 def main() -> None:
