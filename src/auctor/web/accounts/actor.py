@@ -21,6 +21,8 @@ class Role(StrEnum):
 class Actor:
     """Who acts: an account with its roles and wards, through a channel (`page`, `api`, `fhir`, `hl7v2`, `cli`, `system`).
 
+    `scopes` narrows what a program's key may do below its account's roles; None is a person, whom nothing narrows.
+
     >>> nurse = Actor(account_id="a1", login="nurse", roles=frozenset({Role.AUTHOR}), wards=frozenset({"icu"}), channel="page")
     >>> nurse.sees("icu"), nurse.sees("renal"), nurse.has(Role.SIGNER)
     (True, False, False)
@@ -31,6 +33,7 @@ class Actor:
     roles: frozenset[Role]
     wards: frozenset[str]
     channel: str
+    scopes: frozenset[str] | None = None
 
     @classmethod
     def system(cls, task: str, *, wards: frozenset[str] = frozenset(), channel: str = "system") -> Actor:
