@@ -12,7 +12,7 @@ from sqlalchemy import select
 from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, demand
 from auctor.web.service.clinic import Clinic
-from auctor.web.store.tables import Audit, Course, Fact, Patient, Result
+from auctor.web.store.tables import Audit, Course, Fact, Patient, Result, Ward
 
 COLUMNS = ("sequence", "at", "login", "channel", "action", "kind", "object_id", "reason", "before", "after", "hash")
 
@@ -29,6 +29,14 @@ def patient_trail(clinic: Clinic, actor: Actor, patient_id: str) -> list[Audit]:
         found = work.session.scalars(select(Audit).where(Audit.object_id.in_(objects)).order_by(Audit.sequence.desc())).all()
         work.record("audit.read", "patient", patient_id, ward=patient.ward_id)
         return list(found)
+
+
+def patient_of(clinic: Clinic, actor: Actor, patient_id: str) -> tuple[Patient, str]:
+    """The patient and the name of its ward, for the head of the trail."""
+    with clinic.store.read(actor) as reading:
+        patient = reading.get(Patient, patient_id)
+        demand(actor, Verb.READ_AUDIT, ward=patient.ward_id)
+        return patient, reading.get(Ward, patient.ward_id).name
 
 
 def as_csv(entries: list[Audit]) -> str:
