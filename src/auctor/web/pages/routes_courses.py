@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from auctor.errors import AuctorError, CaseError
@@ -25,11 +25,11 @@ from auctor.web.service.trying import Typed, try_regimen
 from auctor.web.store.tables import Result
 
 router = APIRouter(prefix="/courses")
-Reader = Annotated[Actor, Depends(may(Verb.READ))]
-Trier = Annotated[Actor, Depends(may(Verb.TRY))]
-Analyst = Annotated[Actor, Depends(may(Verb.ANALYSE))]
-Corrector = Annotated[Actor, Depends(may(Verb.CORRECT))]
-Registrar = Annotated[Actor, Depends(may(Verb.REGISTER))]
+Reader = Annotated[Actor, may(Verb.READ)]
+Trier = Annotated[Actor, may(Verb.TRY)]
+Analyst = Annotated[Actor, may(Verb.ANALYSE)]
+Corrector = Annotated[Actor, may(Verb.CORRECT)]
+Registrar = Annotated[Actor, may(Verb.REGISTER)]
 REGIMEN = ("dose", "every", "duration")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from auctor.errors import AuctorError, CaseError
@@ -26,9 +26,9 @@ from auctor.web.service.entering import Entered
 from auctor.web.store.tables import Fact
 
 router = APIRouter(prefix="/courses/{course_id}")
-Reader = Annotated[Actor, Depends(may(Verb.READ))]
-Author = Annotated[Actor, Depends(may(Verb.ENTER))]
-Corrector = Annotated[Actor, Depends(may(Verb.CORRECT))]
+Reader = Annotated[Actor, may(Verb.READ)]
+Author = Annotated[Actor, may(Verb.ENTER)]
+Corrector = Annotated[Actor, may(Verb.CORRECT)]
 ADD = {
     "dose": N_("Add a dose"),
     "sample": N_("Add a sample"),

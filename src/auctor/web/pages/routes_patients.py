@@ -6,7 +6,7 @@ import json
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from auctor.errors import AuctorError, CaseError
@@ -24,9 +24,9 @@ from auctor.web.service.targets import entry_text
 from auctor.web.service.work_list import Waiting, Why, waiting
 
 router = APIRouter()
-Reader = Annotated[Actor, Depends(may(Verb.READ))]
-Registrar = Annotated[Actor, Depends(may(Verb.REGISTER))]
-Auditor = Annotated[Actor, Depends(may(Verb.READ_AUDIT))]
+Reader = Annotated[Actor, may(Verb.READ)]
+Registrar = Annotated[Actor, may(Verb.REGISTER)]
+Auditor = Annotated[Actor, may(Verb.READ_AUDIT)]
 WORDS = {
     Why.PENDING: ("warn", N_("● level not interpreted")),
     Why.CHANGED: ("bad", N_("▲ changed since signed")),
