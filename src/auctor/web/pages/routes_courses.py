@@ -195,5 +195,3 @@ def choose_model(request: Request, clinic: AtClinic, actor: Corrector, course_id
     except AuctorError as error:
         return _model_page(request, actor, file, sent, error=error)
     return RedirectResponse(f"/courses/{course_id}?said=saved", 303)
-
-

@@ -156,7 +156,9 @@ def _fact_page(
         "units": entries.units_of(_model(file)),
         "covariate": covariate,
         "error": error,
-        "may_correct": allowed(actor, Verb.CORRECT) and file.course.closed_at is None and (last.kind != "covariate" or covariate is not None),
+        "may_correct": allowed(actor, Verb.CORRECT)
+        and file.course.closed_at is None
+        and (last.kind != "covariate" or covariate is not None),
     }
     return page(request, "fact.html", title=KINDS[last.kind], section="patients", status=422 if error else 200, **shown)
 

@@ -183,5 +183,3 @@ def audit_file(clinic: AtClinic, actor: Auditor, patient_id: str, kind: str) -> 
     text, media = (trail.as_csv(entries), "text/csv") if kind == "csv" else (trail.as_json(entries), "application/json")
     headers = {"content-disposition": f'attachment; filename="audit.{kind}"', "X-Auctor-Patient": patient_id}
     return Response(text, media_type=f"{media}; charset=utf-8", headers=headers)
-
-

@@ -113,10 +113,18 @@ def read(name: str) -> DrugModel:
 
 @lru_cache(maxsize=64)
 def _trained(name: str, metric: str) -> Learner | None:
+    """The learner of the first clinical plan for this metric, only where the cache holds it: a request never trains one."""
+    from auctor.cache import cache_dir
     from auctor.case import Metric
-    from auctor.learn.store import trained_learner
+    from auctor.learn.learner import Learner
+    from auctor.learn.store import key, open_plan, plans_for
 
-    return trained_learner(name, Metric.parse(metric))
+    names = plans_for(name, Metric.parse(metric))
+    if not names:
+        return None
+    plan = open_plan(names[0])
+    folder = cache_dir("learners") / f"{plan.name}-{key(plan)[:16]}"
+    return Learner.load(folder) if folder.exists() else None
 
 
 def _learner(model: DrugModel, goal: Target) -> Learner | None:
@@ -130,9 +138,7 @@ def _compute(document: dict[str, Any], ml: bool) -> Computed:
     case, model, goal = _read(document)
     found = analyse(case, model, target=goal, learner=_learner(model, goal) if ml else None, n_draws=DRAWS, seed=SEED)
     settings = {"draws": DRAWS, "ml": ml, "learner": None if found.learner is None else list(found.learner)}
-    return Computed(
-        result=to_json(found), model=model.name, model_sha256=model.sha256, engine=__version__, seed=SEED, settings=settings
-    )
+    return Computed(result=to_json(found), model=model.name, model_sha256=model.sha256, engine=__version__, seed=SEED, settings=settings)
 
 
 def _what_if(document: dict[str, Any], ml: bool) -> WhatIf:
