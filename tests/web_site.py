@@ -1,4 +1,4 @@
-"""A whole installation for the tests of the pages: a store in a folder, two wards, people of each role, and a client that fills in forms."""
+"""A whole installation for the tests of the pages: a store, two wards, people of each role, and a client that fills in forms."""
 
 from __future__ import annotations
 

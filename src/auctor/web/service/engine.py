@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from auctor import __version__
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from auctor.learn.learner import Learner
     from auctor.models.model import DrugModel
 
+Answer = TypeVar("Answer")
 WORKERS = 2  # more would only share the cores
 KEPT = 32  # documents whose estimates stay in memory
 SEED, DRAWS = 0, 2000
@@ -58,7 +59,7 @@ class Engine:
         """The estimates of a document, ready to judge a regimen."""
         return self._once(self._what_ifs, inputs(document, ml=ml), lambda: _what_if(document, ml))
 
-    def _once(self, kept: OrderedDict[str, Future[Any]], key: str, job: Callable[[], Any]) -> Any:
+    def _once(self, kept: OrderedDict[str, Future[Answer]], key: str, job: Callable[[], Answer]) -> Answer:
         """The job's answer, computed once however many ask for it at a time; a failure is not kept."""
         with self._lock:
             running = kept.get(key) or self.pool.submit(job)

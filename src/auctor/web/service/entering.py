@@ -1,4 +1,4 @@
-"""Facts: enter, correct, withdraw, use or leave out. Each is one unit of work; what was signed on what changes is re-opened by the store."""
+"""Facts: enter, correct, withdraw, use or leave out, each one unit of work. The store re-opens what was signed on what changes."""
 
 from __future__ import annotations
 

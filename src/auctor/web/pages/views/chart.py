@@ -168,7 +168,8 @@ class Chart:
         title = f"{self.language.say('Concentration')} ({self.unit.replace('*', '·')})"
         middle = (TOP + base) / 2
         return (
-            f'<path d="M{LEFT} {TOP}V{base}H{WIDTH - RIGHT}{ticks}" stroke="{INK}" stroke-width="1.3" fill="none"/><g fill="{INK}">{words}</g>'
+            f'<path d="M{LEFT} {TOP}V{base}H{WIDTH - RIGHT}{ticks}" stroke="{INK}" stroke-width="1.3" fill="none"/>'
+            f'<g fill="{INK}">{words}</g>'
             f'<text transform="translate(16 {middle}) rotate(-90)" text-anchor="middle" fill="{INK}" font-size="14">{escape(title)}</text>'
         )
 
