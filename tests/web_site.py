@@ -18,7 +18,6 @@ from auctor.web.app import application
 from auctor.web.settings import Settings, read_settings
 from auctor.web.store.tables import Account, AccountWard, Ward
 
-ORIGIN = "http://localhost:8571"
 PASSWORD = "correct horse battery staple 7"
 INSTALLER = Actor.system("install")
 PEOPLE = {
@@ -35,9 +34,14 @@ class Site:
     app: FastAPI
     settings: Settings
 
+    @property
+    def origin(self) -> str:
+        """What browsers show."""
+        return self.settings.origin
+
     def client(self, login: str = "ada", *, language: str = "en") -> Person:
         """A signed-in person with a browser of their own."""
-        person = Person(client=TestClient(self.app, base_url=ORIGIN, headers={"origin": ORIGIN, "accept-language": language}))
+        person = Person(client=TestClient(self.app, base_url=self.origin, headers={"origin": self.origin, "accept-language": language}))
         answer = person.submit("/sign-in", {"login": login, "password": PASSWORD})
         assert answer.status_code == 200 and "/sign-in" not in str(answer.url), answer.text[:2000]
         return person

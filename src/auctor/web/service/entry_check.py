@@ -1,4 +1,4 @@
-"""One entry against the case reader, before it is kept: a number that no case would take is refused beside its form, not at the analysis."""
+"""One entry against the case reader before it is kept: what no case would take is refused beside its form, not at the analysis."""
 
 from __future__ import annotations
 
