@@ -16,7 +16,10 @@ from web_site import KIDNEY, PASSWORD, Opened, Site, case, make_site
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")]
 LAPTOP, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
-WATCH = """window.violations = []; document.addEventListener("securitypolicyviolation", (e) => window.violations.push(e.violatedDirective + " " + e.blockedURI));"""
+WATCH = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", (e) => window.violations.push(e.violatedDirective + " " + e.blockedURI));
+"""
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +114,7 @@ def fill(page: Any, **values: str) -> None:
         if kind == "checkbox":
             page.keyboard.press("Space")
         elif kind == "radio":
+            page.keyboard.press("Space")
             while page.evaluate("() => document.activeElement.value") != value:
                 page.keyboard.press("ArrowDown")
         else:
@@ -121,7 +125,7 @@ def fill(page: Any, **values: str) -> None:
 def press(page: Any, selector: str) -> None:
     """Go to a button or link by Tab and press Enter; wait for the page that follows."""
     press_to(page, selector)
-    with page.expect_navigation():
+    with page.expect_navigation(timeout=10_000):
         page.keyboard.press("Enter")
 
 
