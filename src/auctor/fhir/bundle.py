@@ -135,7 +135,7 @@ def _latest(several: list[tuple[Node, str]]) -> tuple[Node, str] | None:
 
 
 def _incomplete(top: Node, entries: int) -> list[Open]:
-    """Signs that this is not the whole record: a link to a next page, a total beyond what is here, an error of the server among the entries."""
+    """Signs that this is not the whole record: a link to a next page, a total beyond what is here."""
     pages = any(link.text("relation") == "next" for link in top.nodes("link"))
     total = top.number("total")
     if not pages and (total is None or total <= entries):

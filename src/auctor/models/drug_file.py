@@ -161,6 +161,8 @@ def loinc_digit_fits(code: str) -> bool:
     (True, False)
     """
     digits, _, check = code.partition("-")
+    if not (digits.isascii() and digits.isdigit()):
+        return False
     doubled = (2 * int(d) if k % 2 == 0 else int(d) for k, d in enumerate(reversed(digits)))
     total = sum(value // 10 + value % 10 for value in doubled)
     return str(-total % 10) == check
