@@ -1,10 +1,10 @@
 """Everything that auctor sends of a result, before the validators that can be had here; with `--node` also npm's `fhir` 4.12.
 
-    python benchmarks/fhir_validators.py [--node] [--json]
+    PYTHONPATH=src:tests python benchmarks/fhir_validators.py [--node] [--json]
 
-The vancomycin example in each standing (preliminary, final, amended, corrected), as a Bundle and resource by resource. Printed: how many were
-given to each validator and how many it accepted, with what it says against the others. `--node` fetches the package into a folder that is
-thrown away; `make test` needs no Node.
+The vancomycin example in each standing (preliminary, final, amended, corrected), as a Bundle and resource by resource. Printed: how
+many were given to each validator and how many it accepted, with what it says against the others. `--node` fetches the package into a
+folder that is thrown away; `make test` needs no Node.
 """
 
 from __future__ import annotations
@@ -12,19 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
 
 from auctor.fhir.report_bundle import result_bundle
 from auctor.fhir.returned import Standing
 from emr.results import real_result, sent
 from emr.validators import VALIDATORS
 
+ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = """
 import pkg from 'fhir'; import fs from 'fs';
 const validator = new pkg.Fhir();

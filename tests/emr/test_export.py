@@ -17,7 +17,7 @@ from emr.results import CHOSEN, sent
 from emr.validators import VALIDATORS
 
 Result = dict[str, Any]
-# Codes that R4 has (hl7.org/fhir/R4: valueset-diagnostic-report-status.html, valueset-observation-status.html) and pyfhircheck's tables lack
+# Codes that R4 has (hl7.org/fhir/R4, valueset-diagnostic-report-status.html and -observation-status.html) and pyfhircheck's tables lack
 FALSE_ALARMS = (
     "DiagnosticReport.status: Code 'amended' is not in required ValueSet",
     "DiagnosticReport.status: Code 'corrected' is not in required ValueSet",

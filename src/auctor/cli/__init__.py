@@ -21,6 +21,7 @@ from auctor.cli.demo import demo
 from auctor.cli.drug import show_drug
 from auctor.cli.estimate import estimate
 from auctor.cli.explain import explain
+from auctor.cli.fhir import export_result, import_bundle, list_codes
 from auctor.cli.first_dose import first_dose
 from auctor.cli.learning_curve import learning_curve
 from auctor.cli.models import export_model, import_model, list_models, show_model, write_library
@@ -38,6 +39,7 @@ app = typer.Typer(name="auctor", cls=Group, add_completion=False, **_PLAIN)  # t
 models = typer.Typer(cls=Group, help="The published models: list, show, compare, check, pages, import, export.", **_PLAIN)  # type: ignore[arg-type]
 
 population = typer.Typer(cls=Group, help="Virtual patients: fit a copula to a table of people.", **_PLAIN)  # type: ignore[arg-type]
+fhir = typer.Typer(cls=Group, help="The hospital's record: a FHIR R4 Bundle to a case, a result to FHIR, the codes.", **_PLAIN)  # type: ignore[arg-type]
 
 
 def _print_version(asked: bool) -> None:
@@ -67,6 +69,10 @@ models.command("pages", cls=Command)(write_library)
 app.add_typer(models, name="models")
 population.command("fit", cls=Command)(fit_copula)
 app.add_typer(population, name="population")
+fhir.command("import", cls=Command)(import_bundle)
+fhir.command("export", cls=Command)(export_result)
+fhir.command("codes", cls=Command)(list_codes)
+app.add_typer(fhir, name="fhir")
 
 
 def main() -> None:
