@@ -34,7 +34,7 @@ def new_key() -> tuple[str, dict[str, Any]]:
 
 
 @contextmanager
-def sekmet(folder: Path, jwks: dict[str, Any] | None) -> Iterator[str]:
+def sekmet(folder: Path, jwks: dict[str, Any] | None, *, simulator: bool = False) -> Iterator[str]:
     """A running sekmet-fhir; its base URL. With a JWKS it wants SMART backend tokens, without one nothing."""
     port = free_port()
     auth = {"types": ["none"]}
@@ -47,7 +47,7 @@ def sekmet(folder: Path, jwks: dict[str, Any] | None) -> Iterator[str]:
         "port": port,
         "data_dir": str(folder),
         "server_auth": auth,
-        "simulator": {"enabled": False},
+        "simulator": {"enabled": simulator},
     }
     config = folder / "settings.yaml"
     config.write_text(json.dumps(settings))  # JSON is YAML
