@@ -22,6 +22,7 @@ from auctor.cli.demo import demo
 from auctor.cli.drug import show_drug
 from auctor.cli.estimate import estimate
 from auctor.cli.explain import explain
+from auctor.cli.fhir import export_result, import_bundle, list_codes
 from auctor.cli.first_dose import first_dose
 from auctor.cli.learning_curve import learning_curve
 from auctor.cli.models import export_model, import_model, list_models, show_model, write_library
@@ -44,6 +45,7 @@ account = typer.Typer(cls=Group, help="Who may sign in to the clinical applicati
 ward = typer.Typer(cls=Group, help="The wards of the clinical application: add, list.", **_PLAIN)  # type: ignore[arg-type]
 population = typer.Typer(cls=Group, help="Virtual patients: fit a copula to a table of people.", **_PLAIN)  # type: ignore[arg-type]
 store = typer.Typer(cls=Group, help="The store of the clinical application: migrate, verify, backup, restore.", **_PLAIN)  # type: ignore[arg-type]
+fhir = typer.Typer(cls=Group, help="The hospital's record: a FHIR R4 Bundle to a case, a result to FHIR, the codes.", **_PLAIN)  # type: ignore[arg-type]
 
 
 def _print_version(asked: bool) -> None:
@@ -86,6 +88,10 @@ store.command("verify", cls=Command)(verify_store)
 store.command("backup", cls=Command)(backup_store)
 store.command("restore", cls=Command)(restore_store)
 app.add_typer(store, name="store")
+fhir.command("import", cls=Command)(import_bundle)
+fhir.command("export", cls=Command)(export_result)
+fhir.command("codes", cls=Command)(list_codes)
+app.add_typer(fhir, name="fhir")
 
 
 def main() -> None:
