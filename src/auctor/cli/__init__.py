@@ -22,6 +22,7 @@ from auctor.cli.drug import show_drug
 from auctor.cli.estimate import estimate
 from auctor.cli.explain import explain
 from auctor.cli.first_dose import first_dose
+from auctor.cli.hl7 import dead_letters, listen, parse
 from auctor.cli.learning_curve import learning_curve
 from auctor.cli.models import export_model, import_model, list_models, show_model, write_library
 from auctor.cli.npag import npag
@@ -38,6 +39,8 @@ app = typer.Typer(name="auctor", cls=Group, add_completion=False, **_PLAIN)  # t
 models = typer.Typer(cls=Group, help="The published models: list, show, compare, check, pages, import, export.", **_PLAIN)  # type: ignore[arg-type]
 
 population = typer.Typer(cls=Group, help="Virtual patients: fit a copula to a table of people.", **_PLAIN)  # type: ignore[arg-type]
+
+hl7 = typer.Typer(cls=Group, help="HL7 v2 messages over MLLP: listen, parse one, dead letters.", **_PLAIN)  # type: ignore[arg-type]
 
 
 def _print_version(asked: bool) -> None:
@@ -67,6 +70,10 @@ models.command("pages", cls=Command)(write_library)
 app.add_typer(models, name="models")
 population.command("fit", cls=Command)(fit_copula)
 app.add_typer(population, name="population")
+hl7.command("listen", cls=Command)(listen)
+hl7.command("parse", cls=Command)(parse)
+hl7.command("dead-letters", cls=Command)(dead_letters)
+app.add_typer(hl7, name="hl7")
 
 
 def main() -> None:

@@ -117,7 +117,9 @@ def _route(given: Given, site: Site) -> Literal["oral", "iv"]:
         route = site.route(code.code)
         if route is not None:
             return route
-    raise unreadable(f"{given.where} RXR-1", "a route that models do not describe", "send PO or IV, or add it to the site's routes", code=TABLE)
+    raise unreadable(
+        f"{given.where} RXR-1", "a route that models do not describe", "send PO or IV, or add it to the site's routes", code=TABLE
+    )
 
 
 def _length(given: Given, start: When, stop: When | None, site: Site) -> dict[str, object]:
@@ -128,7 +130,9 @@ def _length(given: Given, start: When, stop: When | None, site: Site) -> dict[st
     pushed = method in PUSHES or (given.rxr is not None and given.rxr.text(1).upper() in PUSHES)
     if pushed or (stop is not None and site.push_when_no_length):
         return {"bolus": True}
-    raise unreadable(f"{given.where}-4", "an intravenous dose without its length", "send the stop, or IVP in RXR-4 for a push", code=REQUIRED)
+    raise unreadable(
+        f"{given.where}-4", "an intravenous dose without its length", "send the stop, or IVP in RXR-4 for a push", code=REQUIRED
+    )
 
 
 def _amount(given: Given, site: Site, hours: Fraction | None) -> Fraction:
@@ -137,7 +141,7 @@ def _amount(given: Given, site: Site, hours: Fraction | None) -> Fraction:
     if found.sign or found.text.startswith("-"):
         raise unreadable(f"{given.where}-6", "not an amount", "send the amount that was given")
     amount = Fraction(found.text)
-    if amount == 0 or amount == 999 and not given.rxa.raw(7):  # 999 is HL7's "not known"
+    if amount == 0 or (amount == 999 and not given.rxa.raw(7)):  # 999 is HL7's "not known"
         raise unreadable(f"{given.where}-6", "an amount of zero or not known", "send the amount, or NA in RXA-20", code=REQUIRED)
     total = amount * _per(given, hours)
     return total * _mg(given, site)
@@ -168,7 +172,9 @@ def _mg(given: Given, site: Site) -> Fraction:
         return mass
     volume = _factor(spelt, "mL")
     if volume is None and spelt.upper() not in _COUNTS:
-        raise unreadable(f"{given.where}-7", "neither a mass, a volume nor a count", "send mg, or add the unit to the site's units", code=TABLE)
+        raise unreadable(
+            f"{given.where}-7", "neither a mass, a volume nor a count", "send mg, or add the unit to the site's units", code=TABLE
+        )
     return _strength(given, site, per_ml=volume is not None) * (volume or 1)
 
 

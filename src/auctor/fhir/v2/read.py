@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from auctor.fhir.v2.administrations import Given, Ordered, administration
 from auctor.fhir.v2.facts import Fact, Identity, PatientFacts, Problem, Reading, Version
@@ -33,9 +34,7 @@ def read_message(message: Message, site: Site) -> Reading:
     if not walk.patients:
         raise V2Error(where="PID", what="no patient", remedy="send PID before the orders", code="100")
     patients = tuple(PatientFacts(identity=who, facts=tuple(facts)) for who, facts in walk.patients if who is not None)
-    return Reading(
-        event=header.event, sent=walk.version[0], patients=patients, problems=tuple(walk.problems), passed_over=walk.passed_over
-    )
+    return Reading(event=header.event, sent=walk.version[0], patients=patients, problems=tuple(walk.problems), passed_over=walk.passed_over)
 
 
 def _placed(message: Message) -> Iterator[tuple[str, Segment]]:
@@ -56,6 +55,7 @@ class _Walk:
     patients: list[tuple[Identity | None, list[Fact]]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     passed_over: int = 0
+    keys: set[str] = field(default_factory=set)
     obr: tuple[str, Segment] | None = None
     orc: Segment | None = None
     pending: list[tuple[str, Segment]] = field(default_factory=list)
@@ -92,7 +92,7 @@ class _Walk:
     def _result(self, place: str, obx: Segment) -> None:
         if self.obr is not None:
             order = Order(obr=self.obr[1], place=self.obr[0], sender=self.sender, version=self.version)
-            self._keep(lambda: result(obx, place, order, self.site))
+            self._keep(partial(result, obx, place, order, self.site))
 
     def _given(self, place: str, rxa: Segment) -> None:
         """An RXA waits for the RXR that ends its group."""
@@ -105,7 +105,7 @@ class _Walk:
         waiting, self.pending = self.pending, []
         order = Ordered(orc=self.orc, sender=self.sender, version=self.version)
         for place, rxa in waiting:
-            self._keep(lambda given=Given(rxa, rxr, place): administration(given, order, self.site))  # type: ignore[misc]
+            self._keep(partial(administration, Given(rxa, rxr, place), order, self.site))
 
     def _keep(self, attempt: Callable[[], Fact | None]) -> None:
         """One fact, a problem, or a result of no concern; without a readable patient only the latter two."""
@@ -117,4 +117,15 @@ class _Walk:
         if fact is None:
             self.passed_over += 1
         elif self.patients and self.patients[-1][0] is not None:
-            self.patients[-1][1].append(fact)
+            self._add(fact, self.patients[-1][1])
+
+    def _add(self, fact: Fact, facts: list[Fact]) -> None:
+        """One more fact; where its key was there already, neither of the two can be told to be the right one."""
+        if fact.key not in self.keys:
+            self.keys.add(fact.key)
+            facts.append(fact)
+            return
+        for _, known in self.patients:
+            known[:] = [other for other in known if other.key != fact.key]
+        what, remedy = "the same result or administration twice in one message", "send OBX-4 or RXA-2 to tell them apart"
+        self.problems.append(Problem(code="205", where=f"{fact.kind.value}", what=what, remedy=remedy))

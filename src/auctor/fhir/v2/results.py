@@ -32,7 +32,9 @@ class Order:
     @property
     def number(self) -> str:
         """The filler's number of the order, or the placer's."""
-        return "^".join(filter(None, (self.obr.text(3), self.obr.text(3, 2)))) or "^".join(filter(None, (self.obr.text(2), self.obr.text(2, 2))))
+        return "^".join(filter(None, (self.obr.text(3), self.obr.text(3, 2)))) or "^".join(
+            filter(None, (self.obr.text(2), self.obr.text(2, 2)))
+        )
 
 
 def result(obx: Segment, where: str, order: Order, site: Site) -> Fact | None:
@@ -61,7 +63,9 @@ def _meaning(obx: Segment, site: Site) -> Meaning | None:
 
 def _key(obx: Segment, order: Order, where: str) -> str:
     if not order.number:
-        raise unreadable(f"{order.place}-3", "no number of the order", "send OBR-3: without it a correction cannot be recognised", code="101")
+        raise unreadable(
+            f"{order.place}-3", "no number of the order", "send OBR-3: without it a correction cannot be recognised", code="101"
+        )
     code = codings(obx.raw(3), obx.delimiters)[0]
     return "|".join(("result", order.sender, order.number, code.system, code.code, obx.text(4)))
 
@@ -81,8 +85,9 @@ def _level(obx: Segment, where: str, meaning: Meaning, drawn: When, site: Site) 
     assay = "; ".join(filter(None, (obx.text(17, 2) or obx.text(17), obx.text(18))))
     if found.text.startswith("-") or float(found.text) == 0:
         raise unreadable(f"{where}-5", "a concentration that is not above zero", "below the limit send SN <^limit")
-    body = {"value": f"{found.sign[:1]}{_plain(found.text)} {written}", "at": drawn.text} | ({"assay": assay[:120]} if assay else {})
-    return body | ({"matrix": meaning.matrix} if meaning.matrix else {}), (*drawn.notices, *found.notices)
+    value = f"{found.sign[:1]}{_plain(found.text)} {written}"
+    said: dict[str, object] = {"value": value, "at": drawn.text, "assay": assay[:120], "matrix": meaning.matrix}
+    return {name: word for name, word in said.items() if word}, (*drawn.notices, *found.notices)
 
 
 def _covariate(obx: Segment, where: str, meaning: Meaning, drawn: When, site: Site) -> tuple[dict[str, object], tuple[Notice, ...]]:
@@ -92,10 +97,9 @@ def _covariate(obx: Segment, where: str, meaning: Meaning, drawn: When, site: Si
     found = number(obx, 5, obx.text(2).upper(), where=f"{where}-5")
     if found.sign:
         raise unreadable(f"{where}-5", "a limit where a value is needed", "send the value")
-    return {"value": f"{_plain(found.text)} {unit(obx, 6, limit.unit, where=f'{where}-6', site=site)}", "at": drawn.text}, (
-        *drawn.notices,
-        *found.notices,
-    )
+    written = unit(obx, 6, limit.unit, where=f"{where}-6", site=site)
+    body: dict[str, object] = {"value": f"{_plain(found.text)} {written}", "at": drawn.text}
+    return body, (*drawn.notices, *found.notices)
 
 
 def _plain(text: str) -> str:

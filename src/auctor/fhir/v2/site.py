@@ -60,8 +60,8 @@ class Site(Entry):
     processing: list[Literal["P", "T", "D"]] = Field(["P"], description="accepted processing identifiers (MSH-11)")
     push_when_no_length: bool = Field(False, description="this site charts a pushed dose with its stop equal to its start")
     units: dict[str, str] = Field({}, description="the site's spelling of a unit -> UCUM")
-    routes: dict[str, Literal["oral", "iv"]] = {}
-    codes: list[LocalCode] = []
+    routes: dict[str, Literal["oral", "iv"]] = Field({}, description="the site's codes of routes")
+    codes: list[LocalCode] = Field([], description="the site's own codes, read before auctor's tables")
 
     @field_validator("time_zone")
     @classmethod

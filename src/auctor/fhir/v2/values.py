@@ -81,7 +81,7 @@ def when(segment: Segment, n: int, *, where: str, site: Site) -> When:
 
 def _local(digits: str, fraction: str, where: str) -> datetime:
     try:
-        found = datetime.strptime(digits, "%Y%m%d%H%M%S" if len(digits) == 14 else "%Y%m%d%H%M")  # noqa: DTZ007
+        found = datetime.strptime(digits, "%Y%m%d%H%M%S" if len(digits) == 14 else "%Y%m%d%H%M")
     except ValueError as problem:
         raise unreadable(where, "a time that the calendar does not have", "correct it") from problem
     if found.year < 1900:
