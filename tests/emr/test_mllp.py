@@ -276,10 +276,10 @@ def _site_file(folder: Path) -> Path:
     return file
 
 
-def _auctor(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "auctor", "hl7", *words], capture_output=True, text=True, timeout=60, check=False, env=ENVIRONMENT
-    )
+def _auctor(*words: str) -> Result:
+    from auctor.cli import app
+
+    return CliRunner().invoke(app, ["hl7", *words])
 
 
 def test_the_commands_listen_parse_and_list_dead_letters(tmp_path: Path) -> None:
