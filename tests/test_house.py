@@ -73,7 +73,7 @@ def test_every_import_is_a_declared_dependency() -> None:
         _import_name(r)
         for r in [
             *project["dependencies"],
-            *(r for extra in ("nonmem", "learn", "catboost") for r in project["optional-dependencies"][extra]),
+            *(r for extra in ("nonmem", "learn", "catboost", "web") for r in project["optional-dependencies"][extra]),
         ]
     }
     imported = {name for path in SOURCES for name in _imported(path)}

@@ -47,18 +47,19 @@ def analyse(
     name, `interpolation` which value of a covariate holds between two. Exposures are (n_draws,) in mg*h/L or mg/L. The same arguments
     give the same result. Raises CaseError when there is no target, or when the model cannot take this case.
     """
-    case = case if blq is None else replace(case, blq=blq)
-    case, defaults, filled = _complete(case, model)
-    current, derived = current_regimen(case, intervals_h=model.dosing.intervals_h if model.dosing else ())
-    weight = None if WEIGHT in defaults else _latest(case.covariates).get(WEIGHT)
-    options, listed = _options(model, current, weight)
-    goal = _target(case, model, target)
-    known = interpolated(replace(case, current=current), model, interpolation)
-    ready = prepared(model, known, occasions=occasions, future=future_iov)
-    changed = changed_weights(ready.model, prior_weight)
-    question = Question(
-        case=case, model=model, ready=ready, target=goal, options=options, n_draws=n_draws, seed=seed, prior_weight=prior_weight
+    laid = lay_out(
+        case,
+        model,
+        target=target,
+        occasions=occasions,
+        future_iov=future_iov,
+        n_draws=n_draws,
+        seed=seed,
+        blq=blq,
+        prior_weight=prior_weight,
+        interpolation=interpolation,
     )
+    case, ready, question, options = laid.question.case, laid.question.ready, laid.question, laid.question.options
     attempts = predictors(question, learner)
     evidence = _evidence(case, ready, attempts)
     outside = _outside(case, model)
@@ -67,12 +68,10 @@ def analyse(
     agreement = concordance(views(methods), options=options)
     notices = (
         *_disagreement(agreement),
-        *_prior_weight(changed, model),
+        *_prior_weight(laid.changed, model),
         *_blq(case),
         *case.notices,
-        *filled,
-        *derived,
-        *listed,
+        *laid.notices,
         *outside,
         *evidence.notices,
         *_model_notices(model),
@@ -81,7 +80,7 @@ def analyse(
     return Analysis(
         case=case,
         model=model,
-        target=goal,
+        target=question.target,
         current=going_on,
         options=options,
         methods=methods,
@@ -89,15 +88,62 @@ def analyse(
         curve=curve(case, current=going_on, prior=evidence.prior, posterior=evidence.posterior),
         samples=evidence.rows,
         notices=_distinct(*notices, *(n for m in methods for n in m.notices)),
-        defaults=defaults,
+        defaults=laid.defaults,
         learner=None if learner is None else (str(learner.plan.name), str(learner.plan.sha256)),
         occasions=ready.spans,
         future_iov=ready.future,
         n_draws=n_draws,
         seed=seed,
-        prior_weight=changed,
+        prior_weight=laid.changed,
         interpolation=interpolation.value,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Laid:
+    """An analysis laid out before any estimation: the question, the covariates a reference stands in for, the changed weights of the prior
+    and what there is to say about them.
+    """
+
+    question: Question
+    defaults: tuple[str, ...]
+    changed: Mapping[str, float]
+    notices: tuple[Notice, ...]
+
+
+def lay_out(
+    case: Case,
+    model: DrugModel,
+    *,
+    target: Target | None = None,
+    occasions: Occasions | None = None,
+    future_iov: FutureIov = FutureIov.DRAW,
+    n_draws: int = 2000,
+    seed: int = 0,
+    blq: Blq | None = None,
+    prior_weight: float | Mapping[str, float] = 1.0,
+    interpolation: Interpolation = Interpolation.LOCF,
+) -> Laid:
+    """What `analyse` asks its methods, from the same arguments; CaseError as there. Nothing is estimated."""
+    case = case if blq is None else replace(case, blq=blq)
+    case, defaults, filled = _complete(case, model)
+    current, derived = current_regimen(case, intervals_h=model.dosing.intervals_h if model.dosing else ())
+    weight = None if WEIGHT in defaults else _latest(case.covariates).get(WEIGHT)
+    options, listed = _options(model, current, weight)
+    known = interpolated(replace(case, current=current), model, interpolation)
+    ready = prepared(model, known, occasions=occasions, future=future_iov)
+    question = Question(
+        case=case,
+        model=model,
+        ready=ready,
+        target=_target(case, model, target),
+        options=options,
+        n_draws=n_draws,
+        seed=seed,
+        prior_weight=prior_weight,
+    )
+    changed = changed_weights(ready.model, prior_weight)
+    return Laid(question=question, defaults=defaults, changed=changed, notices=(*filled, *derived, *listed))
 
 
 @dataclass(frozen=True, kw_only=True)

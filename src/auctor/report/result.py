@@ -17,6 +17,7 @@ from auctor.dosing.recommend import Forecast, Recommendation
 from auctor.errors import Notice
 from auctor.predictor import Array, Draws
 from auctor.report.shown import Shown, concentration, exposure
+from auctor.report.words import interpretations, next_dose, preselected
 
 SCHEMA = 1
 DIGITS = 8  # significant: beyond the accuracy of any method, within that of the arithmetic
@@ -43,6 +44,10 @@ def as_dict(analysis: Analysis) -> dict[str, Any]:
         "occasions": _occasions(analysis),
         "samples": [_sample(row, level) for row in analysis.samples],
         "curve": _curve(analysis, level),
+        "preferred": analysis.preferred.key,
+        "preselected": None if (best := preselected(analysis)) is None else best.option.label,
+        "next_dose": next_dose(analysis),
+        "interpretation": [{"name": t.name, "question": t.question, "text": t.text} for t in interpretations(analysis)],
         "notices": [_notice(n) for n in analysis.notices],
         "signing_blocked": bool(analysis.blocking),
     }
