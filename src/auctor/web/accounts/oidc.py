@@ -144,7 +144,9 @@ class Provider:
         if not known or (asked is not None and all(key.get("kid") != asked for key in known)):
             self._kept.keys = _fetched(metadata["jwks_uri"])
         # a symmetric key has no place among public ones: with it a token could be signed by whoever knows it
-        public = [key for key in self._kept.keys.get("keys", []) if key.get("kty") in {"RSA", "EC", "OKP"} and key.get("use", "sig") == "sig"]
+        public = [
+            key for key in self._kept.keys.get("keys", []) if key.get("kty") in {"RSA", "EC", "OKP"} and key.get("use", "sig") == "sig"
+        ]
         return KeySet.import_key_set({"keys": public})
 
     def _metadata(self) -> dict[str, Any]:

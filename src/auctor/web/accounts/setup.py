@@ -39,7 +39,9 @@ class Setup:
     def check(self, token: str) -> None:
         """Raise `SetupRefused` for a wrong token, or when an account exists."""
         if not hmac.compare_digest(token.encode(), self.token.encode()) or not self.needed():
-            raise SetupRefused(where="setup", what="the token is not right or was used", remedy="use the address that `auctor serve` prints")
+            raise SetupRefused(
+                where="setup", what="the token is not right or was used", remedy="use the address that `auctor serve` prints"
+            )
 
     def make(self, token: str, *, login: str, name: str, password: str) -> str:
         """The first account, an administrator; its identifier. Raises `SetupRefused`, `PasswordRefused`."""
