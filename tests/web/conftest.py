@@ -61,13 +61,24 @@ class Cluster:
         self.run("SET session_replication_role = replica", f"TRUNCATE {', '.join(Table.metadata.tables)} CASCADE")
 
 
+@pytest.fixture
+def quick_folder() -> Iterator[Path]:
+    """A folder in memory where there is one: the tests are of what is written, not of the disk."""
+    with tempfile.TemporaryDirectory(prefix="auctor-", dir=_memory()) as name:
+        yield Path(name)
+
+
+def _memory() -> str | None:
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """PostgreSQL as a hospital would set it up: a superuser, an owner of the tables, a login of the application."""
     server = _program("postgres")
     if server is None:
         pytest.skip("needs PostgreSQL (make postgresql installs it): the store is tested on SQLite alone")
-    home = Path(tempfile.mkdtemp(prefix="auctor-pg-"))
+    home = Path(tempfile.mkdtemp(prefix="auctor-pg-", dir=_memory()))
     try:
         with _running(server.parent, home):
             found = Cluster(socket=home)
@@ -147,11 +158,11 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+def database(request: pytest.FixtureRequest, quick_folder: Path) -> Database:
     """A migrated, empty database, on SQLite and on PostgreSQL."""
-    marks = tmp_path / "outside" / "audit.checkpoints"
+    marks = quick_folder / "outside" / "audit.checkpoints"
     if request.param == "sqlite":
-        path = tmp_path / "auctor.db"
+        path = quick_folder / "auctor.db"
         shutil.copyfile(request.getfixturevalue("empty_sqlite"), path)
         return Database(url=f"sqlite:///{path}", owner=f"sqlite:///{path}", checkpoints=marks)
     cluster: Cluster = request.getfixturevalue("cluster")
