@@ -12,7 +12,7 @@ from auctor.errors import RecordError
 
 LONGEST_SUMMARY = 139  # "less than 140 characters"
 NAMESPACE = UUID("8b0cf54c-8a4e-4f3e-9d2c-6a5b1f1e7d90")
-REASONS_SYSTEM = "http://terminology.hl7.org/CodeSystem/non-adherence-reason"  # the code system of the specification's own examples
+REASONS_SYSTEM = "http://cds-hooks.hl7.org/CodeSystem/non-adherence-reason"
 
 
 class Indicator(StrEnum):

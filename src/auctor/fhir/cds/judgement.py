@@ -163,7 +163,8 @@ def _capped(option: Option, what_if: WhatIf) -> Option:
     try:
         what_if.option(dose_mg=option.dose_mg, every_h=option.every_h, duration_h=option.duration_h)
     except CaseError as refused:
-        if refused.where not in ("dose", "duration") or "cap" not in refused.what and "faster" not in refused.what:
+        capped = refused.where in ("dose", "duration") and ("cap" in refused.what or "faster" in refused.what)
+        if not capped:
             raise RecordError(where="draft", what=refused.what, remedy=refused.remedy) from refused
         return Option(**{**vars(option), "over_cap": True})
     return option

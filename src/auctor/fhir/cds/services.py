@@ -1,4 +1,4 @@
-"""The cards of the three services. At most one for a drug; never critical on machine learning's word; silence where there is nothing to say."""
+"""The cards of the three services: at most one for a drug, never critical on machine learning's word, none where there is nothing to say."""
 
 from __future__ import annotations
 
@@ -119,12 +119,13 @@ def _table(forecasts: tuple[Forecast, ...], ready: Ready) -> str:
     """A Markdown table of regimens: exposure with its interval, and natural frequencies."""
     metric = ready.what_if.question.target.metric
     shown = exposure(ready.what_if.question.model, metric)
-    rows = [
-        f"| {f.option.label} | {shown.text(f.median)} ({shown.span(f.interval90)}) | {frequency(f.below)} | {frequency(f.inside)} | {frequency(f.above)} |"
-        for f in forecasts
-    ]
+    rows = [f"| {f.option.label} | {shown.text(f.median)} ({shown.span(f.interval90)}) | {_shares(f)} |" for f in forecasts]
     head = f"| Regimen | {metric.name} {shown.pretty} (90 %) | below | in target | above |"
     return "\n".join((head, "| --- | --- | --- | --- | --- |", *rows))
+
+
+def _shares(forecast: Forecast) -> str:
+    return " | ".join(frequency(share) for share in (forecast.below, forecast.inside, forecast.above))
 
 
 def _of_draft(draft: Draft, ready: Ready) -> str:

@@ -18,7 +18,7 @@ from auctor.web.middleware.forgery import FIELD, csrf_token
 from auctor.web.pages.language import COOKIE, LANGUAGES, Language, language, preferred
 from auctor.web.pages.words import field_name, notice_words
 
-FOLDER = Path(__file__).parent / "templates"
+FOLDERS = (Path(__file__).parent / "templates", Path(__file__).parents[1] / "accounts" / "templates")
 
 
 class Blank(dict[str, Any]):
@@ -34,7 +34,7 @@ class Blank(dict[str, Any]):
 @lru_cache(maxsize=1)
 def environment() -> Environment:
     """The one template environment: autoescape and StrictUndefined."""
-    return Environment(loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return Environment(loader=FileSystemLoader(FOLDERS), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def language_of(request: Request) -> Language:
