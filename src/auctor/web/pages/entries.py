@@ -14,16 +14,7 @@ from auctor.web.pages.typed import Form, read_number
 DOSE_UNITS = ["mg", "g", "ug"]
 LEVEL_UNITS = ["ng/mL", "ug/L", "mg/L", "ug/mL"]
 MOLAR_LEVELS = ["umol/L", "nmol/L", "mmol/L"]
-ALSO = {
-    "g/L": ["g/dL"],
-    "mg/dL": ["umol/L"],
-    "umol/L": ["mg/dL"],
-    "kg": ["g"],
-    "cm": ["m"],
-    "d": ["wk", "mo", "a"],
-    "a": ["mo"],
-    "mo": ["a", "wk"],
-}
+ALSO = {"g/L": ["g/dL"], "mg/dL": ["umol/L"], "umol/L": ["mg/dL"], "kg": ["g"], "cm": ["m"], "d": ["wk", "mo", "a"], "a": ["mo"], "mo": ["a", "wk"]}
 Body = dict[str, Any]
 
 
@@ -153,10 +144,7 @@ def entry_text(kind: str, body: Body, language: Language, zone: Any) -> str:
 
 
 def _dose_text(body: Body, language: Language, zone: Any) -> str:
-    say, parts = (
-        language.say,
-        [language.local(str(body["amount"])), language.say("iv") if body["route"] == "iv" else language.say("by mouth")],
-    )
+    say, parts = language.say, [language.local(str(body["amount"])), language.say("iv") if body["route"] == "iv" else language.say("by mouth")]
     if body.get("stop_at"):
         parts.append(say("until %(time)s", time=language.moment(datetime.fromisoformat(str(body["stop_at"])), zone)[-5:]))
     if body.get("duration"):
@@ -176,9 +164,7 @@ def _dose_text(body: Body, language: Language, zone: Any) -> str:
 
 def _sample_text(body: Body, language: Language, zone: Any) -> str:
     value = f"< {body['lloq']}" if body.get("below_lloq") else str(body["value"])
-    return ", ".join(
-        part for part in (language.local(value), language.say(str(body.get("matrix") or "")), str(body.get("assay", ""))) if part
-    )
+    return ", ".join(part for part in (language.local(value), language.say(str(body.get("matrix") or "")), str(body.get("assay", ""))) if part)
 
 
 def _covariate_text(body: Body, language: Language, zone: Any) -> str:

@@ -130,7 +130,9 @@ def _compute(document: dict[str, Any], ml: bool) -> Computed:
     case, model, goal = _read(document)
     found = analyse(case, model, target=goal, learner=_learner(model, goal) if ml else None, n_draws=DRAWS, seed=SEED)
     settings = {"draws": DRAWS, "ml": ml, "learner": None if found.learner is None else list(found.learner)}
-    return Computed(result=to_json(found), model=model.name, model_sha256=model.sha256, engine=__version__, seed=SEED, settings=settings)
+    return Computed(
+        result=to_json(found), model=model.name, model_sha256=model.sha256, engine=__version__, seed=SEED, settings=settings
+    )
 
 
 def _what_if(document: dict[str, Any], ml: bool) -> WhatIf:

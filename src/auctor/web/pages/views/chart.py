@@ -132,9 +132,7 @@ class Chart:
     def _opening(self) -> str:
         say = self.language.say
         title = say("Concentration of %(drug)s over time", drug=self.result["case"]["drug"])
-        text = say(
-            "Bands of 50 and 90 % before and after using the samples, without measurement error. The numbers are in the table below."
-        )
+        text = say("Bands of 50 and 90 % before and after using the samples, without measurement error. The numbers are in the table below.")
         return opening(title, text)
 
     def _target(self, frame: Frame) -> str:
@@ -162,9 +160,7 @@ class Chart:
         levels = nice_ticks(0.0, frame.top)
         ticks = "".join(f"M{frame.x(h):.1f} {base}v6" for h, _ in marks) + "".join(f"M{LEFT} {frame.y(v):.1f}h-6" for v in levels)
         words = "".join(_mark(frame.x(h), base, t) for h, t in marks)
-        words += "".join(
-            f'<text x="{LEFT - 9}" y="{frame.y(v) + 4:.1f}" text-anchor="end">{self.language.number(v)}</text>' for v in levels
-        )
+        words += "".join(f'<text x="{LEFT - 9}" y="{frame.y(v) + 4:.1f}" text-anchor="end">{self.language.number(v)}</text>' for v in levels)
         title = f"{self.language.say('Concentration')} ({self.unit.replace('*', '·')})"
         middle = (TOP + base) / 2
         return (

@@ -179,9 +179,7 @@ class ShownResult:
     def _sample(self, number: int, row: dict[str, Any]) -> dict[str, Any]:
         n = self.language.number
         value, percentile = row["observed"], row["a_priori_percentile"]
-        limit = (
-            f"< {n(row['lloq']['value'])}" if row["below_lloq"] and row["lloq"] else f"> {n(row['uloq']['value'])}" if row["uloq"] else "–"
-        )
+        limit = f"< {n(row['lloq']['value'])}" if row["below_lloq"] and row["lloq"] else f"> {n(row['uloq']['value'])}" if row["uloq"] else "–"
         return {
             "number": number,
             "time": self.language.moment(self.axis.at(row["time"]["value"])),
