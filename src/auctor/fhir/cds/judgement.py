@@ -135,9 +135,8 @@ def _coded(resource: Mapping[str, Any], drug: str) -> bool:
     concept = resource.get("medicationCodeableConcept")
     codings = concept.get("coding", []) if isinstance(concept, Mapping) else []
     pairs = [(c.get("system"), c.get("code")) for c in codings if isinstance(c, Mapping)]
-    return any(
-        m.kind == "drug" and m.name == drug for pair in pairs if all(isinstance(p, str) for p in pair) for m in codebook().find(*pair)
-    )
+    found = [m for s, c in pairs if isinstance(s, str) and isinstance(c, str) for m in codebook().find(s, c)]
+    return any(m.kind == "drug" and m.name == drug for m in found)
 
 
 def _said_length(resource: Mapping[str, Any]) -> bool:

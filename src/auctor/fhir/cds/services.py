@@ -1,4 +1,4 @@
-"""The cards of the three services: at most one for a drug, never critical on machine learning's word, none where there is nothing to say."""
+"""The cards of the three services: at most one a drug, never critical on machine learning's word, none where there is nothing to say."""
 
 from __future__ import annotations
 
@@ -48,7 +48,6 @@ WAITING = {
     "pending": "a level that is not interpreted yet",
     "changed": "data that changed after the interpretation was signed",
     "unsigned": "an interpretation that nobody signed",
-    "overdue": "a level that was due and has not come",
 }
 
 
@@ -169,14 +168,18 @@ def updated(draft: Mapping[str, Any], option: Option) -> dict[str, Any]:
     repeat = {"frequency": 1, "period": _plain(option.every_h), "periodUnit": "h"}
     if option.duration_h > 0:
         repeat |= {"duration": _plain(60 * option.duration_h), "durationUnit": "min"}
-    old = line.get("timing") if isinstance(line.get("timing"), Mapping) else {}
-    bounds = {key: value for key, value in (old.get("repeat") or {}).items() if key.startswith("bounds")}
-    line["timing"] = {"repeat": {**bounds, **repeat}}
+    line["timing"] = {"repeat": {**_bounds(line.get("timing")), **repeat}}
     dose = {"value": _plain(option.dose_mg), "unit": "mg", "system": "http://unitsofmeasure.org", "code": "mg"}
     line["doseAndRate"] = [{"doseQuantity": dose}]
     resource["dosageInstruction"] = [line]
     resource.pop("dispenseRequest", None)
     return resource
+
+
+def _bounds(timing: Any) -> dict[str, Any]:
+    """For how long the order runs, which stays."""
+    repeat = timing.get("repeat") if isinstance(timing, Mapping) else None
+    return {key: value for key, value in repeat.items() if key.startswith("bounds")} if isinstance(repeat, Mapping) else {}
 
 
 def _plain(value: float) -> float | int:
