@@ -19,7 +19,9 @@ import hl7
 import hl7.client
 import hl7apy.parser
 import pytest
+from click.testing import Result
 from cryptography import x509
+from typer.testing import CliRunner
 
 from auctor.errors import EstimationError
 from auctor.fhir.v2.facts import Fact, Problem, Reading, latest
@@ -27,9 +29,7 @@ from auctor.web.emr.framing import Fault, Frame, Framer, framed
 from auctor.web.emr.journal import Journal, State
 from auctor.web.emr.mllp import Bounds, Listener, tls
 from auctor.web.emr.receiver import Receiver, discard
-from click.testing import Result
 from emr.messages import SITE, msh, obx, oru, ras, rxa
-from typer.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "src")}

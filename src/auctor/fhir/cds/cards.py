@@ -87,7 +87,7 @@ class Suggestion:
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """Where to read on: an absolute address, or a SMART app that is launched with `context`."""
+    """Where to read on: an absolute address, or a SMART app that is launched with `context`. Never launched without a click."""
 
     label: str
     url: str
@@ -103,7 +103,7 @@ class Link:
     def as_data(self) -> dict[str, Any]:
         """As JSON."""
         said = {"label": self.label, "url": self.url, "type": "smart" if self.smart else "absolute", "appContext": self.context}
-        return _given(said)
+        return _given(said | {"autolaunchable": False})
 
 
 @dataclass(frozen=True, kw_only=True)
