@@ -21,9 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-from emr.hospital import Hospital, call, draft, make_hospital
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from emr.hospital import ROOT, Hospital, call, draft, make_hospital
 
 PORT = 8599
 SERVE = """

@@ -12,10 +12,9 @@ from auctor.analysis.what_if import WhatIf
 from auctor.case import Route
 from auctor.dosing.candidates import Option, OptionKind
 from auctor.dosing.concordance import Concordance, State, concordance
-from auctor.dosing.recommend import Forecast, beyond_limit
-from auctor.errors import AuctorError, CaseError, RecordError
+from auctor.dosing.recommend import Forecast, beyond_limit, forecast
+from auctor.errors import CaseError, RecordError
 from auctor.fhir.bundle import read_record
-from auctor.fhir.found import LeftOut
 from auctor.fhir.node import Node
 from auctor.fhir.orders import read_order
 from auctor.fhir.reading import Reading, Wanted
@@ -84,23 +83,28 @@ class Ready:
 
     def forecast(self, draft: Draft) -> Forecast:
         """The leading method's forecast of the drafted regimen; one of the candidates' where it is one of them."""
-        judged = self.what_if.judge(draft.option)
-        return judged[self.leading.key]
+        question = self.what_if.question
+        return forecast(self.what_if.methods[self.leading.key], draft.option, self.current, question.target)
 
     def too_far(self, draft: Draft) -> bool:
         """Whether the draft changes the dose more than the limit."""
         return beyond_limit(draft.option, self.current)
 
 
-def concerns(resource: Mapping[str, Any], drug: str) -> bool:
-    """Whether a MedicationRequest is about this drug by a code that auctor knows."""
-    try:
-        _order(resource, drug, "")
-    except LeftOut:
-        return False
-    except AuctorError:
-        return _coded(resource, drug)
-    return True
+def drugs_of(resource: Mapping[str, Any]) -> frozenset[str]:
+    """The drugs of the library that the codes of a MedicationRequest, or of a Medication contained in it, stand for.
+
+    >>> rxnorm = "http://www.nlm.nih.gov/research/umls/rxnorm"
+    >>> sorted(drugs_of({"medicationCodeableConcept": {"coding": [{"system": rxnorm, "code": "11124"}]}}))
+    ['vancomycin']
+    """
+    from auctor.fhir.codebook import codebook
+
+    node = Node.of(resource, "draft")
+    concepts = [node.node("medicationCodeableConcept"), *(inner.node("code") for inner in node.nodes("contained"))]
+    codings = [coding for concept in concepts if concept is not None for coding in concept.nodes("coding")]
+    found = [m for coding in codings for m in codebook().find(coding.text("system"), coding.text("code"))]
+    return frozenset(m.name for m in found if m.kind == "drug")
 
 
 def read_draft(resource: Mapping[str, Any], what_if: WhatIf) -> Draft:
@@ -127,16 +131,6 @@ def _order(resource: Mapping[str, Any], drug: str, length: str) -> Any:
     where = f"MedicationRequest/{resource.get('id', 'draft')}"
     record = read_record({"resourceType": "Bundle", "type": "collection", "entry": [{"resource": put}]})
     return read_order(Node.of(put, where), Reading(wanted=Wanted(drug=drug, infusions={"*": length} if length else {}), record=record))
-
-
-def _coded(resource: Mapping[str, Any], drug: str) -> bool:
-    from auctor.fhir.codebook import codebook
-
-    concept = resource.get("medicationCodeableConcept")
-    codings = concept.get("coding", []) if isinstance(concept, Mapping) else []
-    pairs = [(c.get("system"), c.get("code")) for c in codings if isinstance(c, Mapping)]
-    found = [m for s, c in pairs if isinstance(s, str) and isinstance(c, str) for m in codebook().find(s, c)]
-    return any(m.kind == "drug" and m.name == drug for m in found)
 
 
 def _said_length(resource: Mapping[str, Any]) -> bool:

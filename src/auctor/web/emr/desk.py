@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from threading import Lock
-from weakref import WeakKeyDictionary
 
-from auctor.analysis.what_if import WhatIf
 from auctor.errors import AuctorError, RecordError
 from auctor.fhir.cds.cards import Card
-from auctor.fhir.cds.judgement import Ready, concerns, read_draft
+from auctor.fhir.cds.judgement import Ready, drugs_of, read_draft
 from auctor.fhir.cds.request import Call
 from auctor.fhir.cds.services import Chart, Desk, order_select, order_sign, patient_view
-from auctor.models.drug_file import list_drugs
 from auctor.web.accounts.actor import Actor
 from auctor.web.service.charts import OpenCourse, open_courses
 from auctor.web.service.clinic import Clinic
+from auctor.web.service.engine import KEPT, document_sha256
 
 
 class NoData(RecordError):
@@ -31,7 +30,7 @@ class Answers:
 
     clinic: Clinic
     desk: Desk
-    _ready: WeakKeyDictionary[WhatIf, Ready] = field(default_factory=WeakKeyDictionary)
+    _ready: OrderedDict[str, Ready] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
 
     def answer(self, call: Call, actor: Actor, names: tuple[tuple[str, str], ...]) -> tuple[Card, ...]:
@@ -46,18 +45,20 @@ class Answers:
 
     def ready(self, course: OpenCourse) -> Ready:
         """The estimates of a course's present document, computed once."""
-        what_if = self.clinic.engine.what_if(course.document)
+        key = document_sha256(course.document)
         with self._lock:
-            known = self._ready.get(what_if)
+            known = self._ready.get(key)
         if known is None:
-            known = Ready.of(what_if)
+            known = Ready.of(self.clinic.engine.what_if(course.document))
             with self._lock:
-                self._ready[what_if] = known
+                self._ready[key] = known
+                while len(self._ready) > KEPT:
+                    self._ready.popitem(last=False)
         return known
 
     def _judged(self, call: Call, course: OpenCourse) -> Card | None:
         """The card for the first draft of the course's drug that can be read as a regimen."""
-        mine = [draft for draft in call.drafts if concerns(draft, course.drug)]
+        mine = [draft for draft in call.drafts if course.drug in drugs_of(draft)]
         if not mine:
             return None
         if not course.ready:
@@ -81,9 +82,8 @@ def _chart(course: OpenCourse) -> Chart:
 def _check_known(call: Call, courses: tuple[OpenCourse, ...]) -> None:
     """NoData where a drug of the library is ordered for a patient without a course of it."""
     mine = {course.drug for course in courses}
-    for draft in call.drafts:
-        if any(concerns(draft, drug) for drug in list_drugs() if drug not in mine) and not any(concerns(draft, drug) for drug in mine):
-            raise NoData(where="patient", what="no open course of this drug", remedy="open one in auctor, or import the record")
+    if any((drugs := drugs_of(draft)) and not drugs & mine for draft in call.drafts):
+        raise NoData(where="patient", what="no open course of this drug", remedy="open one in auctor, or import the record")
 
 
 def _one_for_a_drug(courses: tuple[OpenCourse, ...], found: list[Card | None]) -> Iterator[Card]:
