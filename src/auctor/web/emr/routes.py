@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from auctor.web.emr import cds_hooks
+from auctor.web.emr import cds_hooks, smart
 
 router = APIRouter()
-for part in (cds_hooks,):
+for part in (cds_hooks, smart):
     router.include_router(part.router)
