@@ -249,7 +249,7 @@ class FakeEhr:
         said = {
             "issuer": self.base, "jwks_uri": f"{self.base}/jwks", "authorization_endpoint": f"{self.base}/authorize",
             "token_endpoint": f"{self.base}/token", "grant_types_supported": ["authorization_code"],
-            "capabilities": ["launch-ehr", "launch-standalone", "client-confidential-asymmetric", "sso-openid-connect", "context-ehr-patient"],
+            "capabilities": ["launch-ehr", "launch-standalone", "client-confidential-asymmetric", "sso-openid-connect"],
             "code_challenge_methods_supported": ["S256"], "token_endpoint_auth_methods_supported": ["private_key_jwt"],
             "authorization_response_iss_parameter_supported": True,
         }  # fmt: skip

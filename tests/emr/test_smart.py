@@ -150,7 +150,7 @@ def test_another_launch_ends_the_earlier_patients_session_and_context(
 ) -> None:
     app, settings, course = site
     _launched(browser, ehr)
-    before = {name: value for name, value in browser.cookies.items()}
+    before = dict(browser.cookies.items())
     form = re.search(r'name="csrf_token" value="([0-9a-f]+)"', browser.get(f"/courses/{course}").text)
     _launched(browser, ehr, "somebody-else")
     stale = TestClient(app, base_url=settings.origin, cookies=before, follow_redirects=False)
@@ -219,7 +219,8 @@ def test_a_launch_without_its_value_is_refused(ehr: FakeEhr, browser: TestClient
 
 _BAD_CONFIGURATIONS: list[tuple[str, dict[str, Any]]] = [
     ("no PKCE", {"code_challenge_methods_supported": None}), ("PKCE plain only", {"code_challenge_methods_supported": ["plain"]}),
-    ("no signed assertions", {"token_endpoint_auth_methods_supported": ["client_secret_basic"]}), ("no EHR launch", {"capabilities": []}),
+    ("no signed assertions", {"token_endpoint_auth_methods_supported": ["client_secret_basic"]}),
+    ("no EHR launch", {"capabilities": []}),
     ("no authorization endpoint", {"authorization_endpoint": None}), ("a script for one", {"authorization_endpoint": "javascript:alert(1)"}),
     ("plain http", {"authorization_endpoint": "http://ehr.example/authorize"}), ("a token endpoint inside", {"token_endpoint": "http://10.0.0.1/"}),
     ("a file of keys", {"jwks_uri": "file:///etc/passwd"}), ("no issuer", {"issuer": None}),

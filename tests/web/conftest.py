@@ -8,7 +8,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,3 +176,41 @@ def store(database: Database) -> Iterator[Any]:
     found = database.open()
     yield found
     found.close()
+
+
+@pytest.fixture
+def clinic_folder(tmp_path: Path, empty_sqlite: Path) -> Path:
+    """A data folder with a migrated, empty SQLite store in it."""
+    shutil.copyfile(empty_sqlite, tmp_path / "auctor.sqlite")
+    return tmp_path
+
+
+@pytest.fixture
+def clinic(clinic_folder: Path) -> Iterator[Any]:
+    """An installation on SQLite: see `tests/clinic.py`."""
+    from clinic import Clinic
+
+    found = Clinic.opened(clinic_folder)
+    yield found
+    found.store.close()
+
+
+@pytest.fixture
+def force(request: pytest.FixtureRequest, database: Database) -> Callable[[str], None]:
+    """Run a statement as somebody who may switch the triggers off: the superuser, or whoever may write the file of SQLite."""
+    if database.postgresql:
+        cluster: Cluster = request.getfixturevalue("cluster")
+        return lambda statement: cluster.run("SET session_replication_role = replica", statement)
+    return lambda statement: _force_sqlite(database.url.removeprefix("sqlite:///"), statement)
+
+
+def _force_sqlite(path: str, statement: str) -> None:
+    import sqlite3
+
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(statement)
+        for _, sql in triggers:
+            connection.execute(sql)

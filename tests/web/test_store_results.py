@@ -4,74 +4,32 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from auctor.web.store import SignatureError, StaleError, Store, documents, facts, results
+from auctor.web.store import SignatureError, StaleError, Store, facts, results
+from auctor.web.store.replay import replay
 from auctor.web.store.results import Status
 from auctor.web.store.tables import Reopening, Result, Signature
-from web_people import DOCTOR, correct, hire, know, open_course
-
-DOSE = {"amount": "1000 mg", "route": "iv", "duration": "1 h", "at": "2026-03-01T08:00:00+01:00"}
-SAMPLE = {"value": "12.1 mg/L", "at": "2026-03-01T19:30:00+01:00", "matrix": "serum"}
-NOW = datetime(2026, 3, 1, 20, tzinfo=UTC)
-REGIMEN = {"dose": "1250 mg", "every": "12 h"}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What an engine hands over."""
-
-    result: str = '{"signing_blocked": false}'
-    model: str = "vancomycin_goti_2018"
-    model_sha256: str = "0" * 64
-    engine: str = "0.1.0"
-    seed: int = 0
-    settings: Mapping[str, Any] = field(default_factory=lambda: {"draws": 2000})
-
-
-@dataclass(frozen=True)
-class Course:
-    """A course with a dose, a sample and a signer."""
-
-    id: str
-    dose: str
-    sample: str
-    signer: Any
+from web_kept import DOSE, REGIMEN, SAMPLE, Answer, Kept, begun, keep, sign
+from web_people import DOCTOR, correct, know
 
 
 @pytest.fixture
-def course(store: Store) -> Course:
-    opened = open_course(store)
-    return Course(id=opened, dose=know(store, opened, "dose", DOSE), sample=know(store, opened, "sample", SAMPLE), signer=hire(store))
+def course(store: Store) -> Kept:
+    return begun(store)
 
 
-def kept(store: Store, course: Course, answer: Answer | None = None, now: datetime | None = NOW) -> str:
-    with store.work(DOCTOR) as work:
-        result = results.keep(work, course.id, taken=documents.document(work, course.id, now=now), computed=answer or Answer())
-        work.record("result.keep", "result", result.id, ward="icu", after={"sha256": result.result_sha256})
-    return result.id
-
-
-def sign(store: Store, course: Course, result: str, *, reason: str = "") -> str:
-    with store.work(course.signer) as work:
-        signature = results.sign(work, result, regimen=REGIMEN, text="what the page said", reason=reason)
-        work.record("result.sign", "result", result, ward="icu", after=signature.as_data(), reason=reason)
-    return signature.id
-
-
-def status(store: Store, course: Course) -> list[Status]:
+def status(store: Store, course: Kept) -> list[Status]:
     """Oldest first."""
     with store.read(DOCTOR) as reading:
         return list(results.statuses(reading, course.id).values())[::-1]
 
 
-def test_from_draft_to_signed(store: Store, course: Course) -> None:
-    result = kept(store, course)
+def test_from_draft_to_signed(store: Store, course: Kept) -> None:
+    result = keep(store, course)
     assert status(store, course) == [Status.DRAFT]
     sign(store, course, result)
     assert status(store, course) == [Status.SIGNED]
@@ -82,8 +40,8 @@ def test_from_draft_to_signed(store: Store, course: Course) -> None:
     assert signature.text_sha256 == results.sha256("what the page said")
 
 
-def test_a_result_is_signed_once_by_a_person(store: Store, course: Course) -> None:
-    result = kept(store, course)
+def test_a_result_is_signed_once_by_a_person(store: Store, course: Kept) -> None:
+    result = keep(store, course)
     with pytest.raises(SignatureError, match="no person"), store.work(DOCTOR) as work:
         results.sign(work, result, regimen=REGIMEN, text="x")
     sign(store, course, result)
@@ -91,8 +49,8 @@ def test_a_result_is_signed_once_by_a_person(store: Store, course: Course) -> No
         sign(store, course, result)
 
 
-def test_what_blocks_signing_needs_a_reason(store: Store, course: Course) -> None:
-    result = kept(store, course, Answer(result='{"signing_blocked": true}'))
+def test_what_blocks_signing_needs_a_reason(store: Store, course: Kept) -> None:
+    result = keep(store, course, Answer(result='{"signing_blocked": true}'))
     with pytest.raises(SignatureError, match="warnings block signing"):
         sign(store, course, result)
     sign(store, course, result, reason="seen by the ward's pharmacist")
@@ -113,19 +71,19 @@ LATE = [
 
 
 @pytest.mark.parametrize(("kind", "body", "opens"), [late[1:] for late in LATE], ids=[late[0] for late in LATE])
-def test_late_facts_reopen_what_they_change(store: Store, course: Course, kind: str, body: dict[str, Any], opens: bool) -> None:
-    sign(store, course, kept(store, course))
+def test_late_facts_reopen_what_they_change(store: Store, course: Kept, kind: str, body: dict[str, Any], opens: bool) -> None:
+    sign(store, course, keep(store, course))
     fact = know(store, course.id, kind, body)
     assert status(store, course) == [Status.REOPENED if opens else Status.SIGNED]
     with store.read(DOCTOR) as reading:
         assert bool(results.reopened_by(reading, facts.history(reading, fact)[0])) is opens
 
 
-def test_a_correction_and_a_withdrawal_reopen(store: Store, course: Course) -> None:
-    sign(store, course, kept(store, course))
+def test_a_correction_and_a_withdrawal_reopen(store: Store, course: Kept) -> None:
+    sign(store, course, keep(store, course))
     correct(store, course.sample, SAMPLE | {"value": "21.1 mg/L"}, made_from=1, reason="typed wrongly")
     assert status(store, course) == [Status.REOPENED]
-    sign(store, course, kept(store, course))
+    sign(store, course, keep(store, course))
     assert status(store, course) == [Status.SUPERSEDED, Status.SIGNED]
     with store.work(DOCTOR) as work:
         facts.withdraw(work, course.sample, made_from=2, reason="another patient's")
@@ -133,36 +91,36 @@ def test_a_correction_and_a_withdrawal_reopen(store: Store, course: Course) -> N
     assert status(store, course) == [Status.SUPERSEDED, Status.REOPENED]
 
 
-def test_the_old_result_and_its_signature_stay_readable(store: Store, course: Course) -> None:
-    first = kept(store, course)
+def test_the_old_result_and_its_signature_stay_readable(store: Store, course: Kept) -> None:
+    first = keep(store, course)
     sign(store, course, first)
     correct(store, course.sample, SAMPLE | {"value": "21.1 mg/L"}, made_from=1, reason="typed wrongly")
-    sign(store, course, kept(store, course))
+    sign(store, course, keep(store, course))
     with store.read(DOCTOR) as reading:
         assert '"12.1 mg/L"' in reading.get(Result, first).document and results.signature(reading, first) is not None
         assert len(reading.session.scalars(select(Signature)).all()) == 2
         assert [r.fact_revision for r in reading.session.scalars(select(Reopening))] == [2]
 
 
-def test_a_draft_that_no_longer_fits_is_not_signed(store: Store, course: Course) -> None:
-    result = kept(store, course)
+def test_a_draft_that_no_longer_fits_is_not_signed(store: Store, course: Kept) -> None:
+    result = keep(store, course)
     correct(store, course.sample, SAMPLE | {"value": "21.1 mg/L"}, made_from=1, reason="typed wrongly")
     with pytest.raises(StaleError, match="facts came or changed"):
         sign(store, course, result)
     assert status(store, course) == [Status.DRAFT]
 
 
-def test_a_draft_older_than_a_signed_result_is_not_signed(store: Store, course: Course) -> None:
-    old = kept(store, course)
-    sign(store, course, kept(store, course))
+def test_a_draft_older_than_a_signed_result_is_not_signed(store: Store, course: Kept) -> None:
+    old = keep(store, course)
+    sign(store, course, keep(store, course))
     with pytest.raises(SignatureError, match="superseded"):
         sign(store, course, old)
 
 
-def test_a_fact_and_a_signature_at_the_same_time_cannot_miss_each_other(store: Store, course: Course) -> None:
+def test_a_fact_and_a_signature_at_the_same_time_cannot_miss_each_other(store: Store, course: Kept) -> None:
     """Whoever comes second sees the first: the signature is refused, or the signed result is re-opened."""
     for round_ in range(5):
-        result = kept(store, course)
+        result = keep(store, course)
         outcome: list[str] = []
         start = threading.Barrier(2)
 
@@ -184,7 +142,7 @@ def test_a_fact_and_a_signature_at_the_same_time_cannot_miss_each_other(store: S
         assert status(store, course)[-1] is (Status.REOPENED if outcome == ["signed"] else Status.DRAFT)
 
 
-def test_of_two_corrections_at_the_same_time_one_is_told(store: Store, course: Course) -> None:
+def test_of_two_corrections_at_the_same_time_one_is_told(store: Store, course: Kept) -> None:
     start, outcome = threading.Barrier(2), []
 
     def correcting(value: str) -> None:
@@ -203,8 +161,8 @@ def test_of_two_corrections_at_the_same_time_one_is_told(store: Store, course: C
         assert [fact.revision for fact in facts.history(reading, course.sample)] == [1, 2]
 
 
-def test_a_result_is_computed_again_to_the_same_bytes(store: Store, course: Course) -> None:
-    result = kept(store, course)
+def test_a_result_is_computed_again_to_the_same_bytes(store: Store, course: Kept) -> None:
+    result = keep(store, course)
     with store.read(DOCTOR) as reading:
         row = reading.get(Result, result)
     asked: list[Any] = []
@@ -213,6 +171,6 @@ def test_a_result_is_computed_again_to_the_same_bytes(store: Store, course: Cour
         asked.append((document["label"], dict(settings)))
         return Answer()
 
-    assert results.replay(row, same).identical and asked == [(course.id, {"draws": 2000})]
-    assert results.replay(row, lambda _d, _s: Answer(result="{}", model_sha256="1" * 64)).why == "model_sha256 is another than it was"
-    assert results.replay(row, lambda _d, _s: Answer(result="{}")).why == "the same inputs gave another result"
+    assert replay(row, same).identical and asked == [(course.id, {"draws": 2000})]
+    assert replay(row, lambda _d, _s: Answer(result="{}", model_sha256="1" * 64)).why == "model_sha256 is another than it was"
+    assert replay(row, lambda _d, _s: Answer(result="{}")).why == "the same inputs gave another result"

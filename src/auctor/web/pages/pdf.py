@@ -18,9 +18,9 @@ def as_pdf(html: str) -> bytes:
     return made
 
 
-def _sheet_only(url: str, *_: Any, **__: Any) -> dict[str, Any]:
-    if url == f"{BASE}/static/report.css":
-        return {"string": SHEET.read_text(encoding="utf-8"), "mime_type": "text/css"}
-    if url == "data:,":
-        return {"string": "", "mime_type": "text/plain"}
-    raise ValueError("a report asks for nothing but its own sheet")
+def _sheet_only(url: str, *_: Any, **__: Any) -> Any:
+    from weasyprint.urls import URLFetcherResponse
+
+    if url != f"{BASE}/static/report.css":
+        raise ValueError("a report asks for nothing but its own sheet")
+    return URLFetcherResponse(url, SHEET.read_bytes(), {"Content-Type": "text/css"})

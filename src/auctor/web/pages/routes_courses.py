@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
@@ -53,7 +53,7 @@ def _course_page(
     shown = course_view(file, actor, tongue)
     if regimen is not None:
         shown["typed"] = regimen
-    extra = {"error": error, "what_if": what_if, "said": tongue.say(_said(request.query_params.get("said", "")))}
+    extra: dict[str, Any] = {"error": error, "what_if": what_if, "said": tongue.say(_said(request.query_params.get("said", "")))}
     status = 200 if error is None else getattr(error, "status", 422)
     return page(request, "course.html", title=file.course.drug, section="patients", status=status, **shown, **extra)
 
@@ -195,5 +195,3 @@ def choose_model(request: Request, clinic: AtClinic, actor: Corrector, course_id
     except AuctorError as error:
         return _model_page(request, actor, file, sent, error=error)
     return RedirectResponse(f"/courses/{course_id}?said=saved", 303)
-
-

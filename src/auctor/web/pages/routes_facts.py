@@ -70,7 +70,7 @@ def _model(file: CourseFile) -> DrugModel | None:
 
 def _entry_page(request: Request, file: CourseFile, kind: str, form: Blank, error: AuctorError | None = None) -> Response:
     tongue, model = language_of(request), _model(file)
-    shown = {
+    shown: dict[str, Any] = {
         "banner": course_banner(file, tongue),
         "guard": guard_of(file),
         "kind": kind,
@@ -143,7 +143,7 @@ def _fact_page(
     tongue, revisions = language_of(request), _revisions(clinic, actor, file, fact_id)
     last = revisions[-1]
     covariate = _covariate_of(file, last)
-    shown = {
+    shown: dict[str, Any] = {
         "banner": course_banner(file, tongue),
         "guard": guard_of(file).__class__(patient=file.patient.id, course=file.course.id, revision=str(last.revision)),
         "heading": tongue.say(KINDS[last.kind]),
@@ -156,7 +156,9 @@ def _fact_page(
         "units": entries.units_of(_model(file)),
         "covariate": covariate,
         "error": error,
-        "may_correct": allowed(actor, Verb.CORRECT) and file.course.closed_at is None and (last.kind != "covariate" or covariate is not None),
+        "may_correct": allowed(actor, Verb.CORRECT)
+        and file.course.closed_at is None
+        and (last.kind != "covariate" or covariate is not None),
     }
     return page(request, "fact.html", title=KINDS[last.kind], section="patients", status=422 if error else 200, **shown)
 

@@ -61,7 +61,7 @@ def patient_list(request: Request, clinic: AtClinic, actor: Reader, q: str = "")
     """Patients of one's wards by name or number."""
     tongue = language_of(request)
     rows = [patient_banner(patient, ward, tongue) for patient, ward in patients.find(clinic, actor, q[:100])]
-    shown = {"rows": rows, "q": q, "may_enter": allowed(actor, Verb.REGISTER)}
+    shown: dict[str, Any] = {"rows": rows, "q": q, "may_enter": allowed(actor, Verb.REGISTER)}
     return page(request, "patients.html", title=N_("Patients"), section="patients", **shown)
 
 
@@ -73,7 +73,7 @@ def new_patient(request: Request, clinic: AtClinic, actor: Registrar) -> Respons
 
 def _new_form(request: Request, clinic: Clinic, actor: Actor, form: Blank, error: AuctorError | None = None) -> Response:
     wards = patients.wards(clinic, actor)
-    shown = {"form": form, "wards": wards, "error": error}
+    shown: dict[str, Any] = {"form": form, "wards": wards, "error": error}
     return page(request, "new_patient.html", title=N_("New patient"), section="patients", status=422 if error else 200, **shown)
 
 
@@ -125,7 +125,7 @@ def _patient_page(
         }
         for course in found.courses
     ]
-    shown = {
+    shown: dict[str, Any] = {
         "banner": patient_banner(found.patient, found.ward, tongue),
         "guard": Guard(patient=found.patient.id),
         "courses": rows,
@@ -183,5 +183,3 @@ def audit_file(clinic: AtClinic, actor: Auditor, patient_id: str, kind: str) -> 
     text, media = (trail.as_csv(entries), "text/csv") if kind == "csv" else (trail.as_json(entries), "application/json")
     headers = {"content-disposition": f'attachment; filename="audit.{kind}"', "X-Auctor-Patient": patient_id}
     return Response(text, media_type=f"{media}; charset=utf-8", headers=headers)
-
-

@@ -108,5 +108,3 @@ def report_pdf(request: Request, clinic: AtClinic, actor: Exporter, result_id: s
     name = f"auctor-{file.course.drug}-{result_id[:8]}.pdf"
     headers = {"content-disposition": f'inline; filename="{name}"', "X-Auctor-Patient": file.patient.id}
     return Response(made, media_type="application/pdf", headers=headers)
-
-

@@ -20,7 +20,7 @@ from auctor.web.service.targets import read_target
 from auctor.web.store import Reading, facts, results
 from auctor.web.store.documents import assembled
 from auctor.web.store.results import Status
-from auctor.web.store.tables import Course, Fact, Patient, Reopening, Result, Signature, Ward
+from auctor.web.store.tables import Course, Fact, Patient, Reopening, Result, Signature, Ward, canonical
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class CourseFile:
 
     def stale(self, result: Result) -> bool:
         """Whether the present facts would make another document than the result was computed from."""
-        return results.sha256(results.canonical(self.document)) != result.document_sha256
+        return results.sha256(canonical(self.document)) != result.document_sha256
 
 
 def look(clinic: Clinic, actor: Actor, course_id: str, *, audited: bool = False) -> CourseFile:

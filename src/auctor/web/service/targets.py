@@ -24,7 +24,13 @@ def read_target(text: str, model: DrugModel) -> dict[str, Any]:
     if not found:
         raise CaseError(where="target", what="not metric, range and unit", remedy="write for example AUC0-24:400-600 mg*h/L")
     low, high = float(found["low"]), float(found["high"])
-    entry = {"metric": Metric.parse(found["metric"]).name, "low": low, "high": high, "unit": found["unit"], "source": "chosen for this course"}
+    entry = {
+        "metric": Metric.parse(found["metric"]).name,
+        "low": low,
+        "high": high,
+        "unit": found["unit"],
+        "source": "chosen for this course",
+    }
     _check(entry, model)
     return entry
 

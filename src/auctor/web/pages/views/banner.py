@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from auctor.web.pages.language import Language, N_
+from auctor.web.pages.language import N_, Language
 from auctor.web.service.courses import CourseFile
 from auctor.web.service.engine import read
 from auctor.web.service.targets import entry_text, target_text
@@ -60,7 +60,7 @@ def course_banner(file: CourseFile, language: Language) -> dict[str, Any]:
         "drug": file.course.drug,
         "model": file.course.model,
         "model_version": "" if model is None else model.sha256[:8],
-        "target": language.local(target),
+        "target": language.local(target).replace("*", "·"),
         "today": language.moment(datetime.now().astimezone(), file.zone),
     }
 

@@ -97,7 +97,9 @@ def number_of(covariate: Covariate, value: Any, model: DrugModel) -> float | Non
     try:
         if covariate.levels is not None:
             return encode(covariate, value)
-        return measure(value, covariate.unit, where=covariate.name, beside=None, molar_mass=None) if isinstance(value, str) else float(value)
+        return (
+            measure(value, covariate.unit, where=covariate.name, beside=None, molar_mass=None) if isinstance(value, str) else float(value)
+        )
     except (AuctorError, ValueError):
         return None
 
