@@ -101,4 +101,4 @@ def _otherwise(given: tuple[Given, ...], times: list[float]) -> Iterator[Otherwi
     coming = {k for t in times if (k := following(given, t)) is not None and given[k].dose.time_h - t < OFF_H}
     for k in sorted(coming & movable):
         at = given[k].dose.time_h
-        yield Otherwise(Kind.DOSE_EARLY, k, -OFF_H, f"the dose at {at:g} h was given {OFF_H:g} h earlier than charted")
+        yield Otherwise(Kind.DOSE_EARLY, k, -OFF_H, f"the dose at {at:g} h was given {OFF_H:g} h earlier than charted or due")
