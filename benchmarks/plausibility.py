@@ -1,13 +1,14 @@
 """Does the plausibility check find what is wrong, and leave alone what is right: clean and corrupted virtual cases of five drugs.
 
-    python benchmarks/plausibility.py [--quick] [--calibrate] [--only NAME ...] [--clean 2000] [--corrupted 2000] [--seed 2026] [--json]
+    python benchmarks/plausibility.py [--quick] [--calibrate] [--only NAME ...] [--clean 2000] [--corrupted 2000] [--seed 2026]
+        [--calibration 2000] [--json]
     python benchmarks/plausibility.py --from-kept        # tables and figures again from scores kept before
 
-Six designs of five drugs (`auctor.validate.injected.DESIGNS`), each with one slip of one kind in every corrupted case. Printed per design and
-kind: sensitivity at the shipped thresholds (any flag, and a flag of the kind's own family), sensitivity of the kind's own likelihood-ratio
-test at 5 % false alarms (by Neyman and Pearson the most that any test can reach), and the area under its ROC curve. `--calibrate` first simulates
-as many other clean cases of each design and writes thresholds.toml. ROC curves go to docs/img/plausibility/, scores to the cache folder. `--quick`
-checks 40 + 60 cases a design and writes nothing.
+Six designs of five drugs (`auctor.validate.injected.DESIGNS`), each with one slip of one kind in every corrupted case. Printed per design
+and kind: sensitivity at the shipped thresholds (any flag, and a flag of the kind's own family), sensitivity of the kind's own
+likelihood-ratio test at 5 % false alarms (by Neyman and Pearson the most that any test can reach), and the area under its ROC curve.
+`--calibrate` first simulates other clean cases of each design and writes thresholds.toml. ROC curves go to docs/img/plausibility/, scores
+to the cache folder. `--quick` checks 40 + 60 cases a design and writes nothing to the repository.
 """
 
 from __future__ import annotations
@@ -28,7 +29,19 @@ from auctor.data.plausibility import thresholds as shipped
 from auctor.data.plausibility.finding import Family
 from auctor.validate.injected import DESIGNS, KINDS, Design
 from auctor.validate.plausibility_study import (
-    CLEAN, MAIN, Roc, Scored, calibrated, family_scores, flagged, interval, kind_scores, margin, plan, roc, scores, sensitivity_at,
+    CLEAN,
+    Roc,
+    Scored,
+    calibrated,
+    family_scores,
+    flagged,
+    interval,
+    kind_scores,
+    margin,
+    plan,
+    roc,
+    scores,
+    sensitivity_at,
 )  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,12 +56,14 @@ def main() -> None:
     kept = cache_dir("plausibility")
     if asked.calibrate:
         _calibrate(designs, asked, kept)
-    document = [_judged(design, _scored(design, asked, kept, "judged"), asked) for design in designs]
+    document = []
+    for design in designs:
+        cases = _scored(design, asked, kept, "judged")
+        document.append(_judged(design, cases))
+        if not asked.quick:
+            _figure(design, cases)
     if asked.json:
         print(json.dumps(document, indent=2))
-    if not asked.quick:
-        for design in designs:
-            _figure(design, _scored(design, asked, kept, "judged"))
 
 
 def _asked() -> argparse.Namespace:
@@ -59,27 +74,27 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--clean", type=int, default=2000)
     parser.add_argument("--corrupted", type=int, default=2000)
+    parser.add_argument("--calibration", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     if asked.quick:
-        asked.clean, asked.corrupted = 40, 60
+        asked.clean, asked.corrupted, asked.calibration = 40, 60, 40
     return asked
 
 
 def _scored(design: Design, asked: argparse.Namespace, kept: Path, what: str) -> list[Scored]:
     """Scores of clean and corrupted cases (`judged`), or of other clean ones (`calibration`), computed or kept."""
-    path = kept / f"{design.name.replace(' ', '_').replace(',', '')}-{what}-{asked.seed}-{asked.clean}-{asked.corrupted}.pickle"
+    judged = what == "judged"
+    n_clean, n_corrupted = (asked.clean, asked.corrupted) if judged else (asked.calibration, 0)
+    path = kept / f"{design.name.replace(' ', '_').replace(',', '')}-{what}-{asked.seed}-{n_clean}-{n_corrupted}.pickle"
     if asked.from_kept and path.exists():
         return list(pickle.loads(path.read_bytes()))
     began = time.perf_counter()
-    judged = what == "judged"
-    injected = plan(design, n_clean=asked.clean, n_corrupted=asked.corrupted if judged else 0)
+    injected = plan(design, n_clean=n_clean, n_corrupted=n_corrupted)
     found = scores(design, injected, seed=asked.seed if judged else asked.seed + 1)
     print(f"{design.name}: {what}, {len(found)} cases, {1000 * (time.perf_counter() - began) / len(found):.0f} ms each", flush=True)
-    if not asked.quick:
-        path.write_bytes(pickle.dumps(found))
-        asked.from_kept = True
+    path.write_bytes(pickle.dumps(found))
     return found
 
 
@@ -99,13 +114,15 @@ def _write(drug: str, limits: Mapping[Family, float], n: int, asked: argparse.Na
     path = ROOT / "src/auctor/data/plausibility/thresholds.toml"
     head, *tables = path.read_text(encoding="utf-8").split("[drugs.")
     kept = {table.split("]")[0]: table for table in tables}
-    command = f"# {n} clean cases: python benchmarks/plausibility.py --calibrate --clean {asked.clean} --seed {asked.seed}\n"
+    command = f"# {n} clean cases: python benchmarks/plausibility.py --calibrate --calibration {asked.calibration} --seed {asked.seed}\n"
     kept[drug] = f"{drug}]\n{command}" + "".join(f"{family.value} = {limit:.3f}\n" for family, limit in limits.items()) + "\n"
-    path.write_text(head.rstrip("\n") + "\n\n" + "".join(f"[drugs.{kept[name]}" for name in sorted(kept)).rstrip("\n") + "\n", encoding="utf-8")
+    path.write_text(
+        head.rstrip("\n") + "\n\n" + "".join(f"[drugs.{kept[name]}" for name in sorted(kept)).rstrip("\n") + "\n", encoding="utf-8"
+    )
     shipped._calibrated.cache_clear()
 
 
-def _judged(design: Design, cases: Sequence[Scored], asked: argparse.Namespace) -> dict[str, object]:
+def _judged(design: Design, cases: Sequence[Scored]) -> dict[str, object]:
     """One design's table, printed in Markdown and returned."""
     limits, known = shipped.log_thresholds(design.read().drug)
     clean = [c for c in cases if c.injected == CLEAN]
@@ -113,8 +130,9 @@ def _judged(design: Design, cases: Sequence[Scored], asked: argparse.Namespace) 
     every = float(np.mean(flagged(clean, limits)))
     low, high = interval(every, len(clean))
     uniform = float(kstest([p / 100 for c in clean for p in c.percentiles[-1:]], "uniform").pvalue)
-    print(f"\n### {design.name}\n\nThresholds {'calibrated' if known else 'by the bound'}. False alarms, {len(clean)} clean cases: {every:.1%} "
-          f"({low:.1%} to {high:.1%}); " + ", ".join(f"{name} {share:.1%}" for name, share in alarms.items())
+    how = "calibrated" if known else "by the bound"
+    print(f"\n### {design.name}\n\nThresholds {how}. False alarms, {len(clean)} clean cases: {every:.1%} ({low:.1%} to {high:.1%}); "
+          + ", ".join(f"{name} {share:.1%}" for name, share in alarms.items())
           + f". Leave-one-out percentiles of the last measured sample, uniform? p = {uniform:.2f}\n")  # fmt: skip
     print("| slip | cases | any flag | (95 % CI) | own family | leads | best test at 5 % | AUROC, best test | AUROC, as shipped |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -140,7 +158,11 @@ def _figure(design: Design, cases: Sequence[Scored]) -> None:
     """Two panels: timing and identity slips, and slips of number and unit, each kind's own likelihood-ratio test."""
     FIGURES.mkdir(parents=True, exist_ok=True)
     clean = [c for c in cases if c.injected == CLEAN]
-    curves = {k: roc(kind_scores(clean, k), kind_scores([c for c in cases if c.injected == k], k)) for k in KINDS if any(c.injected == k for c in cases)}
+    curves = {
+        k: roc(kind_scores(clean, k), kind_scores([c for c in cases if c.injected == k], k))
+        for k in KINDS
+        if any(c.injected == k for c in cases)
+    }
     timing = [k for k in curves if KINDS[k][0].family in (Family.TIMING, Family.IDENTITY)]
     panels = [("Times and identity", timing), ("Numbers and units", [k for k in curves if k not in timing])]
     path = FIGURES / f"{design.name.replace(', ', '_').replace(' ', '_')}.svg"
@@ -159,30 +181,48 @@ def _svg(title: str, panels: Sequence[tuple[str, Mapping[str, Roc]]]) -> str:
     return "".join(parts) + "</svg>\n"
 
 
+SIDE, LEFT, TOP = 300, 56, 40
+
+
 def _panel(name: str, curves: Mapping[str, Roc]) -> str:
     """False-alarm rate to the right on a square-root scale, which opens the left end; sensitivity upwards."""
-    side, left, top = 300, 56, 40
-
-    def at(x: float, y: float) -> str:
-        return f"{left + side * np.sqrt(x):.1f},{top + side * (1 - y):.1f}"
-
-    parts = [f'<text x="{left}" y="{top - 6}">{escape(name)}</text><rect x="{left}" y="{top}" width="{side}" height="{side}" fill="none" stroke="#4a5260"/>']
-    for tick in (0, 0.01, 0.05, 0.2, 0.5, 1):
-        x = left + side * np.sqrt(tick)
-        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{top + side}" stroke="#d9dde3"/><text x="{x:.1f}" y="{top + side + 16}" text-anchor="middle">{100 * tick:g}</text>')
-    for tick in (0, 0.5, 0.8, 1):
-        y = top + side * (1 - tick)
-        parts.append(f'<line x1="{left}" x2="{left + side}" y1="{y:.1f}" y2="{y:.1f}" stroke="#d9dde3"/><text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{100 * tick:g}</text>')
+    frame = f'<rect x="{LEFT}" y="{TOP}" width="{SIDE}" height="{SIDE}" fill="none" stroke="#4a5260"/>'
+    parts = [f'<text x="{LEFT}" y="{TOP - 6}">{escape(name)}</text>{frame}', *_grid()]
     for k, (kind, curve) in enumerate(curves.items()):
-        grid = np.unique(np.concatenate([np.linspace(0, 1, 201) ** 2, [0.05]]))
-        points = " ".join(at(x, sensitivity_at(curve, x)) for x in grid)
-        dash = ' stroke-dasharray="6 3"' if k % 2 else ""
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{COLOURS[k % len(COLOURS)]}" stroke-width="2"{dash}/>')
-        y = top + side - 14 * (len(curves) - k) + 4
-        parts.append(f'<line x1="{left + 130}" x2="{left + 152}" y1="{y - 4}" y2="{y - 4}" stroke="{COLOURS[k % len(COLOURS)]}" stroke-width="2"{dash}/><text x="{left + 157}" y="{y}" font-size="11">{escape(kind)} {curve.area:.2f}</text>')
-    parts.append(f'<text x="{left + side / 2}" y="{top + side + 36}" text-anchor="middle">False alarms, % (square-root scale)</text>')
-    parts.append(f'<text transform="translate(16,{top + side / 2}) rotate(-90)" text-anchor="middle">Sensitivity, %</text>')
-    return "".join(parts)
+        look = f'stroke="{COLOURS[k % len(COLOURS)]}" stroke-width="2"' + (' stroke-dasharray="6 3"' if k % 2 else "")
+        rates = np.unique(np.concatenate([np.linspace(0, 1, 201) ** 2, [0.05]]))
+        points = " ".join(f"{_right(x):.1f},{_up(sensitivity_at(curve, x)):.1f}" for x in rates)
+        y = TOP + SIDE - 14 * (len(curves) - k) + 4
+        parts.append(
+            f'<polyline points="{points}" fill="none" {look}/><line x1="{LEFT + 130}" x2="{LEFT + 152}" y1="{y - 4}" y2="{y - 4}" {look}/>'
+        )
+        parts.append(f'<text x="{LEFT + 157}" y="{y}" font-size="11">{escape(kind)} {curve.area:.2f}</text>')
+    below = f'<text x="{LEFT + SIDE / 2}" y="{TOP + SIDE + 36}" text-anchor="middle">False alarms, % (square-root scale)</text>'
+    beside = f'<text transform="translate(16,{TOP + SIDE / 2}) rotate(-90)" text-anchor="middle">Sensitivity, %</text>'
+    return "".join((*parts, below, beside))
+
+
+def _grid() -> list[str]:
+    line = 'stroke="#d9dde3"'
+    across = [
+        f'<line x1="{_right(x):.1f}" x2="{_right(x):.1f}" y1="{TOP}" y2="{TOP + SIDE}" {line}/>'
+        f'<text x="{_right(x):.1f}" y="{TOP + SIDE + 16}" text-anchor="middle">{100 * x:g}</text>'
+        for x in (0, 0.01, 0.05, 0.2, 0.5, 1)
+    ]
+    up = [
+        f'<line x1="{LEFT}" x2="{LEFT + SIDE}" y1="{_up(y):.1f}" y2="{_up(y):.1f}" {line}/>'
+        f'<text x="{LEFT - 6}" y="{_up(y) + 4:.1f}" text-anchor="end">{100 * y:g}</text>'
+        for y in (0, 0.5, 0.8, 1)
+    ]
+    return [*across, *up]
+
+
+def _right(rate: float) -> float:
+    return LEFT + SIDE * float(np.sqrt(rate))
+
+
+def _up(share: float) -> float:
+    return TOP + SIDE * (1 - share)
 
 
 if __name__ == "__main__":

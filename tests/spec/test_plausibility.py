@@ -81,7 +81,7 @@ def test_a_dose_in_micrograms_is_flagged() -> None:
 
 def test_pounds_for_kilograms_are_weighed_against_population_and_levels() -> None:
     heavy, usual = (found(document(samples=CLEAN, weight=w)) for w in ("253 kg", "80 kg"))
-    pounds = [[f for f in r.alternatives if "pounds" in f.what][0] for r in (heavy, usual)]
+    pounds = [next(f for f in r.alternatives if "pounds" in f.what) for r in (heavy, usual)]
     assert pounds[0].log_likelihood_ratio > 2 > 0 > pounds[1].log_likelihood_ratio
 
 

@@ -32,7 +32,7 @@ def plausible(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws; same input and seed, same numbers.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Does this record add up? Places of the samples, mistimed samples and doses, unit slips, swapped tubes, each with its likelihood ratio.
+    """Does this record add up? Places of the samples; mistimed samples and doses, unit slips, swapped tubes with likelihood ratios.
 
     It flags and asks; nothing is changed or left out. Leaves with 0 whether or not something was found.
     """

@@ -105,7 +105,11 @@ def document(found: Plausibility) -> dict[str, Any]:
         "auc0_24_recorded_mg_h_L": found.auc_recorded,
         "samples": [_place(place) for place in found.places],
         "families": {
-            family.value: {"log_bayes_factor": factor, "log_threshold": found.thresholds[family], "flagged": factor >= found.thresholds[family]}
+            family.value: {
+                "log_bayes_factor": factor,
+                "log_threshold": found.thresholds[family],
+                "flagged": factor >= found.thresholds[family],
+            }
             for family, factor in found.log_factors.items()
         },
         "findings": [_finding(f) for f in found.findings],

@@ -1,7 +1,7 @@
 """Virtual cases with one slip of a known kind put into the record, and clean ones: what the plausibility check is judged on.
 
-Patients come from the model (covariates of its source population or of the design, etas, kappas and full residual error); the record is what
-would have been entered. The check is given the model that made the data: figures are those of a right model.
+Patients come from the model (covariates of its source population or of the design, etas, kappas, full residual error); the record is
+what would have been entered. The check is given the model that made the data: figures are those of a right model.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ DESIGNS: tuple[Design, ...] = (
         every_h=12, infusion_h=0, times=(48.0, 96.0, 97.0, 99.0), troughs=(0, 1), steady=True, covariates=_TACROLIMUS,
     ),
     Design(
-        name="tacrolimus, three troughs", model="tacrolimus_woillard_2011", route=Route.ORAL, doses=(2.0, 3.0, 4.0, 5.0), per_kg=False,
-        every_h=12, infusion_h=0, times=(48.0, 96.0, 144.0), troughs=(0, 1, 2), steady=True, covariates=_TACROLIMUS,
+        name="tacrolimus, three troughs", model="tacrolimus_woillard_2011", route=Route.ORAL, doses=(2.0, 3.0, 4.0, 5.0),
+        per_kg=False, every_h=12, infusion_h=0, times=(48.0, 96.0, 144.0), troughs=(0, 1, 2), steady=True, covariates=_TACROLIMUS,
     ),
     Design(
-        name="vancomycin, two troughs and a peak", model="vancomycin_goti_2018", route=Route.IV, doses=(750.0, 1000.0, 1250.0), per_kg=False,
-        every_h=12, infusion_h=1, times=(24.0, 38.0, 48.0), troughs=(0, 2), lloq=1.0,
+        name="vancomycin, two troughs and a peak", model="vancomycin_goti_2018", route=Route.IV, doses=(750.0, 1000.0, 1250.0),
+        per_kg=False, every_h=12, infusion_h=1, times=(24.0, 38.0, 48.0), troughs=(0, 2), lloq=1.0,
         covariates={"DIAL": {"kind": "constant", "value": 0.0}},
     ),
     Design(
@@ -83,8 +83,8 @@ DESIGNS: tuple[Design, ...] = (
         },
     ),
     Design(
-        name="gentamicin, neonates", model="gentamicin_fuchs_2014", route=Route.IV, doses=(4.0, 5.0), per_kg=True, every_h=24, infusion_h=0.5,
-        times=(1.0, 24.0, 48.0), troughs=(1, 2), lloq=0.2,
+        name="gentamicin, neonates", model="gentamicin_fuchs_2014", route=Route.IV, doses=(4.0, 5.0), per_kg=True, every_h=24,
+        infusion_h=0.5, times=(1.0, 24.0, 48.0), troughs=(1, 2), lloq=0.2,
         covariates={
             "WT": {"kind": "lognormal", "median": 2.17, "sd_log": 0.4, "low": 0.6, "high": 5.0},
             "GA": {"kind": "truncnormal", "mean": 34.0, "sd": 4.0, "low": 25.0, "high": 42.0},
@@ -100,7 +100,7 @@ DESIGNS: tuple[Design, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A case about to be recorded: what was really given and when blood was really drawn (`truth`), the record, and the sample concerned."""
+    """A case about to be recorded: what was really given and when blood was really drawn (`truth`), and the record of it."""
 
     design: Design
     model: DrugModel
@@ -144,6 +144,7 @@ def _patient(design: Design, model: DrugModel, rng: Rng) -> Case:
     last = max(design.times) + design.every_h
     kept = Dose(time_h=0.0, amount_mg=amount, route=design.route, duration_h=design.infusion_h, every_h=design.every_h)
     more = math.ceil(last / design.every_h) - 1
+    doses: tuple[Dose, ...]
     if design.loading:
         first = replace(kept, amount_mg=design.loading * size, every_h=0.0)
         doses = (first, replace(kept, time_h=design.every_h, additional=more - 1))
@@ -170,7 +171,7 @@ def _levels(model: DrugModel, case: Case, rng: Rng) -> Array:
     ready = prepared(model, case)
     eta = draw_etas(ready.model, 1, rng=rng)
     times = np.asarray([s.time_h for s in ready.case.samples])
-    return np.maximum(curves(ready.model, ready.case.history, times, ready.case.covariates, eta)[0], 1e-12)
+    return np.asarray(np.maximum(curves(ready.model, ready.case.history, times, ready.case.covariates, eta)[0], 1e-12))
 
 
 def _sample(sample: Sample, y: float, lloq: float | None) -> Sample:

@@ -27,8 +27,8 @@ AIM = 0.045  # of clean cases flagged in calibration, so that the 5 % hold for o
 class Scored:
     """One case: what was put in ("" for nothing), the log Bayes factor of each family and of each kind, and the kind that leads.
 
-    The factor of a kind averages the likelihood ratios of its members, one for each sample it may have happened to: by Neyman and Pearson no
-    test has more power against a slip of that kind at a sample drawn by lot.
+    The factor of a kind averages the likelihood ratios of its members, one for each sample it may have happened to: by Neyman and Pearson
+    no test has more power against a slip of that kind at a sample drawn by lot.
     """
 
     injected: str
@@ -118,7 +118,7 @@ def kind_scores(cases: Sequence[Scored], injected: str) -> Array:
 def flagged(cases: Sequence[Scored], thresholds: Mapping[Family, float], families: Sequence[Family] = tuple(Family)) -> NDArray[np.bool_]:
     """Whether any of those families is flagged, (cases,)."""
     hits = [family_scores(cases, f) >= thresholds[f] for f in families if f in thresholds]
-    return np.any(np.asarray(hits).reshape(len(hits), len(cases)), axis=0)
+    return np.asarray(np.any(np.asarray(hits).reshape(len(hits), len(cases)), axis=0))
 
 
 def margin(cases: Sequence[Scored], thresholds: Mapping[Family, float]) -> Array:

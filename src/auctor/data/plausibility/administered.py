@@ -19,7 +19,7 @@ class Given(NamedTuple):
 
 
 def administrations(case: Case) -> tuple[Given, ...]:
-    """Every dose by itself in time order; a steady state at the beginning is put two intervals back, which leaves all later levels as they are."""
+    """Every dose by itself in time order; a steady state at the beginning is put two intervals back, which changes no later level."""
     found: list[Given] = []
     for place, dose in enumerate(case.history.doses):
         steady = dose.steady_state and dose.every_h > 0

@@ -40,7 +40,7 @@ BROAD, BROAD_SHARE = 1.0, 0.05  # log-SD of the patients unlike the source popul
 WIDEN, LEAST = 1.3, 0.1  # source populations are narrower than those a model is used in
 UNKNOWN = 0.8  # log-SD where the model file gives a reference value alone
 WITHIN = 0.3  # log-SD of one patient's values over time: assumed
-LOSING = -12.0  # a slip that the population alone speaks against by this much is not simulated
+LOSING = -7.0  # a slip that the population alone speaks against by this much is not simulated
 
 
 class _Slip(NamedTuple):
@@ -86,9 +86,7 @@ def _of_points(evidence: Evidence, covariate: Covariate, values: list[float], sl
 
 
 def _corrected(covariates: Covariates, slip: _Slip) -> Covariates:
-    series = tuple(
-        (t, v * slip.factor if slip.point in (-1, k) else v) for k, (t, v) in enumerate(covariates.series[slip.name])
-    )
+    series = tuple((t, v * slip.factor if slip.point in (-1, k) else v) for k, (t, v) in enumerate(covariates.series[slip.name]))
     return replace(covariates, series={**covariates.series, slip.name: series})
 
 

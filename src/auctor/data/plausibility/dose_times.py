@@ -76,7 +76,7 @@ class _Brought:
         return np.stack(found, axis=1) * (dose.amount_mg / unit.amount_mg)
 
     def _lags(self, dose: Dose, shift: float) -> list[float]:
-        return (self.times - (dose.time_h + shift)).round(9).tolist()
+        return [round(t - dose.time_h - shift, 9) for t in self.times.tolist()]
 
 
 def _unit(dose: Dose) -> Dose:

@@ -1,9 +1,10 @@
 """Draws of eta that serve every hypothesis about a case at once: importance sampling from a mixture that holds the prior.
 
 Components, in u with eta = L u and Omega = L L': the prior N(0, I); the posterior as recorded; that without each sample; and those with
-all levels in another unit where that suits the typical patient better. Each posterior is a normal at its mode with precision I + 0.6 A, A being the samples'
-Fisher information: wider than the posterior where samples tell something, the prior elsewhere. The weight prior / mixture is bounded by the
-number of components (Hesterberg T, Technometrics 1995;37:185-194), so no hypothesis lacks draws that the prior would have given it.
+all levels in another unit where that suits the typical patient better. Each posterior is a normal at its mode with precision I + 0.6 A, A
+being the samples' Fisher information: wider than the posterior where samples tell something, the prior elsewhere. The weight
+prior / mixture is bounded by the number of components (Hesterberg T, Technometrics 1995;37:185-194), so no hypothesis lacks draws that
+the prior would give.
 """
 
 from __future__ import annotations

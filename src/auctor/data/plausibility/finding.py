@@ -85,7 +85,7 @@ class Finding:
 
     `where` is a field path, `what` a sentence without the patient's values. `log_likelihood_ratio` (natural) compares the marginal
     likelihoods, etas integrated out; `prior_odds` is what such a slip is worth before looking. `auc_recorded` and `auc_if`
-    are posterior means of AUC0-24 under the current regimen, mg*h/L, as recorded and under this explanation; None where no regimen is known.
+    are posterior means of AUC0-24 under the current regimen, mg*h/L, as recorded and under this explanation; None without a known regimen.
     """
 
     kind: Kind

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 
 class Hypothesis(NamedTuple):
-    """`log_likelihood` (n,) of the levels under it and `against` (n,) of the same levels as recorded; `offset` adds what does not depend on eta."""
+    """`log_likelihood` (n,) of the levels under it, `against` (n,) of the same levels as recorded; `offset` is free of eta."""
 
     kind: Kind
     where: str

@@ -31,7 +31,9 @@ def log_thresholds(drug: str) -> tuple[Mapping[Family, float], bool]:
 def log_factors(findings: Iterable[Finding]) -> dict[Family, float]:
     """The log Bayes factor of each family: likelihood ratios averaged with their prior odds; labels are facts and left out."""
     several = [f for f in findings if f.kind is not Kind.LABEL]
-    return {family: _log_factor([f for f in several if f.family is family]) for family in Family if any(f.family is family for f in several)}
+    return {
+        family: _log_factor([f for f in several if f.family is family]) for family in Family if any(f.family is family for f in several)
+    }
 
 
 def _log_factor(members: list[Finding]) -> float:

@@ -1,4 +1,4 @@
-"""Timing what-ifs of each sample: after the dose instead of before it, before instead of after, two hours off, exchanged with another one."""
+"""Timing what-ifs of each sample: after the dose instead of before it and the reverse, two hours off, exchanged with another one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unit slips: a level or all levels in another unit, doses in micrograms for milligrams; and a dilution by ten forgotten or applied twice."""
+"""Unit slips: a level or all of them in another unit, doses in micrograms for milligrams; a dilution by ten forgotten or applied twice."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def wrong_units(evidence: Evidence) -> Iterator[Hypothesis]:
 def diluted(evidence: Evidence) -> Iterator[Hypothesis]:
     """Each level ten times too low (dilution not counted) or too high (counted twice)."""
     for k in range(len(evidence.counted)):
-        for factor, what in ((TEN, "ten times too low: a dilution was not counted"), (1 / TEN, "ten times too high: a dilution counted twice")):
+        for factor, what in (
+            (TEN, "ten times too low: a dilution was not counted"),
+            (1 / TEN, "ten times too high: a dilution counted twice"),
+        ):
             yield _level(evidence, Kind.DILUTION, k, factor, what)
 
 
