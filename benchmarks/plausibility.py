@@ -4,7 +4,7 @@
         [--calibration 2000] [--json]
     python benchmarks/plausibility.py --from-kept        # tables and figures again from scores kept before
 
-Six designs of five drugs (`auctor.validate.injected.DESIGNS`), each with one slip of one kind in every corrupted case. Printed per design
+Seven designs of five drugs (`auctor.validate.injected.DESIGNS`), each with one slip of one kind in every corrupted case. Printed per design
 and kind: sensitivity at the shipped thresholds (any flag, and a flag of the kind's own family), sensitivity of the kind's own
 likelihood-ratio test at 5 % false alarms (by Neyman and Pearson the most that any test can reach), and the area under its ROC curve.
 `--calibrate` first simulates other clean cases of each design and writes thresholds.toml. ROC curves go to docs/img/plausibility/, scores
@@ -46,7 +46,6 @@ from auctor.validate.plausibility_study import (
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "docs/img/plausibility"
-UNITS = ("unit x1000", "dose unit", "molar unit")
 COLOURS = ("#0b3d91", "#b3261e", "#1b7837", "#8a5a00", "#6a1b9a", "#00707a")
 
 
@@ -99,22 +98,26 @@ def _scored(design: Design, asked: argparse.Namespace, kept: Path, what: str) ->
 
 
 def _calibrate(designs: Sequence[Design], asked: argparse.Namespace, kept: Path) -> None:
-    """Thresholds of each drug from clean cases of all its designs that are not judged later; written to thresholds.toml."""
-    drugs: dict[str, list[Scored]] = {}
+    """Thresholds of each drug, the largest that any of its designs needs, from clean cases that are not judged later; to thresholds.toml."""
+    drugs: dict[str, list[dict[Family, float]]] = {}
     for design in designs:
-        drugs.setdefault(design.read().drug, []).extend(_scored(design, asked, kept, "calibration"))
-    for drug, cases in drugs.items():
-        limits = calibrated(cases)
-        print(f"{drug}: " + ", ".join(f"{family.value} {limit:.3f}" for family, limit in limits.items()))
+        limits = calibrated(_scored(design, asked, kept, "calibration"))
+        print(f"{design.name}: " + ", ".join(f"{f.value} {limit:.3f}" for f, limit in limits.items()), flush=True)
+        drugs.setdefault(design.read().drug, []).append(limits)
+    for drug, several in drugs.items():
         if not asked.quick:
-            _write(drug, limits, len(cases), asked)
+            largest = {f: max(one[f] for one in several if f in one) for f in Family if any(f in one for one in several)}
+            _write(drug, largest, len(several), asked)
 
 
-def _write(drug: str, limits: Mapping[Family, float], n: int, asked: argparse.Namespace) -> None:
+def _write(drug: str, limits: Mapping[Family, float], designs: int, asked: argparse.Namespace) -> None:
     path = ROOT / "src/auctor/data/plausibility/thresholds.toml"
     head, *tables = path.read_text(encoding="utf-8").split("[drugs.")
     kept = {table.split("]")[0]: table for table in tables}
-    command = f"# {n} clean cases: python benchmarks/plausibility.py --calibrate --calibration {asked.calibration} --seed {asked.seed}\n"
+    command = (
+        f"# {designs} design(s), {asked.calibration} clean cases each: python benchmarks/plausibility.py --calibrate"
+        f" --calibration {asked.calibration} --seed {asked.seed}\n"
+    )
     kept[drug] = f"{drug}]\n{command}" + "".join(f"{family.value} = {limit:.3f}\n" for family, limit in limits.items()) + "\n"
     path.write_text(
         head.rstrip("\n") + "\n\n" + "".join(f"[drugs.{kept[name]}" for name in sorted(kept)).rstrip("\n") + "\n", encoding="utf-8"

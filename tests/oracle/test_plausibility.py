@@ -217,7 +217,7 @@ def test_a_history_taken_apart_gives_the_same_levels() -> None:
 
 
 def test_what_is_superposed_is_what_the_other_history_gives() -> None:
-    design = next(d for d in DESIGNS if d.name.startswith("vancomycin"))
+    design = next(d for d in DESIGNS if d.name.startswith("vancomycin, adults with"))
     model = design.read()
     evidence = gather(clean(design, model, np.random.default_rng(2)), model, n_draws=64)
     given = administrations(evidence.case)

@@ -44,7 +44,7 @@ def found(document: CaseFile, **more: Any) -> Any:
 
 
 def test_a_trough_drawn_after_the_dose_is_flagged_with_what_it_would_change() -> None:
-    result = found(document(samples=[(24.0, "9 mg/L"), (26.0, "26 mg/L"), (36.0, "10 mg/L"), (48.0, "36 mg/L")]))
+    result = found(document(samples=[(24.0, "9 mg/L"), (26.0, "26 mg/L"), (36.0, "10 mg/L"), (48.0, "42 mg/L")]))
     leading = result.findings[0]
     assert (leading.kind, leading.where) == (Kind.AFTER_DOSE, "samples[3]")
     assert leading.likelihood_ratio > 30

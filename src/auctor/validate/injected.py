@@ -69,7 +69,11 @@ DESIGNS: tuple[Design, ...] = (
         per_kg=False, every_h=12, infusion_h=0, times=(48.0, 96.0, 144.0), troughs=(0, 1, 2), steady=True, covariates=_TACROLIMUS,
     ),
     Design(
-        name="vancomycin, two troughs and a peak", model="vancomycin_goti_2018", route=Route.IV, doses=(750.0, 1000.0, 1250.0),
+        name="vancomycin, adults in hospital", model="vancomycin_thomson_2009", route=Route.IV, doses=(750.0, 1000.0, 1250.0),
+        per_kg=False, every_h=12, infusion_h=1, times=(24.0, 38.0, 48.0), troughs=(0, 2), lloq=1.0,
+    ),
+    Design(
+        name="vancomycin, adults with a wide volume", model="vancomycin_goti_2018", route=Route.IV, doses=(750.0, 1000.0, 1250.0),
         per_kg=False, every_h=12, infusion_h=1, times=(24.0, 38.0, 48.0), troughs=(0, 2), lloq=1.0,
         covariates={"DIAL": {"kind": "constant", "value": 0.0}},
     ),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auctor.data.plausibility.check import check
-from auctor.data.plausibility.finding import Family, Finding, Kind
-from auctor.data.plausibility.thresholds import FALSE_ALARMS, LEAST
+from auctor.data.plausibility.finding import Family, Kind
+from auctor.data.plausibility.hypothesis import priors
+from auctor.data.plausibility.thresholds import FALSE_ALARMS, LEAST, log_factors
 from auctor.validate.injected import KINDS, Design, clean, corrupted, possible
 
 Array = NDArray[np.float64]
@@ -25,17 +28,32 @@ AIM = 0.045  # of clean cases flagged in calibration, so that the 5 % hold for o
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """One case: what was put in ("" for nothing), the log Bayes factor of each family and of each kind, and the kind that leads.
-
-    The factor of a kind averages the likelihood ratios of its members, one for each sample it may have happened to: by Neyman and Pearson
-    no test has more power against a slip of that kind at a sample drawn by lot.
-    """
+    """One case: what was put in ("" for nothing), kind and log likelihood ratio of all that was weighed, leave-one-out percentiles."""
 
     injected: str
-    families: Mapping[Family, float]
-    kinds: Mapping[Kind, float]
-    leading: Kind
+    ratios: tuple[tuple[Kind, float], ...]
     percentiles: tuple[float, ...]
+
+    @cached_property
+    def families(self) -> Mapping[Family, float]:
+        """The log Bayes factor of each family."""
+        return log_factors(self.ratios)
+
+    @cached_property
+    def kinds(self) -> Mapping[Kind, float]:
+        """The log of the mean likelihood ratio of each kind's members, one for each sample it may have happened to.
+
+        By Neyman and Pearson no test has more power against a slip of that kind at a sample drawn by lot.
+        """
+        found: dict[Kind, list[float]] = {}
+        for kind, ratio in self.ratios:
+            found.setdefault(kind, []).append(ratio)
+        return {kind: float(np.logaddexp.reduce(values) - np.log(len(values))) for kind, values in found.items()}
+
+    @property
+    def leading(self) -> Kind:
+        """The kind with the highest posterior odds."""
+        return max(self.ratios, key=lambda pair: pair[1] + math.log(priors()[pair[0]]))[0]
 
 
 class Roc(NamedTuple):
@@ -64,23 +82,13 @@ def scores(design: Design, injected: Sequence[str], *, seed: int, progress: Prog
         found.append(
             Scored(
                 injected=kind,
-                families=result.log_factors,
-                kinds=by_kind(result.alternatives),
-                leading=max(result.alternatives, key=lambda f: f.log_posterior_odds).kind,
+                ratios=tuple((f.kind, f.log_likelihood_ratio) for f in result.alternatives),
                 percentiles=tuple(p.leave_one_out[1] for p, s in zip(result.places, case.samples, strict=True) if not s.censored),
             )
         )
         if progress and i % 50 == 0:
             progress(design.name, i / len(injected))
     return found
-
-
-def by_kind(alternatives: Sequence[Finding]) -> dict[Kind, float]:
-    """The log of the mean likelihood ratio of each kind's members."""
-    ratios: dict[Kind, list[float]] = {}
-    for finding in alternatives:
-        ratios.setdefault(finding.kind, []).append(finding.log_likelihood_ratio)
-    return {kind: float(np.logaddexp.reduce(values) - np.log(len(values))) for kind, values in ratios.items()}
 
 
 def calibrated(cases: Sequence[Scored], total: float = AIM) -> dict[Family, float]:

@@ -32,7 +32,7 @@ def check(case: Case, model: DrugModel, *, labels: Mapping[int, str] = NONE, n_d
     evidence = gather(case, model, n_draws=n_draws, seed=seed)
     recorded = evidence.auc(evidence.total)
     weighty = tuple(weighed(evidence, h, auc_recorded=recorded) for h in hypotheses(evidence, labels))
-    factors = log_factors(weighty)
+    factors = log_factors((f.kind, f.log_likelihood_ratio) for f in weighty)
     limits, calibrated = log_thresholds(case.drug)
     return Plausibility(
         model=model.name,

@@ -15,6 +15,7 @@ class Family(StrEnum):
 
     TIMING = "timing"
     UNIT = "unit"
+    MOLAR = "molar"
     HANDLING = "handling"
     IDENTITY = "identity"
     COVARIATE = "covariate"
@@ -52,7 +53,7 @@ class Kind(StrEnum):
 
 _FAMILIES = {
     Kind.UNIT_THOUSAND: Family.UNIT,
-    Kind.UNIT_MOLAR: Family.UNIT,
+    Kind.UNIT_MOLAR: Family.MOLAR,
     Kind.DOSE_UNIT: Family.UNIT,
     Kind.DILUTION: Family.HANDLING,
     Kind.LINE: Family.HANDLING,

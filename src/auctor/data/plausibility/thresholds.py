@@ -14,11 +14,22 @@ from functools import lru_cache
 from importlib import resources
 
 import numpy as np
+from numpy.typing import NDArray
 
-from auctor.data.plausibility.finding import Family, Finding, Kind
+from auctor.data.plausibility.finding import Family, Kind
+from auctor.data.plausibility.hypothesis import priors
+
+Array = NDArray[np.float64]
 
 # how many clean cases may be flagged for each family; 5 % in all
-FALSE_ALARMS = {Family.TIMING: 0.035, Family.UNIT: 0.0025, Family.HANDLING: 0.005, Family.IDENTITY: 0.005, Family.COVARIATE: 0.0025}
+FALSE_ALARMS = {
+    Family.TIMING: 0.035,
+    Family.UNIT: 0.0025,
+    Family.MOLAR: 0.0025,
+    Family.HANDLING: 0.005,
+    Family.IDENTITY: 0.0025,
+    Family.COVARIATE: 0.0025,
+}
 LEAST = math.log(3.0)  # nothing is flagged that fits hardly better than the record itself
 
 
@@ -28,18 +39,18 @@ def log_thresholds(drug: str) -> tuple[Mapping[Family, float], bool]:
     return (_bounds(), False) if found is None else ({f: found.get(f.value, bound) for f, bound in _bounds().items()}, True)
 
 
-def log_factors(findings: Iterable[Finding]) -> dict[Family, float]:
-    """The log Bayes factor of each family: likelihood ratios averaged with their prior odds; labels are facts and left out."""
-    several = [f for f in findings if f.kind is not Kind.LABEL]
-    return {
-        family: _log_factor([f for f in several if f.family is family]) for family in Family if any(f.family is family for f in several)
-    }
+def log_factors(ratios: Iterable[tuple[Kind, float]]) -> dict[Family, float]:
+    """The log Bayes factor of each family from (kind, log likelihood ratio): averaged with the prior odds; labels left out."""
+    found: dict[Family, list[tuple[float, float]]] = {}
+    for kind, ratio in ratios:
+        if kind is not Kind.LABEL:
+            found.setdefault(kind.family, []).append((math.log(priors()[kind]), ratio))
+    return {family: _log_average(np.asarray(found[family])) for family in Family if family in found}
 
 
-def _log_factor(members: list[Finding]) -> float:
-    prior = np.log([f.prior_odds for f in members])
-    ratios = np.asarray([f.log_likelihood_ratio for f in members])
-    return float(np.logaddexp.reduce(prior + ratios) - np.logaddexp.reduce(prior))
+def _log_average(members: Array) -> float:
+    prior, ratio = members.T
+    return float(np.logaddexp.reduce(prior + ratio) - np.logaddexp.reduce(prior))
 
 
 @lru_cache(maxsize=1)
