@@ -28,6 +28,7 @@ from auctor.cli.hl7 import dead_letters, listen, parse
 from auctor.cli.learning_curve import learning_curve
 from auctor.cli.models import export_model, import_model, list_models, show_model, write_library
 from auctor.cli.npag import npag
+from auctor.cli.plausible import plausible
 from auctor.cli.population import fit_copula
 from auctor.cli.refit import refit
 from auctor.cli.reproduce import reproduce
@@ -64,6 +65,7 @@ def _auctor(
 
 
 for _command in (analyse, first_dose, average, estimate, npag, refit, simulate, train, amortise, explain, reproduce, demo, serve):
+for _command in (analyse, plausible, first_dose, average, estimate, npag, refit, simulate, train, amortise, explain, reproduce, demo):
     app.command(cls=Command)(_command)
 app.command("learning-curve", cls=Command)(learning_curve)
 models.command("list", cls=Command)(list_models)
