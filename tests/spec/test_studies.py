@@ -276,7 +276,7 @@ def test_a_quick_study_in_a_world_of_two_models() -> None:
     assert XGBOOST in console.export_text()
 
 
-@pytest.mark.parametrize("name", ["E3", "E4"])
+@pytest.mark.parametrize("name", ["E3", "E4", "E9"])
 def test_the_other_quick_studies_run(name: str) -> None:
     study = open_study(name)
     found = run_study(study, quick=True)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from auctor.report.markdown import bullets, plain, table
 from auctor.report.study_svg import study_svg
-from auctor.validate.metrics import COLUMNS
+from auctor.validate.metrics import columns
 from auctor.validate.study_result import WORDS, StudyResult, StudyTable, compared
 
-HEAD = ("method", "rMPE", "rRMSE", "out20", "out30", "90 % interval covers")
 READ = "ABS: the abstract only; FULL: the text; CODE: the group's public code or supplement; SEED: a review's sentence."
 
 
@@ -88,6 +87,7 @@ def _regimes(result: StudyResult) -> list[str]:
 
 
 def _whole(one: StudyTable) -> list[str]:
-    rows = [[plain(method), *(plain(str(scores[name])) for name in COLUMNS)] for method, scores in one.rows.items()]
+    names = columns(one.rows)
+    rows = [[plain(method), *(plain(str(scores[name])) for name in names)] for method, scores in one.rows.items()]
     note = plain(f"{one.patients} virtual patients; trained on {', '.join(one.train)}. {'. '.join(one.caption().splitlines())}.")
-    return [f"### {plain(one.title)}", table(HEAD, rows), note]
+    return [f"### {plain(one.title)}", table(("method", *names.values()), rows), note]

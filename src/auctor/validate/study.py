@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.estimate.modes import MapFit
 from auctor.learn.observed import of_profiles
+from auctor.learn.scales import truth
 from auctor.learn.train import Material, prepare
 from auctor.models.model import DrugModel, Residual
 from auctor.population.plan import Plan
@@ -25,15 +25,14 @@ from auctor.validate.comparators import (
     Posterior,
     a_priori,
     drawn,
+    fitted,
     map_estimates,
-    map_fit,
     patients,
-    steady_fit,
     summarised,
     with_error,
 )
 from auctor.validate.exposure_study import NOISELESS_SD
-from auctor.validate.metrics import accuracy, error_ratio
+from auctor.validate.metrics import accuracy, error_ratio, explained
 from auctor.validate.study_file import SAME, Design, Sizes, StudyFile
 from auctor.validate.study_learners import Answer, trained
 from auctor.validate.study_result import StudyResult, StudyTable
@@ -64,8 +63,8 @@ class World:
 
     @property
     def truth(self) -> Array:
-        """F/CL, h/L."""
-        return self.profiles.exposure[self.rows]
+        """F/CL in h/L, or the target."""
+        return truth(self.profiles)[self.rows]
 
     @property
     def single(self) -> DrugModel | None:
@@ -113,11 +112,13 @@ def _table(world: World, answers: Mapping[str, Answer]) -> StudyTable:
     found, ess = _comparators(world)
     shown = of_profiles(replace(world.profiles, plan=world.plan)).rows(world.rows)
     found |= {name: answer(shown) for name, answer in answers.items()}
-    seed, truth = world.plan.seed, world.truth
-    scores = {m: accuracy(e.point, truth, interval=(e.low, e.high), seed=seed) for m, e in found.items()}
+    seed, true, spread = world.plan.seed, world.truth, not world.plan.target.proportional
+    scores = {m: accuracy(e.point, true, interval=(e.low, e.high), seed=seed) for m, e in found.items()}
+    if spread:
+        scores = {m: s | {"R2": explained(found[m].point, true, seed=seed)} for m, s in scores.items()}
     best = min(answers, key=lambda name: scores[name]["rRMSE"].value)
     limit, least = (UNKNOWN, UNKNOWN_LEAST) if UNKNOWN in found else (KNOWN, KNOWN_LEAST)
-    ratios = [error_ratio(found[best].point, found[row].point, truth, seed=seed) for row in (limit, least)]
+    ratios = [error_ratio(found[best].point, found[row].point, true, seed=seed) for row in (limit, least)]
     return StudyTable(
         design=world.design.name,
         noise=world.plan.noise,
@@ -159,11 +160,13 @@ def _comparators(world: World) -> tuple[dict[str, Estimates], float]:
 
 def _single(world: World, who: Patients, published: list[Drawn], matched: list[Drawn]) -> dict[str, Estimates]:
     """The rows of one training model; its draws under both residual errors are added to the lists."""
-    name, fit = who.model.name, _fit(who)
-    found = {f"covariates only, {name}": a_priori(who), f"MAP, {name}, published residual error": map_estimates(who, fit)}
+    name, fit = who.model.name, fitted(who)
+    found = {f"covariates only, {name}": a_priori(who)}
+    if who.sampled:
+        found[f"MAP, {name}, published residual error"] = map_estimates(who, fit)
     several = len(world.plan.models) > 1
     residual = _data_error(world, who.model)
-    if residual == who.model.residual:
+    if residual == who.model.residual or not who.sampled:
         own = drawn(who, fit, world.draws)
         published.append(own)
         matched.append(own)
@@ -171,15 +174,11 @@ def _single(world: World, who: Patients, published: list[Drawn], matched: list[D
     if several:
         published.append(drawn(who, fit, world.draws))
     told = replace(who, model=with_error(who.model, residual))
-    fit = _fit(told)
+    fit = fitted(told)
     found[f"MAP, {name}, residual error as in the data"] = map_estimates(told, fit)
     if several or world.single == who.model:
         matched.append(drawn(told, fit, world.draws))
     return found
-
-
-def _fit(who: Patients) -> MapFit:
-    return steady_fit(who) if who.steady is not None else map_fit(who)
 
 
 def _data_error(world: World, model: DrugModel) -> Residual:
@@ -203,7 +202,7 @@ def _known(world: World, matched: list[Drawn]) -> Posterior:
         return summarised([_picked(matched, index)])
     own = patients(world.profiles, world.rows, truth[0])
     told = replace(own, model=with_error(own.model, _data_error(world, own.model)))
-    return summarised([drawn(told, _fit(told), world.draws)])
+    return summarised([drawn(told, fitted(told), world.draws)])
 
 
 def _picked(found: list[Drawn], index: Rows) -> Drawn:

@@ -25,6 +25,7 @@ from auctor.population.reading import Table
 FOLDER = Path(__file__).parent / "studies"
 FLAGS = ("ABS", "FULL", "CODE", "SEED")
 SAME = "same"  # the world of the training simulators
+SHARED = ("train", "noise", "regimen", "sampling", "seen", "target")  # what a design may take from the top of the file
 
 
 class StudyTable(Table):
@@ -91,8 +92,8 @@ class Other:
 class Design:
     """One arm: the training models, the noise regimes and other worlds it is judged in, and its part of a plan file.
 
-    `plan` holds the tables regimen and sampling; `covariates` replaces distributions of the study's; `seen` are the covariates among
-    the features. `quick`, `full`: the forms that it is part of.
+    `plan` holds the tables regimen and sampling (empty: no samples); `target` that of a plan where it is no F/CL; `covariates` replaces
+    distributions of the study's; `seen` are the covariates among the features. `quick`, `full`: the forms that it is part of.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Design:
     others: tuple[str, ...]
     covariates: Mapping[str, Mapping[str, Any]]
     plan: Mapping[str, Any]
+    target: Mapping[str, Any]
     seen: tuple[str, ...]
     quick: bool
     full: bool
@@ -175,7 +177,7 @@ def read_study(path: Path, *, text: str | None = None) -> StudyFile:
         decides=top.texts("decides"),
         published=tuple(_published(row) for row in top.tables("published")),
         seed=top.integer("seed", high=2**63),
-        scale=top.text("scale"),
+        scale=top.text("scale", default="dose_rate"),
         assay_cv=top.number("assay_cv", low=0, high=1, default=0.05),
         learners=top.texts("learners"),
         learner=top.table("learner").left,
@@ -187,7 +189,7 @@ def read_study(path: Path, *, text: str | None = None) -> StudyFile:
         others=others,
         sha256=_digest(content, models),
     )
-    for key in ("train", "noise", "regimen", "sampling", "seen"):
+    for key in SHARED:
         top.left.pop(key, None)
     top.done()
     _check(study)
@@ -269,7 +271,7 @@ def _sizes(table: StudyTable) -> Sizes:
 
 def _design(row: StudyTable, top: StudyTable, models: Mapping[str, DrugModel], others: tuple[Other, ...]) -> Design:
     """An arm; what it does not say itself it takes from the top of the file."""
-    for key in ("train", "noise", "regimen", "sampling", "seen"):
+    for key in SHARED:
         if not row.has(key) and top.has(key):
             row.left[key] = top.left[key]
     known = {other.name: other for other in others}
@@ -281,11 +283,13 @@ def _design(row: StudyTable, top: StudyTable, models: Mapping[str, DrugModel], o
         others=_labels(row, "others", known) if row.has("others") else tuple(known),
         covariates=_covariates(row.table("covariates", optional=True)),
         plan={key: row.table(key).left for key in ("regimen", "sampling")},
+        target=row.table("target", optional=True).left,
         seen=row.texts("seen"),
         quick=form != "full",
         full=form != "quick",
     )
-    row.left.pop("covariates", None)
+    for key in ("covariates", "target"):
+        row.left.pop(key, None)
     row.done()
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from auctor.validate.metrics import COLUMNS, Score, score_table
+from auctor.validate.metrics import Score, score_table
 from auctor.validate.study_file import Published, StudyFile
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def compared(result: StudyResult) -> list[tuple[str, ...]]:
 
 def _compared(result: StudyResult, figure: Published) -> tuple[str, ...]:
     table = result.find(figure)
-    ours = [str(table.rows[row][figure.measure]) if table and figure.measure in COLUMNS else "-" for row in _pair(table)]
+    ours = [str(table.rows[row].get(figure.measure, "-")) if table else "-" for row in _pair(table)]
     return (figure.what, figure.measure, f"{figure.percent:g} %", figure.flag, *ours)
 
 

@@ -106,24 +106,30 @@ def _text(study: StudyFile, design: Design, noise: str, sizes: Sizes) -> str:
         "noise": noise,
         "assay_cv": study.assay_cv,
         "split": {"train": sizes.train, "calibration": sizes.calibration, "test": sizes.test},
-        "target": {"metric": f"AUC0-{max(design.plan['regimen']['every_h']['values']):g}", "scale": study.scale},
+        "target": dict(design.target) or {"metric": f"AUC0-{max(design.plan['regimen']['every_h']['values']):g}", "scale": study.scale},
         "covariates": held,
         "learner": {**study.learner, "features": list(features(design)), "configurations": sizes.configurations},
     }
     regimen = {key: value for key, value in design.plan["regimen"].items() if key != "per"}  # it may be a covariate of the study's own
-    return toml_text(content | {"regimen": regimen, "sampling": dict(design.plan["sampling"])})
+    sampling = {"sampling": dict(design.plan["sampling"])} if design.plan["sampling"] else {}
+    return toml_text(content | {"regimen": regimen} | sampling)
 
 
 def features(design: Design) -> tuple[str, ...]:
-    """The features of a design: dose-free levels and their ratios (or levels relative to PRED), and the covariates it lets be seen."""
+    """The features of a design, and the covariates it lets be seen.
+
+    Dose-free levels and their ratios, levels relative to PRED, or, for a target that is no F/CL, logarithms of levels, ratios and dose.
+    """
     covariates = [f"cov:{name}" for name in design.seen]
     sampling = design.plan["sampling"]
     if "irregular" in sampling:
         levels = [f"L{k + 1}" for k in range(int(max(sampling["irregular"]["count"])))]
         kinds = ("log_ratio", "slope_CL", "slope_V", "noise", "after", "log_since")
         return (*(f"{kind}:{level}" for level in levels for kind in kinds), "log_typical", *covariates)
-    names = [str(row["name"]) for row in sampling["nominal"]]
+    names = [str(row["name"]) for row in sampling.get("nominal", [])]
     ratios = [f"{b}/{a}" for i, a in enumerate(names) for b in names[i + 1 :]]
+    if design.target:
+        return (*(f"log:{name}" for name in names), *(f"log:{ratio}" for ratio in ratios), "log:dose_mg", *covariates)
     return (*(f"{name}/dose" for name in names), *ratios, "trapezoid/dose", *(f"noise:{name}" for name in names), "dose_mg", *covariates)
 
 
@@ -152,6 +158,6 @@ def possible(profiles: Profiles) -> NDArray[np.bool_]:
         known = {name: values[rows] for name, values in profiles.covariates.items()}
         params = parameters(model, known, profiles.eta[rows, : len(model.eta_names)])
         s = model.structure
-        names = [name for name in (s.clearance, s.central, *(n for pair in s.peripherals for n in pair)) if name is not None]
+        names = [name for name in (s.clearance, s.central, *(n for pair in s.peripherals for n in pair)) if name]
         found[rows] &= np.all([params[name] > 0 for name in names], axis=0)
     return found
