@@ -290,6 +290,22 @@ def test_the_other_quick_studies_run(name: str) -> None:
         )
 
 
+def test_what_an_interval_covers_is_counted_by_subgroup() -> None:
+    """The learner of a study with subgroups is calibrated within each; the counts add up, and the limits are the binomial's."""
+    study = open_study("E4")
+    assert study.quick.coverage
+    (table, _) = run_study(replace(study, designs=study.designs[:1], learners=("elastic_net",)), quick=True).tables
+    (rows,) = table.held.values()
+    assert [row.subgroup for row in rows] == [
+        "all", "100 <= cov:CRCL", "60 <= cov:CRCL < 100", "cov:CRCL < 60", "cov:SEX = 0", "cov:SEX = 1"
+    ]  # fmt: skip
+    everyone, *bands, man, woman = rows
+    assert everyone.patients == sum(row.patients for row in bands) == man.patients + woman.patients
+    assert everyone.coverage == pytest.approx(sum(r.coverage * r.patients for r in bands) / everyone.patients, abs=1e-5)
+    for row in rows:
+        assert row.low < 0.9 < row.high or abs(row.coverage - 0.9) < 0.06
+
+
 def test_the_command_lists_the_studies_and_writes_no_page_of_a_quick_run(tmp_path: Path) -> None:
     listed = RUNNER.invoke(app, ["reproduce", "--list", "--json"])
     assert [row["name"] for row in json.loads(listed.stdout)["studies"]] == ["E1", *STUDIES, "E5", "E8", "IWPC"]

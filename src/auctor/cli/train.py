@@ -116,7 +116,7 @@ def _abstention(found: Mapping[str, Any]) -> str:
 def _print_subgroups(card: Mapping[str, Any]) -> None:
     from rich.table import Table
 
-    if len(card["coverage"]) == 1:
+    if not card["coverage"]:
         return
     table = Table("subgroup of the test patients", "patients", "90 % interval covers", "95 % limits", box=None, pad_edge=False)
     for row in card["coverage"]:

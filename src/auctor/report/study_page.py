@@ -8,8 +8,12 @@ from pathlib import Path
 from auctor.report.markdown import bullets, plain, table
 from auctor.report.study_svg import study_svg
 from auctor.validate.metrics import columns
-from auctor.validate.study_result import WORDS, StudyResult, StudyTable, compared
+from auctor.validate.study_result import COVERED, WORDS, StudyResult, StudyTable, compared, covered
 
+COVERED_TEXT = (
+    "New patients of the training simulators, all and by declared subgroup; exact 95 % limits of the share (Clopper-Pearson) are in "
+    "parentheses. Intervals are calibrated within every combination of the subgroups (Mondrian)."
+)
 READ = "ABS: the abstract only; FULL: the text; CODE: the group's public code or supplement; SEED: a review's sentence."
 
 
@@ -45,6 +49,9 @@ def study_page(result: StudyResult, today: date) -> str:
         table(
             ("design", "noise", "truth", "best learner", "limit", "learner / limit", "learner covers"), [_against(t) for t in result.tables]
         ),
+        "## What a 90 % interval covers",
+        COVERED_TEXT,
+        table(COVERED, [[plain(cell) for cell in row] for row in covered(result)]),
         "## What the design decides",
         bullets(plain(text) for text in study.decides),
         *_regimes(result),
