@@ -15,17 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.estimate.descent import Evaluate, Matrix
-from auctor.estimate.direct_map import objective_of, searched, settled
+from auctor.estimate.direct_map import direct_map, objective_of, searched, settled
 from auctor.estimate.map import MapFit, map_batch
 from auctor.estimate.modes import fit_of
 from auctor.estimate.objective import sample_terms
 from auctor.estimate.observations import Observations
-from auctor.learn.labels import asked_times, levels
+from auctor.learn.labels import asked_times, levels, timelines
 from auctor.learn.scales import truth
 from auctor.models.model import DrugModel, Residual
 from auctor.pk.course import concentrations
+from auctor.pk.direct import is_direct, readings
 from auctor.pk.steady import steady_profile
-from auctor.pk.timeline import Batch
+from auctor.pk.timeline import Batch, Timeline
 from auctor.population.virtual import Profiles, Progress, exposure_per_rate, stream
 from auctor.validate.own_course import OwnCourse, own_course
 
@@ -35,6 +36,7 @@ DEGREES = 5.0  # of the Student proposal: heavier tails than any posterior here,
 WIDEN = 1.2
 BLOCK = 100
 CALL = 4000  # draws a call of the closed form
+FEW_PATIENTS = 64
 FEW = 200  # draws for an interval where each has to be read off a course
 ABSURD = 1e9  # mg/L: a draw whose course runs away
 
@@ -55,6 +57,7 @@ class Patients:
     `steady` of patients at steady state on one dose: the model that is compiled (whatever residual error `model` is told), dose (mg),
     interval and infusion length (h), each (n,), and times (n, k) after the dose; the closed form then stands in for the timeline where
     many draws are asked for. `course` of patients whose target is no F/CL: what is read in its place.
+    `lines` of a few patients with other histories, who are read in NumPy: compiling would cost more than they do.
     """
 
     model: DrugModel
@@ -64,6 +67,7 @@ class Patients:
     truth: Array
     steady: tuple[DrugModel, Array, Array, Array, Array] | None = None
     course: OwnCourse | None = None
+    lines: tuple[Timeline, ...] = ()
 
     @property
     def sampled(self) -> bool:
@@ -80,8 +84,10 @@ def patients(profiles: Profiles, rows: Rows, model: DrugModel | None = None) -> 
     if course is None and not profiles.plan.dosage.start and model.system is None and model.structure.linear:
         given = (profiles.dose_mg[rows], profiles.every_h[rows], profiles.infusion_h[rows])
         steady = (model, *given, asked_times(profiles, rows))
+    few = steady is None and course is None and len(rows) <= FEW_PATIENTS and is_direct(model)
+    lines = tuple(timelines(profiles, rows, model)) if few else ()
     return Patients(
-        model=model, batch=batch, seen=seen, covariates=covariates, truth=truth(profiles)[rows], steady=steady, course=course
+        model=model, batch=batch, seen=seen, covariates=covariates, truth=truth(profiles)[rows], steady=steady, course=course, lines=lines
     )  # fmt: skip
 
 
@@ -237,6 +243,10 @@ def _read(who: Patients, etas: Array) -> tuple[Array, Array]:
         return who.course.read(etas)
     if who.steady is not None:
         return _steady_levels(who, etas), exposure_of(who, etas)
+    if who.lines:
+        with np.errstate(all="ignore"):  # a draw without a course weighs nothing
+            found = np.stack([readings(who.model, line, own)[0] for line, own in zip(who.lines, etas, strict=True)])
+        return found, exposure_of(who, etas)
     found = np.stack([concentrations(who.model, who.batch, etas[:, d]) for d in range(etas.shape[1])], axis=1)
     return found, exposure_of(who, etas)
 
@@ -279,6 +289,13 @@ def course_fit(who: Patients) -> MapFit:
     return fit_of(who.model, n, np.arange(n), settled(np.zeros((n, len(who.model.eta_names))), _evaluated(who, who.course.samples)))
 
 
+def direct_fit(who: Patients) -> MapFit:
+    """MAP of a few patients one by one in NumPy, from one start."""
+    k = len(who.lines[0].wanted)
+    each = zip(who.lines, zip(*(values[:, :k] for values in who.seen), strict=True), strict=True)
+    return MapFit.together([direct_map(who.model, line, Observations(*own), starts=1) for line, own in each])
+
+
 def _evaluated(who: Patients, k: int) -> Evaluate:
     """What a search asks: objective, slope and curvature of the patients' k levels."""
     seen = Observations(*(values[:, :k] for values in who.seen))
@@ -311,6 +328,8 @@ def fitted(who: Patients) -> MapFit:
     """MAP of every patient by what serves them best."""
     if who.course is not None:
         return course_fit(who)
+    if who.lines:
+        return direct_fit(who)
     return steady_fit(who) if who.steady is not None else map_fit(who)
 
 
