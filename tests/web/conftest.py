@@ -86,6 +86,23 @@ def store(database: Database) -> Iterator[Any]:
 
 
 @pytest.fixture
+def clinic_folder(tmp_path: Path, empty_sqlite: Path) -> Path:
+    """A data folder with a migrated, empty SQLite store in it."""
+    shutil.copyfile(empty_sqlite, tmp_path / "auctor.sqlite")
+    return tmp_path
+
+
+@pytest.fixture
+def clinic(clinic_folder: Path) -> Iterator[Any]:
+    """An installation on SQLite: see `tests/clinic.py`."""
+    from clinic import Clinic
+
+    found = Clinic.opened(clinic_folder)
+    yield found
+    found.store.close()
+
+
+@pytest.fixture
 def force(request: pytest.FixtureRequest, database: Database) -> Callable[[str], None]:
     """Run a statement as somebody who may switch the triggers off: the superuser, or whoever may write the file of SQLite."""
     if database.postgresql:
