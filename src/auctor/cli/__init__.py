@@ -64,8 +64,22 @@ def _auctor(
     """Drug exposure from a few samples, and the next dose, four ways side by side. Research software, not a medical device."""
 
 
-for _command in (analyse, first_dose, average, estimate, npag, refit, simulate, train, amortise, explain, reproduce, demo, serve):
-for _command in (analyse, plausible, first_dose, average, estimate, npag, refit, simulate, train, amortise, explain, reproduce, demo):
+for _command in (
+    analyse,
+    plausible,
+    first_dose,
+    average,
+    estimate,
+    npag,
+    refit,
+    simulate,
+    train,
+    amortise,
+    explain,
+    reproduce,
+    demo,
+    serve,
+):
     app.command(cls=Command)(_command)
 app.command("learning-curve", cls=Command)(learning_curve)
 models.command("list", cls=Command)(list_models)
