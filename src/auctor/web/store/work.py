@@ -117,8 +117,8 @@ class Work(Reading):
 def as_application(connection: Connection, actor: Actor) -> None:
     """On PostgreSQL: drop to the application's role, and say whose wards these are, until the transaction ends."""
     if is_postgresql(connection):
-        connection.execute(text(f"SET LOCAL ROLE {APPLICATION}"))
-        connection.execute(text("SELECT set_config('auctor.wards', :wards, true)"), {"wards": ",".join(sorted(actor.wards))})
+        local = "SELECT set_config('role', :role, true), set_config('auctor.wards', :wards, true)"
+        connection.execute(text(local), {"role": APPLICATION, "wards": ",".join(sorted(actor.wards))})
 
 
 def _refuse_changes(rows: Iterable[Any]) -> None:
