@@ -34,6 +34,7 @@ def content_security_policy(settings: Settings) -> str:
     return "; ".join(
         (
             "default-src 'none'",
+            "object-src 'none'",
             "script-src 'self'",
             "style-src 'self'",
             "img-src 'self' data:",
@@ -54,7 +55,7 @@ def security_headers(settings: Settings) -> dict[str, str]:
     headers = {
         "content-security-policy": content_security_policy(settings),
         "x-content-type-options": "nosniff",
-        "referrer-policy": "no-referrer",
+        "referrer-policy": "same-origin",  # not no-referrer: with it browsers send a form's Origin as null, and `ForgeryGuard` would refuse it
         "permissions-policy": ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES),
         "cross-origin-opener-policy": "same-origin",
         "cross-origin-resource-policy": "same-origin",
