@@ -57,7 +57,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 # A browser test that hangs would hold CI for ever: a whole run is given an hour.
-check-tests: $(VENV)/dev.stamp browser
+check-tests: $(VENV)/dev.stamp browser postgresql
 	$(TEST_ENV) AUCTOR_CHROMIUM="$$(scripts/browser 2>/dev/null)" timeout 3600 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 check-docs: $(VENV)/dev.stamp
@@ -67,7 +67,7 @@ browser:
 	@scripts/browser | sed 's/^/browser: /'
 
 postgresql:
-	@echo "PostgreSQL: no store yet (arrives with the web application)"
+	@scripts/postgresql | sed 's/^/postgresql: /'
 
 # --- the rest ---------------------------------------------------------------------------------------------------------
 

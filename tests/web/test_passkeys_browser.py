@@ -84,7 +84,7 @@ def screen(chromium: Any, served: Clinic) -> Iterator[Screen]:
 def _make(screen: Screen) -> None:
     screen.page.fill("#passkey-name", "laptop")
     screen.page.click("[data-passkey=make] button")
-    screen.page.wait_for_function("document.querySelector('[data-passkey=make] [role=status]').textContent.length > 0")
+    screen.page.wait_for_selector("[data-passkey=make] [role=status]:not(:empty)")
 
 
 def test_a_passkey_is_made_signs_in_and_cannot_be_replayed_or_cloned(served: Clinic, screen: Screen) -> None:
@@ -111,7 +111,7 @@ def test_a_passkey_is_made_signs_in_and_cannot_be_replayed_or_cloned(served: Cli
         work.record("test", "account", "1")
     screen.sign_out()
     screen.page.click("[data-passkey=use] button")
-    screen.page.wait_for_function("document.querySelector('[data-passkey=use] [role=status]').textContent.includes('not right')")
+    screen.page.get_by_text("is not right").wait_for()
     assert [line for line in screen.complaints if "401" not in line and "404" not in line] == []
 
 
@@ -122,7 +122,7 @@ def test_a_passkey_that_does_not_know_its_person_is_not_enough(served: Clinic, s
     screen.sign_out()
     screen.cdp.send("WebAuthn.setUserVerified", {"authenticatorId": screen.authenticator, "isUserVerified": False})
     screen.page.click("[data-passkey=use] button")
-    screen.page.wait_for_function("document.querySelector('[data-passkey=use] [role=status]').textContent.length > 0")
+    screen.page.wait_for_selector("[data-passkey=use] [role=status]:not(:empty)")
     screen.page.goto(f"{screen.origin}/account")
     assert "/sign-in" in screen.page.url
 

@@ -15,7 +15,6 @@ UNUSED_FEATURES = (
     "payment",
     "usb",
     "serial",
-    "bluetooth",
     "midi",
     "display-capture",
     "browsing-topics",
@@ -55,7 +54,8 @@ def security_headers(settings: Settings) -> dict[str, str]:
     headers = {
         "content-security-policy": content_security_policy(settings),
         "x-content-type-options": "nosniff",
-        "referrer-policy": "same-origin",  # not no-referrer: with it browsers send a form's Origin as null, and `ForgeryGuard` would refuse it
+        # not no-referrer: with it browsers send a form's Origin as null, which `ForgeryGuard` refuses
+        "referrer-policy": "same-origin",
         "permissions-policy": ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES),
         "cross-origin-opener-policy": "same-origin",
         "cross-origin-resource-policy": "same-origin",
