@@ -95,10 +95,12 @@ def test_where_a_second_factor_is_asked_for_nothing_answers_before_it_is_set_up(
     import pyotp
 
     clinic = Clinic.opened(clinic_folder, second_factor_required=True)
-    clinic.person("boss", roles=("administrator",))
+    boss = clinic.person("boss", roles=("administrator",))
     browser = clinic.signed_in("boss")
     assert browser.get("/admin/accounts").headers["location"] == "/account"
     browser.get("/account")
+    assert browser.post("/account/keys", {"key_name": "k", "days": "1", "scopes": "operate"}).headers["location"] == "/account"
+    assert clinic.app.state.reception.keys.of(boss) == []  # a key would do without the second factor
     key = re.search(r'id="totp-key">(\w+)<', browser.post("/account/totp").text)[1]
     assert browser.post("/account/totp/confirm", {"code": "12345"}).status_code == 422
     browser.post("/account/totp/confirm", {"code": pyotp.TOTP(key).now()})
