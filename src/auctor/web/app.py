@@ -11,6 +11,7 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -85,9 +86,14 @@ def _handle(app: FastAPI) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Between start and stop. A stop comes after the running requests ended: the trail's last checkpoint is written, the store let go."""
+    """Between start and stop. A stop comes after the running requests ended: the engine's threads end too, and the store is let go.
+
+    Every committed change has written its audit checkpoint already.
+    """
     event("start", version=__version__)
     yield
+    if hasattr(app.state, "clinic"):
+        await run_in_threadpool(app.state.clinic.engine.pool.shutdown, wait=True, cancel_futures=True)
     app.state.store.close()
     event("stop")
 
