@@ -21,7 +21,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from sqlalchemy import select
-from web_postgresql import memory
 
 from auctor.web.accounts.actor import Actor
 from auctor.web.store import Store
@@ -29,6 +28,7 @@ from auctor.web.store.audit import link
 from auctor.web.store.checkpoint import Mark
 from auctor.web.store.tables import Audit
 from auctor.web.store.verify import AUDITOR, chain, checkpoints
+from web_postgresql import memory
 
 Trail = list[Audit]
 TEXTS = ("at", "login", "channel", "action", "kind", "object_id", "reason", "previous", "hash")
