@@ -48,7 +48,7 @@ def take(page: Any, origin: str, path: str, file: Path, *, whole: bool = True) -
     page.goto(origin + path)
     if page.locator("#interactive").count():
         page.wait_for_selector("#interactive canvas")
-    page.screenshot(path=file, full_page=whole, type="jpeg", quality=38)
+    page.screenshot(path=file, full_page=whole, type="jpeg", quality=34)
 
 
 def pictures(origin: str, password: str, folder: Path) -> None:
@@ -70,12 +70,13 @@ def pictures(origin: str, password: str, folder: Path) -> None:
         page.goto(origin + kidney)
         result = re.findall(r"/results/(\w+)/report", page.content())[0]
         patient = re.findall(r'href="(/patients/\w+)"', page.content())[0]
-        for name, path in {
-            "work-list": "/work", "patients": "/patients", "new-patient": "/patients/new", "patient": patient, "course": kidney,
-            "dose": f"{vancomycin}/add/dose", "sample": f"{vancomycin}/add/sample",
-            "covariates": f"{vancomycin}/add/covariate", "model": f"{kidney}/model",
-            "sign": f"/results/{result}/sign?regimen=4%20mg%20every%2012%20h", "report": f"/results/{result}/report", "audit": f"{patient}/audit",
-        }.items():  # fmt: skip
+        shown = {
+            **{"work-list": "/work", "patients": "/patients", "new-patient": "/patients/new", "patient": patient, "course": kidney},
+            **{name: f"{vancomycin}/add/{kind}" for name, kind in (("dose", "dose"), ("sample", "sample"), ("covariates", "covariate"))},
+            **{"model": f"{kidney}/model", "sign": f"/results/{result}/sign?regimen=4%20mg%20every%2012%20h"},
+            **{"report": f"/results/{result}/report", "audit": f"{patient}/audit", "suspicion": f"{vancomycin}/suspicion"},
+        }
+        for name, path in shown.items():
             take(page, origin, path, folder / f"{name}.jpg")
         kept = light.storage_state()
         for name, scheme, size, locale in (("course-dark", "dark", LAPTOP, "en-GB"), ("course-french-phone", "light", PHONE, "fr-FR")):

@@ -192,6 +192,7 @@ def paths(opened: Opened) -> dict[str, str]:
         "audit": f"{opened.patient}/audit",
         "course": course,
         "model": f"{course}/model",
+        "suspicion": f"{course}/suspicion",
         **{f"add {kind}": f"{course}/add/{kind}" for kind in ("dose", "sample", "covariate", "order", "note")},
         "sign": f"/results/{result}/sign?regimen=4%20mg%20every%2012%20h",
         "report": f"/results/{result}/report",

@@ -53,9 +53,13 @@ class Engine:
     _what_ifs: OrderedDict[str, Future[WhatIf]] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
 
-    def compute(self, document: dict[str, Any]) -> Computed:
-        """The analysis of a case document that names its model; waits for a worker. Raises the typed errors of reading and estimating."""
-        return self._once(self._results, inputs(document, ml=self.ml), lambda: _compute(document, self.ml))
+    def compute(self, document: dict[str, Any], *, ml: bool | None = None) -> Computed:
+        """The analysis of a case document that names its model; waits for a worker. Raises the typed errors of reading and estimating.
+
+        `ml` overrides the engine's own, as a replay of an older result needs.
+        """
+        learned = self.ml if ml is None else ml
+        return self._once(self._results, inputs(document, ml=learned), lambda: _compute(document, learned))
 
     def what_if(self, document: dict[str, Any]) -> WhatIf:
         """The estimates of a document, ready to judge a regimen."""
