@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -117,7 +117,8 @@ def _ask_to_sign_in(request: Request, error: Exception) -> Response:
             "remedy": "send an API key as bearer token",
         }
         return JSONResponse({"error": fields}, 401, {"www-authenticate": "Bearer"})
-    here = request.url.path if request.method == "GET" else "/account" if getattr(error, "again", False) else "/"
+    shown = urlsplit(request.headers.get("hx-current-url", "")).path  # a fragment is no page to go back to
+    here = shown or request.url.path if request.method == "GET" else "/account" if getattr(error, "again", False) else "/"
     there = f"{SIGN_IN}?next={quote(here)}"
     if request.headers.get("hx-request"):
         return Response(status_code=401, headers={"hx-redirect": there})
