@@ -294,6 +294,7 @@ def test_levels_that_are_asked_about(change: dict[str, Any], code: str) -> None:
         ({"code": coded(LOINC, "3969-3")}, "part-of-level"),
         ({"code": coded(LOINC, "98979-8")}, "computed-filtration"),
         ({"code": {"text": "Vancomycin [Susceptibility]"}}, "other-measurement"),
+        ({"code": {"coding": [{"system": "urn:auctor:code", "code": "auc"}], "text": "vancomycin AUC0-24"}}, "own-result"),
     ],
 )
 def test_levels_that_are_left_out(change: dict[str, Any], code: str) -> None:

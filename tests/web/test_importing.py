@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +36,16 @@ def record(*more: dict[str, Any], without: tuple[str, ...] = ()) -> dict[str, An
     resources = [e["resource"] for e in vancomycin_record()["entry"][1:]]
     named = {r["id"]: r for r in (*resources, *more) if r["id"] not in without}
     return bundle(patient(identifier=NUMBER), *named.values())
+
+
+@pytest.fixture
+def store(quick_folder: Path, empty_sqlite: Path) -> Iterator[Store]:
+    """On SQLite alone; one test below takes both."""
+    path = quick_folder / "auctor.db"
+    shutil.copyfile(empty_sqlite, path)
+    opened = Store.open(f"sqlite:///{path}", secret=b"a secret of the tests and of nothing else")
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -75,6 +88,18 @@ def test_a_record_becomes_the_course_and_a_second_time_adds_nothing(clinic: Clin
     assert found is not None and found.source == "fhir" and found.body["value"] == "14.2 mg/L"
 
 
+def test_the_same_on_both_databases(database: Any) -> None:
+    store = database.open()
+    try:
+        clinic, course = Clinic(store=store), open_course(store, model=MODEL)
+        assert len(take(clinic, course, record()).added) == 8
+        arrived = take(clinic, course, record(ordered("r1", status="completed")))
+        assert (len(arrived.withdrawn), len(arrived.unchanged)) == (1, 7)
+        clinic.engine.pool.shutdown()
+    finally:
+        store.close()
+
+
 def test_an_open_question_keeps_everything_out(clinic: Clinic, course: str) -> None:
     raw = record(given("a4", "2026-03-02T20:05:00+01:00"))
     assert [q.notice.code for q in preview_bundle(clinic, DOCTOR, course, raw, ANSWERS).questions] == ["no-duration"]
@@ -88,8 +113,6 @@ def test_an_open_question_keeps_everything_out(clinic: Clinic, course: str) -> N
 def test_a_level_corrected_in_the_record_is_a_revision_and_reopens_what_was_signed(clinic: Clinic, course: str) -> None:
     take(clinic, course, record())
     kept = Kept(id=course, dose="", sample="", signer=hire(clinic.store))
-    from datetime import UTC, datetime
-
     result = keep(clinic.store, kept, now=datetime(2026, 3, 3, tzinfo=UTC))
     sign(clinic.store, kept, result)
     assert take(clinic, course, record()).corrected == () and status(clinic, result) is Status.SIGNED

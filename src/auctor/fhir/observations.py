@@ -42,6 +42,8 @@ def read_observation(node: Node, reading: Reading) -> Fact:
 def _meaning(node: Node, reading: Reading) -> Meaning:
     """What was measured, where it is for this course."""
     code = node.node("code")
+    if meanings(code, reading.book, "result"):
+        raise LeftOut("own-result", "a result that auctor sent")
     found = meanings(code, reading.book, "level", "part", "covariate", "filtration", "genotype")
     if not found:
         raise _unknown(node, code, reading)
