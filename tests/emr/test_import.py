@@ -344,6 +344,24 @@ def test_genotypes(said: str, value: str) -> None:
     assert left(one(other, wanted=Wanted(drug="tacrolimus"))) == ["another-gene"]
 
 
+def transplanted(day: str, **changes: Any) -> dict[str, Any]:
+    found = {"resourceType": "Procedure", "id": f"t-{day}", "status": "completed", "subject": {"reference": "Patient/p1"}}
+    return found | {"code": coded(SNOMED, "70536003"), "performedDateTime": day} | changes
+
+
+def test_days_after_transplantation_by_the_day() -> None:
+    wanted = Wanted(drug="tacrolimus", models=("tacrolimus_bergmann_2014",))
+    doses = [given(f"d{k}", f"2026-03-0{k}T08:00:00+01:00", drug="tacrolimus", mg=2, route="oral") for k in (1, 2)]
+    level = observed("l", "11253-2", 6.1, "ng/mL", "2026-03-02T19:30:00+01:00")
+    found = one(*doses, level, transplanted("2026-02-20"), transplanted("2019-01-01"), wanted=wanted)
+    points = [(f.body["value"], f.body["at"]) for f in found.of("covariate") if f.body["name"] == "POD"]
+    assert points == [("9 d", "2026-03-01T08:00:00+01:00"), ("10 d", "2026-03-02T08:00:00+01:00")]
+    assert "transplant-during-course" in asked(one(*doses, transplanted("2026-03-02"), wanted=wanted))
+    assert "no-time" in asked(one(*doses, transplanted("2026-02"), wanted=wanted))
+    for change in ({"status": "preparation"}, {"code": coded(SNOMED, "80146002")}):
+        assert left(one(*doses, transplanted("2026-02-20", **change), wanted=wanted))[-1] in ("not-given", "not-used")
+
+
 def test_a_filtration_rate_needs_a_named_formula() -> None:
     record = vancomycin_record()
     assert asked(read_bundle(record, Wanted(drug="vancomycin", models=GOTI.models))) == ["formula"]
