@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -272,6 +275,12 @@ SPECIMEN = {
         ({"valueQuantity": {"value": 14.2, "comparator": "~", "unit": "mg/L"}}, "malformed"),
         ({"valueQuantity": None, "valueString": "14.2"}, "no-number"),
         ({"code": {"text": "Vancomycin level"}}, "unmapped-level"),
+        ({"code": {"text": "Vancomycin level"}, "valueQuantity": None, "valueString": "14.2 mg/L"}, "unmapped-level"),
+        (
+            {"code": {"text": "Panel"}, "component": [{"code": coded(LOINC, "20578-1"), "valueQuantity": quantity(14.2, "mg/L")}]},
+            "component",
+        ),
+        ({"specimen": {"reference": "#u"}, "contained": [{"resourceType": "Specimen", "id": "u", "type": {"text": "Urine"}}]}, "matrix"),
         ({"code": {"coding": [{"system": LOINC, "code": "20578-2"}], "text": "vancomycin"}}, "unmapped-level"),
         ({"code": {"coding": [*coded(LOINC, "4092-3")["coding"], *coded(LOINC, "4090-7")["coding"]]}}, "codes-disagree"),
         ({"code": {"coding": [*coded(LOINC, "4092-3")["coding"], *coded(LOINC, "2160-0")["coding"]]}}, "codes-disagree"),
@@ -327,6 +336,20 @@ def test_times_without_an_offset_need_the_sites_zone_and_carry_a_flag() -> None:
     assert (fact.body["at"], [n.code for n in fact.notices]) == (START, ["zone-assumed"])
     twice = observed(*LEVEL[:4], "2026-10-25T02:30:00")
     assert asked(one(twice, wanted=Wanted(drug="vancomycin", time_zone="Europe/Paris"))) == ["malformed"]
+
+
+def test_the_same_instants_written_in_another_zone_make_the_same_case() -> None:
+    def elsewhere(found: re.Match[str]) -> str:
+        return datetime.fromisoformat(found[0]).astimezone(timezone(timedelta(hours=-9, minutes=-30))).isoformat()
+
+    text = json.dumps(vancomycin_record())
+    moved = json.loads(re.sub(r"\d{4}-\d\d-\d\dT[\d:]{8}\+01:00", elsewhere, text))
+    assert moved != json.loads(text)
+    cases = [
+        case_of(check_document(case_document(read_bundle(raw, GOTI), GOTI)), read_model(GOTI.models[0]))
+        for raw in (json.loads(text), moved)
+    ]
+    assert cases[0] == cases[1]
 
 
 @pytest.mark.parametrize(

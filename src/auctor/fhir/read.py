@@ -152,9 +152,9 @@ def _derived(desk: _Desk, patient: Node, identity: Any, wanted: Wanted, names: s
     if not moments:
         return
     try:
-        found, asked = personal_facts(patient, identity, min(moments, key=lambda when: when.moment), names)
+        found, asked = personal_facts(patient, identity, min(moments, key=lambda when: when.moment), wanted.time_zone, names)
         rates, more = filtration_facts(desk.facts, identity, wanted, names)
-        days, late = days_after(desk.transplants if POD in names else [], desk.facts)
+        days, late = days_after(desk.transplants if POD in names else [], desk.facts, wanted.time_zone)
     except AuctorError as error:
         desk.ask(error, kind="covariate")
         return

@@ -10,7 +10,7 @@ from auctor.fhir.found import Fact, LeftOut, Question, Source
 from auctor.fhir.node import Node
 from auctor.fhir.reading import Reading, unusable
 from auctor.fhir.values import meanings
-from auctor.fhir.when import read_date, read_when
+from auctor.fhir.when import day_of, read_date, read_when
 
 COVARIATE = "POD"
 
@@ -41,19 +41,19 @@ def read_transplant(node: Node, reading: Reading) -> Transplant:
     return Transplant(day=read_date(text[:10], where=node.at("performed")), source=source_of(node))
 
 
-def days_after(transplants: list[Transplant], facts: list[Fact]) -> tuple[list[Fact], list[Question]]:
+def days_after(transplants: list[Transplant], facts: list[Fact], zone: str) -> tuple[list[Fact], list[Question]]:
     """POD at the first dose or sample of each day, from the last transplantation before them; a Question for one during the course."""
     moments = [read_when(str(f.body["at"]), "", where=f.sources[0].reference) for f in facts if f.kind in ("dose", "sample")]
     if not transplants or not moments:
         return [], []
     ordered = sorted(moments, key=lambda when: when.moment)
-    before = [one for one in transplants if one.day <= ordered[0].moment.date()]
+    before = [one for one in transplants if one.day <= day_of(ordered[0], zone)]
     if len(before) < len(transplants) or not before:
         late = next(one for one in transplants if one not in before)
         what, remedy = "after the first entry of the course", "begin a course of its own after it"
         return [], [Question("transplant-during-course", where=late.source.reference, what=what, remedy=remedy)]
     last = max(before, key=lambda one: one.day)
-    first = {when.moment.date(): when for when in reversed(ordered)}
+    first = {day_of(when, zone): when for when in reversed(ordered)}
     days = sorted(first)
     return [
         Fact(
