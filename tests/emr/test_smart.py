@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import re
 import time
@@ -340,32 +342,37 @@ def _identity(*, header: dict[str, Any] | None = None, key: str = "key", alg: st
 
     def forge(claims: dict[str, Any], ehr: FakeEhr) -> str:
         kept = {name: value for name, value in (claims | changes).items() if value is not None}
-        keys = {"key": ehr.key, "other": ehr.other, "ec": ehr.ec, "public": OctKey.import_key(ehr.key.as_pem(private=False))}
+        keys = {"key": ehr.key, "other": ehr.other, "ec": ehr.ec}
         head = {"alg": alg, "kid": "sig"} | (header or {})
         return jwt.encode({n: v for n, v in head.items() if v is not None}, kept, keys[key], algorithms=[alg])
 
     return forge
 
 
-def _unsigned(claims: dict[str, Any], ehr: FakeEhr) -> str:
-    import base64
+def _parts(*parts: dict[str, Any]) -> str:
+    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
 
-    parts = ({"alg": "none", "kid": "sig"}, claims)
-    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts) + "."
+
+def _unsigned(claims: dict[str, Any], ehr: FakeEhr) -> str:
+    return f"{_parts({'alg': 'none', 'kid': 'sig'}, claims)}."
+
+
+def _by_public_key(claims: dict[str, Any], ehr: FakeEhr) -> str:
+    """HS256 with the public key as its secret: what a verifier that believes `alg` would take."""
+    signed = _parts({"alg": "HS256", "kid": "sig"}, claims)
+    digest = hmac.digest(ehr.key.as_pem(private=False), signed.encode(), "sha256")
+    return f"{signed}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 
 
 def _swapped(claims: dict[str, Any], ehr: FakeEhr) -> str:
     """The signature of one token under the claims of another."""
-    import base64
-
     head, _, signature = str(_identity()(claims, ehr)).split(".")
-    body = base64.urlsafe_b64encode(json.dumps(claims | {"sub": "admin"}).encode()).rstrip(b"=").decode()
-    return f"{head}.{body}.{signature}"
+    return f"{head}.{_parts(claims | {'sub': 'admin'})}.{signature}"
 
 
 _NOW = int(time.time())
 _BAD_IDENTITIES: list[tuple[str, Any]] = [
-    ("alg none", _unsigned), ("HS256 with the public key", _identity(alg="HS256", key="public")), ("another key", _identity(key="other")),
+    ("alg none", _unsigned), ("HS256 with the public key", _by_public_key), ("another key", _identity(key="other")),
     ("claims swapped", _swapped), ("an unknown kid", _identity(header={"kid": "other"})), ("no kid", _identity(header={"kid": None})),
     ("keys brought along", _identity(header={"jku": "https://evil.example/jwks"})), ("RS512", _identity(alg="RS512")),
     ("another issuer", _identity(iss="https://evil.example")), ("no issuer", _identity(iss=None)), ("another audience", _identity(aud="other")),
