@@ -1,6 +1,6 @@
 """Damaged FHIR records: does any of them crash the reader, leak a name, or put a number into a case that is none?
 
-    python benchmarks/fhir_mutations.py [--n 10000] [--quick] [--json]
+    PYTHONPATH=src:tests python benchmarks/fhir_mutations.py [--n 10000] [--quick] [--json]
 
 `--n` records a resource type, each with one to four faults by a seed (tests/emr/mutations.py). Printed: how many were refused, led to
 questions, or became a case. Leaves with 1 after the first crash and prints the seed.
@@ -12,9 +12,6 @@ import argparse
 import json
 import sys
 from collections import Counter
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from emr.mutations import TYPES, damaged, outcome
 

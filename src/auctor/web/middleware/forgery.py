@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auctor.web.middleware.visit import Visit
+from auctor.web.operate.logs import event
 from auctor.web.settings import Settings
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -46,10 +47,12 @@ class ForgeryGuard:
             return
         request = Request(scope, receive)
         if not self._ours(request):
+            event("forged", why="origin")
             await PlainTextResponse(ELSEWHERE, 403)(scope, receive, send)
             return
         given, onward = await _given(request)
         if not hmac.compare_digest(given.encode(), _token(self._settings, scope["state"]["visit"]).encode()):
+            event("forged", why="token")
             await PlainTextResponse(STALE, 403)(scope, receive, send)
             return
         await self._app(scope, onward, send)
