@@ -98,7 +98,7 @@ def _scored(design: Design, asked: argparse.Namespace, kept: Path, what: str) ->
 
 
 def _calibrate(designs: Sequence[Design], asked: argparse.Namespace, kept: Path) -> None:
-    """Thresholds of each drug, the largest that any of its designs needs, from clean cases that are not judged later; to thresholds.toml."""
+    """Thresholds of each drug, the largest that any of its designs needs, from clean cases not judged later; to thresholds.toml."""
     drugs: dict[str, list[dict[Family, float]]] = {}
     for design in designs:
         limits = calibrated(_scored(design, asked, kept, "calibration"))

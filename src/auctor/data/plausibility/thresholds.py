@@ -30,7 +30,7 @@ FALSE_ALARMS = {
     Family.IDENTITY: 0.0025,
     Family.COVARIATE: 0.0025,
 }
-LEAST = math.log(3.0)  # nothing is flagged that fits hardly better than the record itself
+LEAST = 0.0  # nothing is flagged that does not fit better than the record itself
 
 
 def log_thresholds(drug: str) -> tuple[Mapping[Family, float], bool]:
