@@ -27,7 +27,7 @@ BELOW_CAP, SPREAD = 3.0, 0.8  # doses are lognormal around a third of the larges
 
 
 def wrong_units(evidence: Evidence) -> Iterator[Hypothesis]:
-    """Each level, and all of them together, if the number belongs to another unit; and every dose in the other of mg and micrograms."""
+    """Each measured level, and all together, if the number belongs to another unit; and every dose in the other of mg and micrograms."""
     for kind, factor, what in _factors(evidence):
         yield from _levels(evidence, kind, factor, what)
     if evidence.counted.any():
@@ -38,8 +38,8 @@ def wrong_units(evidence: Evidence) -> Iterator[Hypothesis]:
 
 
 def diluted(evidence: Evidence) -> Iterator[Hypothesis]:
-    """Each level ten times too low (dilution not counted) or too high (counted twice)."""
-    for k in range(len(evidence.counted)):
+    """Each measured level ten times too low (dilution not counted) or too high (counted twice)."""
+    for k in np.flatnonzero(~evidence.seen.censored).tolist():
         for factor, what in (
             (TEN, "ten times too low: a dilution was not counted"),
             (1 / TEN, "ten times too high: a dilution counted twice"),
@@ -58,7 +58,7 @@ def _factors(evidence: Evidence) -> Iterator[tuple[Kind, float, str]]:
 
 
 def _levels(evidence: Evidence, kind: Kind, factor: float, what: str) -> Iterator[Hypothesis]:
-    for k in range(len(evidence.counted)):
+    for k in np.flatnonzero(~evidence.seen.censored).tolist():
         yield _level(evidence, kind, k, factor, what)
     if evidence.counted.sum() > 1:
         density = log_density_if(evidence.model.residual, evidence.levels, evidence.seen, factor)[:, evidence.counted].sum(axis=1)
