@@ -35,7 +35,7 @@ from auctor.validate.comparators import (
 )
 from auctor.validate.exposure_study import NOISELESS_SD
 from auctor.validate.metrics import accuracy, error_ratio, explained
-from auctor.validate.study_amortised import AMORTISED, amortised_row
+from auctor.validate.study_amortised import amortised_row
 from auctor.validate.study_file import SAME, Design, Sizes, StudyFile
 from auctor.validate.study_learners import Answer, trained
 from auctor.validate.study_result import Covered, StudyResult, StudyTable
@@ -142,7 +142,8 @@ def _table(world: World, answers: Mapping[str, Answer], amortised: Amortised | N
     several = None
     if amortised is not None:
         row = amortised_row(amortised, replace(world.profiles, plan=world.plan), world.rows, draws=world.draws)
-        scores[AMORTISED], several = row.scores(true, seed=seed), row.ratio(found[limit], true, seed=seed)
+        scores |= row.scores(true, seed=seed)
+        several = row.ratio(found[limit], true, seed=seed)
         refused = len(row.kept) - int(row.kept.sum())
     return StudyTable(
         design=world.design.name,
