@@ -38,7 +38,7 @@ from auctor.validate.metrics import accuracy, error_ratio, explained
 from auctor.validate.study_amortised import amortised_row
 from auctor.validate.study_file import SAME, Design, Sizes, StudyFile
 from auctor.validate.study_learners import Answer, trained
-from auctor.validate.study_result import Covered, StudyResult, StudyTable
+from auctor.validate.study_result import Covered, StudyCoverage, StudyResult, StudyTable
 from auctor.validate.worlds import more_patients, other_world, possible, training_plan
 
 Array = NDArray[np.float64]
@@ -87,6 +87,19 @@ def run_study(study: StudyFile, *, quick: bool = False, progress: Progress | Non
         if progress:
             progress(f"{design.name}, noise {noise}", (k + 1) / len(steps))
     return StudyResult(study=study, quick=quick, tables=tuple(tables))
+
+
+def study_coverage(study: StudyFile, *, quick: bool = False, progress: Progress | None = None) -> StudyCoverage:
+    """What the learners' 90 % intervals cover in every design and noise regime, and nothing else: no comparator is computed."""
+    sizes = study.quick if quick else study.full
+    steps = [(d, noise) for d in study.designs if (d.quick if quick else d.full) for noise in d.noise]
+    found: dict[tuple[str, str], Mapping[str, tuple[Covered, ...]]] = {}
+    for k, (design, noise) in enumerate(steps):
+        made = _living(prepare(training_plan(study, design, noise, sizes)))
+        found[design.name, noise] = _held(made, trained(study.learners, made), sizes)
+        if progress:
+            progress(f"{design.name}, noise {noise}", (k + 1) / len(steps))
+    return StudyCoverage(study=study, quick=quick, held=found)
 
 
 def _judged(study: StudyFile, design: Design, noise: str, sizes: Sizes) -> Iterator[StudyTable]:
