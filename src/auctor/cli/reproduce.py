@@ -128,9 +128,7 @@ def reproduce(
     experiment: Annotated[str | None, typer.Argument(metavar="STUDY", help="E1, E2, ...; --list names them.", show_default=False)] = None,
     *,
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes: seconds instead of minutes, wide intervals.")] = False,
-    coverage: Annotated[
-        bool, typer.Option("--coverage", help="Only what the learners' intervals cover; of a study file.")
-    ] = False,
+    coverage: Annotated[bool, typer.Option("--coverage", help="Only what the learners' intervals cover; of a study file.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Name the studies and what they are about, and stop.")] = False,
     write: Annotated[Path | None, typer.Option("--write", metavar="DIR", help="Also write the study's page and figure there.")] = None,
     data: Annotated[Path | None, typer.Option(metavar="CSV", help="IWPC: the data set's data.csv, where it is not in ../shared.")] = None,
