@@ -52,20 +52,6 @@ def learner_for(plan: str | Path | Plan, progress: Progress | None = None) -> Le
     return kept(folder, Learner.load, partial(_train, read, progress))
 
 
-def trained_learner(model_name: str, metric: Metric) -> Learner | None:
-    """The learner of the first clinical plan for this metric under this model, only where the cache holds it: nothing is trained.
-
-    >>> trained_learner("no_such_model", Metric.parse("AUC0-12")) is None
-    True
-    """
-    names = plans_for(model_name, metric)
-    if not names:
-        return None
-    plan = open_plan(names[0])
-    folder = cache_dir("learners") / f"{plan.name}-{key(plan)[:16]}"
-    return Learner.load(folder) if folder.exists() else None
-
-
 def _train(plan: Plan, progress: Progress | None, folder: Path) -> None:
     from auctor.learn.train import train
 

@@ -146,10 +146,10 @@ def _method(method: MethodResult, metric: Shown) -> dict[str, Any]:
         "explained": method.explained,
         "effective_draws": method.ess,
         "parameters": {"values": dict(method.params), "unit": "engine units: h, mg, L"},
-        "current": None if found is None or found.current is None else _forecast(found.current, metric),
+        "current": None if found is None or found.current is None else forecast_data(found.current, metric),
         "sampled_occasion": None if method.sampled is None else _exposure(method.sampled, metric),
         "recommendation": None if found is None else _recommendation(found),
-        "candidates": [] if found is None else [_forecast(f, metric) for f in found.forecasts],
+        "candidates": [] if found is None else [forecast_data(f, metric) for f in found.forecasts],
     }
 
 
@@ -162,7 +162,8 @@ def _recommendation(found: Recommendation) -> dict[str, Any]:
     }
 
 
-def _forecast(forecast: Forecast, metric: Shown) -> dict[str, Any]:
+def forecast_data(forecast: Forecast, metric: Shown) -> dict[str, Any]:
+    """One regimen's forecast as it stands in result.json; rounding is left to the whole."""
     option = _option(forecast.option)
     if forecast.exposure is None:
         return {"option": option, "abstained": forecast.abstained}

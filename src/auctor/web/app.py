@@ -2,46 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from auctor import __version__
 from auctor.errors import AuctorError
+from auctor.web.accounts.reception import Reception
 from auctor.web.middleware.body import BodyLimit
+from auctor.web.middleware.forgery import ForgeryGuard
 from auctor.web.middleware.headers import SecurityHeaders
-from auctor.web.middleware.visit import Doorkeeper, SignInNeeded, Visits
+from auctor.web.middleware.visit import DutyFirst, SignInNeeded, Visits
+from auctor.web.operate.logs import event
+from auctor.web.operate.metrics import Metrics
+from auctor.web.operate.watch import Watch
 from auctor.web.settings import Settings
+from auctor.web.store import NotFound, StaleError, Store, StoreUnavailable
 
 # each has `router`, an APIRouter
 ROUTERS = tuple(f"auctor.web.{part}.routes" for part in ("operate", "accounts", "pages", "api", "emr"))
 SIGN_IN = "/sign-in"
+STATUS = {NotFound: 404, StaleError: 409, StoreUnavailable: 503}
 
 
-def application(settings: Settings, *, doorkeeper: Doorkeeper) -> FastAPI:
-    """The application of one installation. `app.state.settings` holds the settings for the routes."""
-    app = FastAPI(title="auctor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.settings = settings
+class Refused(AuctorError):
+    """What the web server itself refuses: an unknown address, a wrong method, a form that cannot be read."""
+
+
+def application(settings: Settings, *, store: Store | None = None) -> FastAPI:
+    """The application of one installation, over its store (opened, and brought up to date, unless one is given).
+
+    Routes find `app.state.settings`, `.store`, `.reception` (accounts) and `.metrics`.
+    """
+    opened = store or Store.open(settings.database, secret=settings.key("store"), checkpoints=settings.data_folder / "auctor.checkpoints")
+    app = FastAPI(title="auctor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
+    app.state.settings, app.state.store = settings, opened
+    app.state.reception, app.state.metrics = Reception.over(opened, settings), Metrics()
     for name in ROUTERS:
         if _exists(name):
             app.include_router(import_module(name).router)
-    app.add_exception_handler(SignInNeeded, _ask_to_sign_in)
-    app.add_exception_handler(AuctorError, _refuse)
-    # the last added is the outermost
-    app.add_middleware(Visits, doorkeeper=doorkeeper, cookie=cookie_name(settings))
-    app.add_middleware(BodyLimit, most=settings.max_body_bytes)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts))
-    app.add_middleware(SecurityHeaders, settings=settings)
+    _handle(app)
+    _wrap(app, settings)
     return app
 
 
-def cookie_name(settings: Settings) -> str:
-    """The session cookie: with https bound to this host by its prefix, which a sister domain cannot set."""
-    return "__Host-auctor" if settings.https else "auctor"
+def _wrap(app: FastAPI, settings: Settings) -> None:
+    """The middleware; the last added is the outermost."""
+    app.add_middleware(ForgeryGuard, settings=settings)
+    app.add_middleware(Visits, doorkeeper=app.state.reception, settings=settings)
+    app.add_middleware(BodyLimit, most=settings.max_body_bytes)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False)
+    app.add_middleware(Watch, metrics=app.state.metrics)
+    app.add_middleware(SecurityHeaders, settings=settings)
+
+
+def _handle(app: FastAPI) -> None:
+    app.add_exception_handler(SignInNeeded, _ask_to_sign_in)
+    app.add_exception_handler(DutyFirst, _duty_first)
+    app.add_exception_handler(AuctorError, _refuse)
+    app.add_exception_handler(HTTPException, _not_here)
+    app.add_exception_handler(RequestValidationError, _unreadable)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Between start and stop. A stop comes after the running requests ended: the trail's last checkpoint is written, the store let go."""
+    event("start", version=__version__)
+    yield
+    app.state.store.close()
+    event("stop")
 
 
 def _exists(module: str) -> bool:
@@ -50,21 +87,62 @@ def _exists(module: str) -> bool:
 
 def wants_json(request: Request) -> bool:
     """Whether the sender is a program rather than a browser's page."""
-    return request.url.path.startswith(("/api/", "/cds-services", "/fhir/")) or "application/json" in request.headers.get("accept", "")
+    programs = request.url.path.startswith(("/api/", "/cds-services", "/fhir/", "/health/")) or request.state.visit.by_key
+    return programs or "application/json" in request.headers.get("accept", "")
 
 
 def _ask_to_sign_in(request: Request, error: Exception) -> Response:
-    if wants_json(request) or request.state.visit.by_key:
-        return JSONResponse({"error": {"kind": "SignInNeeded", "what": "no valid key or session"}}, 401, {"www-authenticate": "Bearer"})
-    there = f"{SIGN_IN}?next={quote(request.url.path)}"
+    if wants_json(request):
+        fields = {
+            "kind": "SignInNeeded",
+            "where": "request",
+            "what": "no valid key or session",
+            "remedy": "send an API key as bearer token",
+        }
+        return JSONResponse({"error": fields}, 401, {"www-authenticate": "Bearer"})
+    here = request.url.path if request.method == "GET" else "/account" if getattr(error, "again", False) else "/"
+    there = f"{SIGN_IN}?next={quote(here)}"
     if request.headers.get("hx-request"):
-        return Response(status_code=401, headers={"hx-redirect": SIGN_IN})
-    return RedirectResponse(there if request.method == "GET" else SIGN_IN, 303)
+        return Response(status_code=401, headers={"hx-redirect": there})
+    return RedirectResponse(there, 303)
+
+
+def _duty_first(request: Request, error: Exception) -> Response:
+    if request.headers.get("hx-request"):
+        return Response(status_code=403, headers={"hx-redirect": "/account"})
+    return RedirectResponse("/account", 303)
 
 
 def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, AuctorError)
+    status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), getattr(error, "status", 422))
+    headers = {"retry-after": str(error.seconds)} if hasattr(error, "seconds") else {}
     if wants_json(request):
         fields = {"kind": type(error).__name__, "where": error.where, "what": error.what, "remedy": error.remedy}
-        return JSONResponse({"error": fields}, 422)
-    return PlainTextResponse(str(error), 422)
+        return JSONResponse({"error": fields}, status, headers)
+    from auctor.web.pages.rendering import refused
+
+    answer = refused(request, error, status=status, back="/", part="hx-request" in request.headers)
+    answer.headers.update(headers)
+    return answer
+
+
+def _not_here(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    answer = _refuse(request, _as_refusal(error.status_code))
+    answer.status_code = error.status_code
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _as_refusal(status: int) -> Refused:
+    what = {404: "there is no such page", 405: "this is not done here in this way"}.get(status, "the request cannot be answered")
+    return Refused(where="address", what=what, remedy="go back to the start page")
+
+
+def _unreadable(request: Request, error: Exception) -> Response:
+    """A form or document of the wrong shape: names of fields and what is wrong with them, never what was in them."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:]) or "request"
+    return _refuse(request, Refused(where=where[:80], what=first["type"].replace("_", " "), remedy="check the field"))

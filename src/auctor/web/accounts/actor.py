@@ -21,7 +21,7 @@ class Role(StrEnum):
 class Actor:
     """Who acts: an account with its roles and wards, through a channel (`page`, `api`, `fhir`, `hl7v2`, `cli`, `system`).
 
-    `scopes` narrows what a program's key may do below its account's roles; None is a person, whom nothing narrows.
+    `scopes` narrows what a program's key may do below its account's roles; None is a person, whom nothing narrows. `name` is for pages.
 
     >>> nurse = Actor(account_id="a1", login="nurse", roles=frozenset({Role.AUTHOR}), wards=frozenset({"icu"}), channel="page")
     >>> nurse.sees("icu"), nurse.sees("renal"), nurse.has(Role.SIGNER)
@@ -34,6 +34,7 @@ class Actor:
     wards: frozenset[str]
     channel: str
     scopes: frozenset[str] | None = None
+    name: str = ""
 
     @classmethod
     def system(cls, task: str, *, wards: frozenset[str] = frozenset(), channel: str = "system") -> Actor:

@@ -1,4 +1,4 @@
-"""Administration: accounts with roles and wards, first and reset passwords, wards. Each verb asks `permissions` and leaves one audit entry."""
+"""Administration: accounts with roles and wards, first and reset passwords, wards. Each verb leaves one audit entry."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.people import actor_of
 from auctor.web.accounts.permissions import Scope, Verb, demand
 from auctor.web.accounts.second_factor import fingerprint
+from auctor.web.accounts.touch import touch
 from auctor.web.store import NotFound, Store
-from auctor.web.store.engine import WRITES
 from auctor.web.store.tables import Account, ApiKey, now
 
 START, PREFIX_SIGNS = "auctor_", 15
@@ -67,8 +67,7 @@ class Keys:
                 return None
             actor = actor_of(reading, account, channel="api", scopes=frozenset(row.scopes or ()))
         if row.last_used_at is None or moment - row.last_used_at > TOUCH:
-            with self.store.engine.execution_options(**{WRITES: True}).begin() as connection:
-                connection.execute(update(ApiKey).where(ApiKey.id == row.id).values(last_used_at=moment))
+            touch(self.store, update(ApiKey).where(ApiKey.id == row.id).values(last_used_at=moment))
         return actor
 
     def of(self, account_id: str) -> list[ApiKey]:

@@ -1,4 +1,4 @@
-"""OpenID Connect: sign-in at the hospital's identity provider, by the authorization code flow with PKCE, state and nonce (authlib, joserfc)."""
+"""OpenID Connect: sign-in at the hospital's provider by the code flow with PKCE, state and nonce (authlib, joserfc)."""
 
 from __future__ import annotations
 
@@ -143,9 +143,7 @@ class Provider:
         known = self._kept.keys.get("keys", [])
         if not known or (asked is not None and all(key.get("kid") != asked for key in known)):
             self._kept.keys = _fetched(metadata["jwks_uri"])
-        # a symmetric key has no place among public ones: with it a token could be signed by whoever knows it
-        public = [key for key in self._kept.keys.get("keys", []) if key.get("kty") in {"RSA", "EC", "OKP"} and key.get("use", "sig") == "sig"]
-        return KeySet.import_key_set({"keys": public})
+        return KeySet.import_key_set({"keys": [key for key in self._kept.keys.get("keys", []) if _signs(key)]})
 
     def _metadata(self) -> dict[str, Any]:
         if time.monotonic() > self._kept.until:
@@ -173,6 +171,11 @@ def _fetched(url: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise _refused("the provider's answer is not understood")
     return found
+
+
+def _signs(key: dict[str, Any]) -> bool:
+    """Whether a key may check signatures. A symmetric one has no place among public keys: whoever knows it could sign with it."""
+    return key.get("kty") in {"RSA", "EC", "OKP"} and key.get("use", "sig") == "sig"
 
 
 def _refused(what: str) -> IdentityRefused:

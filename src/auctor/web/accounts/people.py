@@ -37,7 +37,8 @@ def actor_of(reading: Reading, account: Account, *, channel: str, scopes: frozen
     """Who the account is when it acts."""
     roles = frozenset(Role(role) for role in account.roles)
     wards = wards_of(reading, account.id)
-    return Actor(account_id=account.id, login=account.login, roles=roles, wards=wards, channel=channel, scopes=scopes)
+    who = {"account_id": account.id, "login": account.login, "name": account.name}
+    return Actor(**who, roles=roles, wards=wards, channel=channel, scopes=scopes)
 
 
 def passkeys_of(reading: Reading, account_id: str) -> list[Credential]:

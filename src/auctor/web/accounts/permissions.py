@@ -6,13 +6,16 @@ object that is not there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from fastapi import Depends
+
 from auctor.errors import AuctorError
 from auctor.web.accounts.actor import Actor, Role
+from auctor.web.middleware.visit import CurrentActor
 
 VIEWER, AUTHOR, SIGNER, ADMINISTRATOR = Role.VIEWER, Role.AUTHOR, Role.SIGNER, Role.ADMINISTRATOR
 READERS = frozenset({VIEWER, AUTHOR, SIGNER})
@@ -114,20 +117,18 @@ def demand(actor: Actor, verb: Verb, *, ward: str | None = None) -> None:
         raise Forbidden(where=verb.value, what="not in your roles", remedy=f"it takes one of: {holders}")
 
 
-def may(verb: Verb) -> Callable[..., Actor]:
-    """A route's dependency: the signed-in actor, who may do this. `verb_of` finds it again on the route.
+def may(verb: Verb) -> Any:
+    """A route's dependency: the signed-in actor, who may do this. `verbs_of` finds it again on the route.
 
-    Use it as `actor: Annotated[Actor, Depends(may(Verb.READ))]`.
+    Use it as `actor: Annotated[Actor, may(Verb.READ)]`, or in `dependencies=[may(Verb.READ)]`.
     """
-    from auctor.web.middleware.visit import CurrentActor
 
     def actor_who_may(actor: CurrentActor) -> Actor:
         demand(actor, verb)
         return actor
 
-    actor_who_may.__annotations__["actor"] = CurrentActor
     actor_who_may.verb = verb  # type: ignore[attr-defined]
-    return actor_who_may
+    return Depends(actor_who_may)
 
 
 def verbs_of(route: Any) -> frozenset[Verb]:

@@ -11,10 +11,10 @@ from sqlalchemy import select, update
 from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.people import actor_of, second_factors
 from auctor.web.accounts.second_factor import fingerprint
+from auctor.web.accounts.touch import touch
 from auctor.web.middleware.visit import Found
 from auctor.web.settings import Settings
 from auctor.web.store import NotFound, Reading, Store, Work
-from auctor.web.store.engine import WRITES
 from auctor.web.store.tables import Account, Session, now
 
 TOUCH = timedelta(minutes=1)
@@ -56,7 +56,7 @@ class Sessions:
                 return None
             found = self._found(reading, row, account, moment)
         if moment - row.seen_at > TOUCH:
-            self._touch(row.id, moment)
+            touch(self.store, update(Session).where(Session.id == row.id).values(seen_at=moment))
         return found
 
     def _lives(self, row: Session, moment: datetime) -> bool:
@@ -71,17 +71,11 @@ class Sessions:
         return Found(
             actor=actor_of(reading, account, channel="page"),
             session_id=row.id,
-            name=account.name,
             locale=account.locale,
             factors=factors,
             age_s=(moment - row.created_at).total_seconds(),
             duty=duty,
         )
-
-    def _touch(self, session_id: str, moment: datetime) -> None:
-        """Note the time outside a unit of work: it says nothing about a patient or an account, and would drown the audit trail."""
-        with self.store.engine.execution_options(**{WRITES: True}).begin() as connection:
-            connection.execute(update(Session).where(Session.id == session_id).values(seen_at=moment))
 
     def of(self, account_id: str) -> list[Session]:
         """The account's live sessions, the latest first."""

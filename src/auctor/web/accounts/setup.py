@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from dataclasses import dataclass, field
+from threading import Lock
 
 from sqlalchemy import func, select
 
@@ -30,6 +31,7 @@ class Setup:
 
     store: Store
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    _one: Lock = field(default_factory=Lock, repr=False)
 
     def needed(self) -> bool:
         """Whether there is no account yet."""
@@ -39,14 +41,15 @@ class Setup:
     def check(self, token: str) -> None:
         """Raise `SetupRefused` for a wrong token, or when an account exists."""
         if not hmac.compare_digest(token.encode(), self.token.encode()) or not self.needed():
-            raise SetupRefused(where="setup", what="the token is not right or was used", remedy="use the address that `auctor serve` prints")
+            what = "the token is not right or was used"
+            raise SetupRefused(where="setup", what=what, remedy="use the address that `auctor serve` prints")
 
     def make(self, token: str, *, login: str, name: str, password: str) -> str:
         """The first account, an administrator; its identifier. Raises `SetupRefused`, `PasswordRefused`."""
         self.check(token)
         if not tidy(login) or any(sign.isspace() for sign in tidy(login)):
             raise SetupRefused(where="login", what="not one word", remedy="choose a login without blanks")
-        with self.store.work(INSTALLER) as work:
+        with self._one, self.store.work(INSTALLER) as work:
             if work.session.scalar(select(func.count()).select_from(Account)):
                 raise SetupRefused(where="setup", what="an account exists", remedy="sign in")
             account = Account(login=tidy(login), name=name.strip() or tidy(login), roles=[Role.ADMINISTRATOR.value])

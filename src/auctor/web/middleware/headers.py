@@ -15,7 +15,6 @@ UNUSED_FEATURES = (
     "payment",
     "usb",
     "serial",
-    "bluetooth",
     "midi",
     "display-capture",
     "browsing-topics",
@@ -54,7 +53,7 @@ def security_headers(settings: Settings) -> dict[str, str]:
     headers = {
         "content-security-policy": content_security_policy(settings),
         "x-content-type-options": "nosniff",
-        "referrer-policy": "no-referrer",
+        "referrer-policy": "same-origin",
         "permissions-policy": ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES),
         "cross-origin-opener-policy": "same-origin",
         "cross-origin-resource-policy": "same-origin",

@@ -26,7 +26,6 @@ class Found:
 
     actor: Actor
     session_id: str
-    name: str
     locale: str
     factors: tuple[str, ...]
     age_s: float

@@ -7,14 +7,23 @@ from typing import Any
 
 from auctor.errors import CaseError
 from auctor.models.model import Covariate, DrugModel
-from auctor.web.pages.language import Language, N_
+from auctor.web.pages.language import N_, Language
 from auctor.web.pages.rendering import Blank
 from auctor.web.pages.typed import Form, read_number
 
 DOSE_UNITS = ["mg", "g", "ug"]
 LEVEL_UNITS = ["ng/mL", "ug/L", "mg/L", "ug/mL"]
 MOLAR_LEVELS = ["umol/L", "nmol/L", "mmol/L"]
-ALSO = {"g/L": ["g/dL"], "mg/dL": ["umol/L"], "umol/L": ["mg/dL"], "kg": ["g"], "cm": ["m"], "d": ["wk", "mo", "a"], "a": ["mo"], "mo": ["a", "wk"]}
+ALSO = {
+    "g/L": ["g/dL"],
+    "mg/dL": ["umol/L"],
+    "umol/L": ["mg/dL"],
+    "kg": ["g"],
+    "cm": ["m"],
+    "d": ["wk", "mo", "a"],
+    "a": ["mo"],
+    "mo": ["a", "wk"],
+}
 Body = dict[str, Any]
 
 
@@ -144,7 +153,10 @@ def entry_text(kind: str, body: Body, language: Language, zone: Any) -> str:
 
 
 def _dose_text(body: Body, language: Language, zone: Any) -> str:
-    say, parts = language.say, [language.local(str(body["amount"])), language.say("iv") if body["route"] == "iv" else language.say("by mouth")]
+    say, parts = (
+        language.say,
+        [language.local(str(body["amount"])), language.say("iv") if body["route"] == "iv" else language.say("by mouth")],
+    )
     if body.get("stop_at"):
         parts.append(say("until %(time)s", time=language.moment(datetime.fromisoformat(str(body["stop_at"])), zone)[-5:]))
     if body.get("duration"):
@@ -164,7 +176,9 @@ def _dose_text(body: Body, language: Language, zone: Any) -> str:
 
 def _sample_text(body: Body, language: Language, zone: Any) -> str:
     value = f"< {body['lloq']}" if body.get("below_lloq") else str(body["value"])
-    return ", ".join(part for part in (language.local(value), language.say(str(body.get("matrix") or "")), str(body.get("assay", ""))) if part)
+    return ", ".join(
+        part for part in (language.local(value), language.say(str(body.get("matrix") or "")), str(body.get("assay", ""))) if part
+    )
 
 
 def _covariate_text(body: Body, language: Language, zone: Any) -> str:

@@ -65,6 +65,12 @@ class Language:
             return "–"
         return (time if zone is None else time.astimezone(zone)).strftime(_DATES[self.code])
 
+    def short_day(self, value: Any) -> str:
+        """Day and month for an axis, without a doubt about which is which: `Mar 4`, `4 mars`."""
+        from babel.dates import format_skeleton
+
+        return str(format_skeleton("MMMd", value, locale=self.code))
+
     def day(self, value: Any) -> str:
         """A date."""
         return "–" if value is None else str(value.strftime(_DAYS[self.code]))

@@ -18,7 +18,7 @@ from auctor.web.middleware.forgery import FIELD, csrf_token
 from auctor.web.pages.language import COOKIE, LANGUAGES, Language, language, preferred
 from auctor.web.pages.words import field_name, notice_words
 
-FOLDER = Path(__file__).parent / "templates"
+FOLDERS = (Path(__file__).parent / "templates", Path(__file__).parents[1] / "accounts" / "templates")
 
 
 class Blank(dict[str, Any]):
@@ -34,7 +34,7 @@ class Blank(dict[str, Any]):
 @lru_cache(maxsize=1)
 def environment() -> Environment:
     """The one template environment: autoescape and StrictUndefined."""
-    return Environment(loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return Environment(loader=FileSystemLoader(FOLDERS), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def language_of(request: Request) -> Language:
@@ -63,7 +63,9 @@ def text(template: str, tongue: Language, context: Mapping[str, Any]) -> str:
     return environment().get_template(template).render({**words(tongue), **context})
 
 
-def page(request: Request, template: str, *, title: str, status: int = 200, headers: Mapping[str, str] | None = None, **context: Any) -> HTMLResponse:
+def page(
+    request: Request, template: str, *, title: str, status: int = 200, headers: Mapping[str, str] | None = None, **context: Any
+) -> HTMLResponse:
     """A template as an answer. `guard` (patient, course, revision) goes into the page and into the headers that the guard reads."""
     tongue = language_of(request)
     visit = getattr(request.state, "visit", None)
@@ -87,4 +89,6 @@ def page(request: Request, template: str, *, title: str, status: int = 200, head
 def refused(request: Request, error: AuctorError, *, status: int, back: str = "/work", part: bool = False) -> HTMLResponse:
     """A refusal as a page, or as a fragment; it shows no patient."""
     template = "refused_part.html" if part else "refused.html"
-    return page(request, template, title="Not possible", status=status, error=error, heading=language_of(request).say("Not possible"), back=back)
+    return page(
+        request, template, title="Not possible", status=status, error=error, heading=language_of(request).say("Not possible"), back=back
+    )

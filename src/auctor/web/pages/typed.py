@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from auctor.errors import CaseError
-from auctor.web.pages.language import Language, N_
+from auctor.web.pages.language import N_, Language
 
 _PLAIN = re.compile(r"[+-]?\d+(?:\.\d+)?")
 _COMMA = re.compile(r"[+-]?\d+,\d+")

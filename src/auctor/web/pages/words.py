@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from auctor.web.pages.language import Language, N_
+from auctor.web.pages.language import N_, Language
 
 FIELDS = {
     "amount": N_("Amount"),
@@ -66,13 +66,22 @@ NOTICES = {
     "default-used": (N_("not given: the model's reference stands in"), N_("measure it and analyse again")),
     "outside-domain": (N_("outside the population the model was built in"), N_("choose another model, or say why this one holds")),
     "bad-fit": (N_("a level is far from what the fitted curve says"), N_("check times, doses and the unit")),
-    "unexpected-level": (N_("a level is far from what was expected beforehand"), N_("check the sampling and dosing times, the dose really taken and the unit")),
+    "unexpected-level": (
+        N_("a level is far from what was expected beforehand"),
+        N_("check the sampling and dosing times, the dose really taken and the unit"),
+    ),
     "methods-disagree": (N_("the methods disagree, or one of them cannot be trusted here"), N_("read the reasons beside the state")),
     "model-status": (N_("the model file is not validated and has open questions"), N_("read the questions before relying on a number")),
-    "no-candidates": (N_("only the current regimen and hold are compared"), N_("give what the dosing table needs, or choose another model")),
+    "no-candidates": (
+        N_("only the current regimen and hold are compared"),
+        N_("give what the dosing table needs, or choose another model"),
+    ),
     "current-over-cap": (N_("the current regimen exceeds a cap of the dosing table"), N_("check the dose; it is shown and never selected")),
     "during-infusion": (N_("drawn while an infusion ran"), N_("check both times, and that it was not drawn from the line of the infusion")),
-    "gap-before-sample": (N_("no dose on record for more than one and a half intervals before it"), N_("add the doses given since, if any")),
+    "gap-before-sample": (
+        N_("no dose on record for more than one and a half intervals before it"),
+        N_("add the doses given since, if any"),
+    ),
     "doses-at-one-time": (N_("two doses at one time"), N_("remove one if it was entered twice")),
     "overlapping-infusions": (N_("an infusion starts before the one before it ended"), N_("check the times")),
     "samples-at-one-time": (N_("two levels at one time"), N_("check both times; leave one out with a reason")),

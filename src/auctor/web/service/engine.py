@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from auctor import __version__
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from auctor.learn.learner import Learner
     from auctor.models.model import DrugModel
 
+Answer = TypeVar("Answer")
 WORKERS = 2  # more would only share the cores
 KEPT = 32  # documents whose estimates stay in memory
 SEED, DRAWS = 0, 2000
@@ -58,7 +59,7 @@ class Engine:
         """The estimates of a document, ready to judge a regimen."""
         return self._once(self._what_ifs, inputs(document, ml=ml), lambda: _what_if(document, ml))
 
-    def _once(self, kept: OrderedDict[str, Future[Any]], key: str, job: Callable[[], Any]) -> Any:
+    def _once(self, kept: OrderedDict[str, Future[Answer]], key: str, job: Callable[[], Answer]) -> Answer:
         """The job's answer, computed once however many ask for it at a time; a failure is not kept."""
         with self._lock:
             running = kept.get(key) or self.pool.submit(job)
@@ -113,10 +114,18 @@ def read(name: str) -> DrugModel:
 
 @lru_cache(maxsize=64)
 def _trained(name: str, metric: str) -> Learner | None:
+    """The learner of the first clinical plan for this metric, only where the cache holds it: a request never trains one."""
+    from auctor.cache import cache_dir
     from auctor.case import Metric
-    from auctor.learn.store import trained_learner
+    from auctor.learn.learner import Learner
+    from auctor.learn.store import key, open_plan, plans_for
 
-    return trained_learner(name, Metric.parse(metric))
+    names = plans_for(name, Metric.parse(metric))
+    if not names:
+        return None
+    plan = open_plan(names[0])
+    folder = cache_dir("learners") / f"{plan.name}-{key(plan)[:16]}"
+    return Learner.load(folder) if folder.exists() else None
 
 
 def _learner(model: DrugModel, goal: Target) -> Learner | None:
@@ -130,9 +139,7 @@ def _compute(document: dict[str, Any], ml: bool) -> Computed:
     case, model, goal = _read(document)
     found = analyse(case, model, target=goal, learner=_learner(model, goal) if ml else None, n_draws=DRAWS, seed=SEED)
     settings = {"draws": DRAWS, "ml": ml, "learner": None if found.learner is None else list(found.learner)}
-    return Computed(
-        result=to_json(found), model=model.name, model_sha256=model.sha256, engine=__version__, seed=SEED, settings=settings
-    )
+    return Computed(result=to_json(found), model=model.name, model_sha256=model.sha256, engine=__version__, seed=SEED, settings=settings)
 
 
 def _what_if(document: dict[str, Any], ml: bool) -> WhatIf:

@@ -26,7 +26,7 @@
   window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
   // --- the curve --------------------------------------------------------------------------------------------------------
-  const place = document.getElementById("plot");
+  const place = document.getElementById("interactive");
   if (!place || !window.uPlot) return;
   const still = document.getElementById("still"), logarithmic = document.getElementById("log-scale");
   let chart = null;
@@ -74,7 +74,7 @@
     place.replaceChildren();
     place.hidden = false; still.hidden = true;
     chart = new uPlot(options, joined(data), place);
-    place.querySelectorAll(".u-legend tr").forEach((row, k) => { const word = row.querySelector(".u-label"); if (word && / (5|25|75|95) %$/.test(word.textContent)) row.hidden = true; });
+    place.querySelectorAll(".u-legend tr").forEach((row, k) => { const word = row.querySelector(".u-label"); if (word && / (5|25|75|95) %$/.test(word.textContent)) row.style.display = "none"; });
   }
 
   function under(u, data) {

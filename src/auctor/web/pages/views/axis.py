@@ -22,8 +22,8 @@ class Axis:
     zone: tzinfo
 
     def at(self, hours: float) -> datetime:
-        """The instant `hours` after time 0."""
-        return (self.origin + timedelta(hours=hours)).astimezone(self.zone)
+        """The instant `hours` after time 0, to the second: a stored result has eight digits of the hours."""
+        return (self.origin + timedelta(seconds=round(3600 * hours))).astimezone(self.zone)
 
     def hours(self, instant: datetime) -> float:
         """Hours from time 0 to an instant."""

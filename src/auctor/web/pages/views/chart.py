@@ -132,7 +132,9 @@ class Chart:
     def _opening(self) -> str:
         say = self.language.say
         title = say("Concentration of %(drug)s over time", drug=self.result["case"]["drug"])
-        text = say("Bands of 50 and 90 % before and after using the samples, without measurement error. The numbers are in the table below.")
+        text = say(
+            "Bands of 50 and 90 % before and after using the samples, without measurement error. The numbers are in the table below."
+        )
         return opening(title, text)
 
     def _target(self, frame: Frame) -> str:
@@ -159,12 +161,15 @@ class Chart:
         marks = self.axis.midnights(frame.start, frame.end)
         levels = nice_ticks(0.0, frame.top)
         ticks = "".join(f"M{frame.x(h):.1f} {base}v6" for h, _ in marks) + "".join(f"M{LEFT} {frame.y(v):.1f}h-6" for v in levels)
-        words = "".join(_mark(frame.x(h), base, t) for h, t in marks)
-        words += "".join(f'<text x="{LEFT - 9}" y="{frame.y(v) + 4:.1f}" text-anchor="end">{self.language.number(v)}</text>' for v in levels)
+        words = "".join(_mark(frame.x(h), base, t, self.language) for h, t in marks)
+        words += "".join(
+            f'<text x="{LEFT - 9}" y="{frame.y(v) + 4:.1f}" text-anchor="end">{self.language.number(v)}</text>' for v in levels
+        )
         title = f"{self.language.say('Concentration')} ({self.unit.replace('*', '·')})"
         middle = (TOP + base) / 2
         return (
-            f'<path d="M{LEFT} {TOP}V{base}H{WIDTH - RIGHT}{ticks}" stroke="{INK}" stroke-width="1.3" fill="none"/><g fill="{INK}">{words}</g>'
+            f'<path d="M{LEFT} {TOP}V{base}H{WIDTH - RIGHT}{ticks}" stroke="{INK}" stroke-width="1.3" fill="none"/>'
+            f'<g fill="{INK}">{words}</g>'
             f'<text transform="translate(16 {middle}) rotate(-90)" text-anchor="middle" fill="{INK}" font-size="14">{escape(title)}</text>'
         )
 
@@ -190,11 +195,11 @@ class Chart:
 _KINDS = (("a_priori", "prior"), ("a_posteriori", "post"))
 
 
-def _mark(x: float, base: float, time: datetime) -> str:
+def _mark(x: float, base: float, time: datetime, language: Language) -> str:
     clock = f'<text x="{x:.1f}" y="{base + 20}" text-anchor="middle">{time:%H:%M}</text>'
     if time.hour or time.minute:
         return clock
-    return f'{clock}<text x="{x:.1f}" y="{base + 36}" text-anchor="middle" font-size="12">{time:%d/%m}</text>'
+    return f'{clock}<text x="{x:.1f}" y="{base + 36}" text-anchor="middle" font-size="12">{escape(language.short_day(time))}</text>'
 
 
 def _level(row: dict[str, Any]) -> float:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from auctor.report.html import BAR_WIDTH, ICONS, MOST_ROWS
 from auctor.dosing.concordance import State
-from auctor.web.pages.language import Language, N_
+from auctor.report.html import BAR_WIDTH, ICONS, MOST_ROWS
+from auctor.web.pages.language import N_, Language
 from auctor.web.pages.views.axis import Axis
 
 SHOWN_METHODS = ("map", "ml", "posterior")
@@ -179,7 +179,9 @@ class ShownResult:
     def _sample(self, number: int, row: dict[str, Any]) -> dict[str, Any]:
         n = self.language.number
         value, percentile = row["observed"], row["a_priori_percentile"]
-        limit = f"< {n(row['lloq']['value'])}" if row["below_lloq"] and row["lloq"] else f"> {n(row['uloq']['value'])}" if row["uloq"] else "–"
+        limit = (
+            f"< {n(row['lloq']['value'])}" if row["below_lloq"] and row["lloq"] else f"> {n(row['uloq']['value'])}" if row["uloq"] else "–"
+        )
         return {
             "number": number,
             "time": self.language.moment(self.axis.at(row["time"]["value"])),

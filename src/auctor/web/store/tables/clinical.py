@@ -40,7 +40,10 @@ class Patient(Table):
 
 
 class Course(Table):
-    """One drug, one model and one target (`AUC0-24:400-600 mg*h/L`) of a patient. `time_zone` reads times written without an offset."""
+    """One drug, one model and one target of a patient. `time_zone` reads times written without an offset.
+
+    `target` and `occasions` are the entries of a case file ({"metric": "AUC0-24", "low": 400, "high": 600, "unit": "mg*h/L"}).
+    """
 
     __tablename__ = "course"
 
@@ -48,7 +51,7 @@ class Course(Table):
     patient_id: Mapped[str] = mapped_column(String(32), ForeignKey("patient.id"), index=True)
     drug: Mapped[Name]
     model: Mapped[Name | None]
-    target: Mapped[Name | None]
+    target: Mapped[Data | None]
     time_zone: Mapped[Word | None]
     occasions: Mapped[Data | None]
     opened_at: Mapped[At] = mapped_column(default=now)

@@ -208,7 +208,7 @@ def _course() -> None:
         sa.Column("patient_id", sa.String(length=32), nullable=False),
         sa.Column("drug", sa.String(length=200), nullable=False),
         sa.Column("model", sa.String(length=200), nullable=True),
-        sa.Column("target", sa.String(length=200), nullable=True),
+        sa.Column("target", sa.Text(), nullable=True),
         sa.Column("time_zone", sa.String(length=64), nullable=True),
         sa.Column("occasions", sa.Text(), nullable=True),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),

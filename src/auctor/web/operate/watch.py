@@ -1,0 +1,71 @@
+"""One log line and one count for each request; an unforeseen error becomes a plain 500 without its text, here and in the log."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import Any
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from auctor.web.operate.logs import Stopwatch, event, told
+from auctor.web.operate.metrics import Metrics
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Watch:
+    """ASGI middleware around everything but the security headers."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, watching what becomes of it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status, watch, number = 0, Stopwatch(), secrets.token_hex(8)
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", number.encode())]
+            await send(message)
+
+        with self._metrics.running.track_inprogress():
+            try:
+                await self._app(scope, receive, sending)
+            except Exception as error:  # the last resort: its text may quote a patient, so only type and place are kept
+                self._metrics.failed()
+                event("error", level=logging.ERROR, request=number, route=_route(scope), **told(error))
+                if status:
+                    raise ConnectionAbortedError from None
+                await _failure(number)(scope, receive, sending)
+            finally:
+                self._note(scope, number, status, watch.seconds())
+
+    def _note(self, scope: Scope, number: str, status: int, seconds: float) -> None:
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        route = _route(scope)
+        self._metrics.answered(method=method, route=route, status=status, seconds=seconds)
+        event("request", request=number, method=method, route=route, status=status, seconds=seconds, account=_account(scope))
+
+
+def _route(scope: Scope) -> str:
+    """The pattern of the route, never the address; `none` where no route matched."""
+    return str(getattr(scope.get("route"), "path", "none"))
+
+
+def _account(scope: Scope) -> str:
+    visit: Any = scope.get("state", {}).get("visit")
+    actor = visit.actor if visit is not None else None
+    return str(actor.account_id) if actor is not None else "nobody"
+
+
+def _failure(number: str) -> JSONResponse:
+    remedy = "this is a bug in auctor: report the number, it stands in the log"
+    fields = {"kind": "Bug", "where": number, "what": "an error auctor did not foresee; nothing was saved", "remedy": remedy}
+    return JSONResponse({"error": fields}, 500)
