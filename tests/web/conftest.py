@@ -165,3 +165,20 @@ def store(database: Database) -> Iterator[Any]:
     found = database.open()
     yield found
     found.close()
+
+
+@pytest.fixture
+def clinic_folder(tmp_path: Path, empty_sqlite: Path) -> Path:
+    """A data folder with a migrated, empty SQLite store in it."""
+    shutil.copyfile(empty_sqlite, tmp_path / "auctor.sqlite")
+    return tmp_path
+
+
+@pytest.fixture
+def clinic(clinic_folder: Path) -> Iterator[Any]:
+    """An installation on SQLite: see `tests/clinic.py`."""
+    from clinic import Clinic
+
+    found = Clinic.opened(clinic_folder)
+    yield found
+    found.store.close()

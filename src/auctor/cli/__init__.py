@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from auctor import __version__
+from auctor.cli.accounts import add_account, add_ward, disable_account, list_accounts, list_wards, reset_account
 from auctor.cli.amortise import amortise
 from auctor.cli.analyse import analyse
 from auctor.cli.average import average
@@ -28,6 +29,7 @@ from auctor.cli.npag import npag
 from auctor.cli.population import fit_copula
 from auctor.cli.refit import refit
 from auctor.cli.reproduce import reproduce
+from auctor.cli.serve import serve
 from auctor.cli.simulate import simulate
 from auctor.cli.train import train
 
@@ -37,6 +39,8 @@ _PLAIN = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "no_args_
 app = typer.Typer(name="auctor", cls=Group, add_completion=False, **_PLAIN)  # type: ignore[arg-type]
 models = typer.Typer(cls=Group, help="The published models: list, show, compare, check, pages, import, export.", **_PLAIN)  # type: ignore[arg-type]
 
+account = typer.Typer(cls=Group, help="Who may sign in to the clinical application: add, list, disable, reset.", **_PLAIN)  # type: ignore[arg-type]
+ward = typer.Typer(cls=Group, help="The wards of the clinical application: add, list.", **_PLAIN)  # type: ignore[arg-type]
 population = typer.Typer(cls=Group, help="Virtual patients: fit a copula to a table of people.", **_PLAIN)  # type: ignore[arg-type]
 
 
@@ -53,7 +57,7 @@ def _auctor(
     """Drug exposure from a few samples, and the next dose, four ways side by side. Research software, not a medical device."""
 
 
-for _command in (analyse, first_dose, average, estimate, npag, refit, simulate, train, amortise, explain, reproduce, demo):
+for _command in (analyse, first_dose, average, estimate, npag, refit, simulate, train, amortise, explain, reproduce, demo, serve):
     app.command(cls=Command)(_command)
 app.command("learning-curve", cls=Command)(learning_curve)
 models.command("list", cls=Command)(list_models)
@@ -67,6 +71,14 @@ models.command("pages", cls=Command)(write_library)
 app.add_typer(models, name="models")
 population.command("fit", cls=Command)(fit_copula)
 app.add_typer(population, name="population")
+account.command("add", cls=Command)(add_account)
+account.command("list", cls=Command)(list_accounts)
+account.command("disable", cls=Command)(disable_account)
+account.command("reset", cls=Command)(reset_account)
+app.add_typer(account, name="account")
+ward.command("add", cls=Command)(add_ward)
+ward.command("list", cls=Command)(list_wards)
+app.add_typer(ward, name="ward")
 
 
 def main() -> None:

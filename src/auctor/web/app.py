@@ -42,7 +42,7 @@ def application(settings: Settings, *, store: Store | None = None) -> FastAPI:
 
     Routes find `app.state.settings`, `.store`, `.reception` (accounts) and `.metrics`.
     """
-    opened = store or Store.open(settings.database, secret=settings.key("store"), checkpoints=settings.data_folder / "auctor.checkpoints")
+    opened = store or open_store(settings)
     app = FastAPI(title="auctor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
     app.state.settings, app.state.store = settings, opened
     app.state.reception, app.state.metrics = Reception.over(opened, settings), Metrics()
@@ -52,6 +52,11 @@ def application(settings: Settings, *, store: Store | None = None) -> FastAPI:
     _handle(app)
     _wrap(app, settings)
     return app
+
+
+def open_store(settings: Settings) -> Store:
+    """The installation's store; its audit checkpoints lie in the data folder. Raises StoreError, StoreUnavailable."""
+    return Store.open(settings.database, secret=settings.key("store"), checkpoints=settings.data_folder / "auctor.checkpoints")
 
 
 def _wrap(app: FastAPI, settings: Settings) -> None:

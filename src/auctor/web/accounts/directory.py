@@ -96,7 +96,7 @@ class Directory:
             before = shown(account) | {"wards": sorted(wards_of(work, account_id))}
             account.name, account.roles = name.strip() or account.name, _roles(roles)
             _put_wards(work, account_id, wards)
-            _keep_an_administrator(work)
+            _keep_an_administrator(work, before["roles"])
             after = shown(account) | {"wards": sorted(set(wards))}
             if (before["roles"], before["wards"]) != (after["roles"], after["wards"]):
                 end_all(work, account_id)
@@ -108,7 +108,7 @@ class Directory:
         with self.store.work(actor) as work:
             account = work.get(Account, account_id, lock=True)
             before, account.active = account.active, active
-            _keep_an_administrator(work)
+            _keep_an_administrator(work, account.roles)
             if not active:
                 end_all(work, account_id)
             verb = "account.enable" if active else "account.disable"
@@ -201,7 +201,10 @@ def _put_wards(work: Work, account_id: str, wards: Iterable[str]) -> None:
         work.session.delete(work.get(AccountWard, (account_id, ward)))
 
 
-def _keep_an_administrator(work: Work) -> None:
+def _keep_an_administrator(work: Work, before: Iterable[str]) -> None:
+    """Raise `DirectoryError` where the change of an account with these roles would leave no administrator."""
+    if Role.ADMINISTRATOR not in before:
+        return
     work.session.flush()
     active = work.session.scalars(select(Account).where(Account.active))
     if not any(Role.ADMINISTRATOR in account.roles for account in active):
