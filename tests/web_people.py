@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from auctor.web.accounts.actor import Actor, Role
 from auctor.web.store import Store, facts
-from auctor.web.store.tables import Course, Patient, Ward
+from auctor.web.store.tables import Account, Course, Patient, Ward
 
 TARGET = {"metric": "AUC0-24", "low": 400, "high": 600, "unit": "mg*h/L"}
 
@@ -58,3 +58,13 @@ def correct(store: Store, fact: str, body: dict[str, Any], *, made_from: int, re
     with store.work(DOCTOR) as work:
         row = facts.correct(work, fact, made_from=made_from, body=body, reason=reason)
         work.record("fact.correct", "fact", fact, ward="icu", after=row.as_data(), reason=reason)
+
+
+def hire(store: Store, login: str = "signer") -> Actor:
+    """An account that may sign, as the actor that it is."""
+    with store.work(INSTALLER) as work:
+        account = Account(login=login, name=login.title(), roles=[Role.SIGNER.value])
+        work.session.add(account)
+        work.session.flush()
+        work.record("account.create", "account", account.id)
+    return Actor(account_id=account.id, login=login, roles=frozenset({Role.SIGNER}), wards=frozenset({"icu"}), channel="page")

@@ -8,7 +8,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,13 +61,24 @@ class Cluster:
         self.run("SET session_replication_role = replica", f"TRUNCATE {', '.join(Table.metadata.tables)} CASCADE")
 
 
+@pytest.fixture
+def quick_folder() -> Iterator[Path]:
+    """A folder in memory where there is one: the tests are of what is written, not of the disk."""
+    with tempfile.TemporaryDirectory(prefix="auctor-", dir=_memory()) as name:
+        yield Path(name)
+
+
+def _memory() -> str | None:
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """PostgreSQL as a hospital would set it up: a superuser, an owner of the tables, a login of the application."""
     server = _program("postgres")
     if server is None:
         pytest.skip("needs PostgreSQL (make postgresql installs it): the store is tested on SQLite alone")
-    home = Path(tempfile.mkdtemp(prefix="auctor-pg-"))
+    home = Path(tempfile.mkdtemp(prefix="auctor-pg-", dir=_memory()))
     try:
         with _running(server.parent, home):
             found = Cluster(socket=home)
@@ -147,11 +158,11 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+def database(request: pytest.FixtureRequest, quick_folder: Path) -> Database:
     """A migrated, empty database, on SQLite and on PostgreSQL."""
-    marks = tmp_path / "outside" / "audit.checkpoints"
+    marks = quick_folder / "outside" / "audit.checkpoints"
     if request.param == "sqlite":
-        path = tmp_path / "auctor.db"
+        path = quick_folder / "auctor.db"
         shutil.copyfile(request.getfixturevalue("empty_sqlite"), path)
         return Database(url=f"sqlite:///{path}", owner=f"sqlite:///{path}", checkpoints=marks)
     cluster: Cluster = request.getfixturevalue("cluster")
@@ -182,3 +193,24 @@ def clinic(clinic_folder: Path) -> Iterator[Any]:
     found = Clinic.opened(clinic_folder)
     yield found
     found.store.close()
+
+
+@pytest.fixture
+def force(request: pytest.FixtureRequest, database: Database) -> Callable[[str], None]:
+    """Run a statement as somebody who may switch the triggers off: the superuser, or whoever may write the file of SQLite."""
+    if database.postgresql:
+        cluster: Cluster = request.getfixturevalue("cluster")
+        return lambda statement: cluster.run("SET session_replication_role = replica", statement)
+    return lambda statement: _force_sqlite(database.url.removeprefix("sqlite:///"), statement)
+
+
+def _force_sqlite(path: str, statement: str) -> None:
+    import sqlite3
+
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(statement)
+        for _, sql in triggers:
+            connection.execute(sql)

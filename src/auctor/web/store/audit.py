@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from auctor.web.accounts.actor import Actor
 from auctor.web.store.engine import is_postgresql
-from auctor.web.store.tables import Audit, canonical, iso
+from auctor.web.store.tables import Audit, iso
+from auctor.web.store.tables.columns import content_sha256
 
 START = "0" * 64
 _LOCK = 0x617563746F72  # "auctor": the advisory lock under which entries are appended
@@ -36,7 +36,7 @@ def link(entry: Audit) -> str:
     """The hash that an entry must have: SHA-256 of its fields, in canonical JSON, after the hash of the one before it."""
     fields = entry.as_data()
     del fields["hash"]
-    return hashlib.sha256(canonical(fields).encode()).hexdigest()
+    return content_sha256(fields)
 
 
 def append(session: Session, actor: Actor, entry: Entry, at: datetime) -> Audit:
@@ -69,5 +69,6 @@ def _end(session: Session) -> tuple[int, str]:
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         found = session.execute(text("SELECT sequence, hash FROM audit_end()")).one_or_none()
     else:
-        found = session.execute(select(Audit.sequence, Audit.hash).order_by(Audit.sequence.desc()).limit(1)).one_or_none()
+        audit = Audit.__table__.c  # the table itself: the end of the trail is everybody's, whatever their wards
+        found = session.execute(select(audit.sequence, audit.hash).order_by(audit.sequence.desc()).limit(1)).one_or_none()
     return (0, START) if found is None else (found[0], found[1])

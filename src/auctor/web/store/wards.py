@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 
 from auctor.web.accounts.actor import EVERY_WARD
-from auctor.web.store.tables import Course, Fact, Message, Outbox, Patient, Prediction, Reopening, Result, Score, Signature
+from auctor.web.store.tables import Audit, Course, Fact, Message, Outbox, Patient, Prediction, Reopening, Result, Score, Signature
 
 OF_A_COURSE = (Fact, Result, Prediction)
 OF_A_RESULT = (Signature, Reopening, Outbox)
@@ -17,7 +17,7 @@ OF_A_RESULT = (Signature, Reopening, Outbox)
 
 def keep_apart(state: ORMExecuteState, wards: frozenset[str]) -> None:
     """Narrow a query of the ORM to the wards; PostgreSQL repeats the rule for every query (row-level security)."""
-    if not state.is_column_load and EVERY_WARD not in wards:
+    if state.is_orm_statement and not state.is_column_load and EVERY_WARD not in wards:
         state.statement = state.statement.options(*_criteria(wards))
 
 
@@ -28,6 +28,7 @@ def _criteria(wards: frozenset[str]) -> Iterator[Any]:
     courses = select(course.id).where(course.patient_id.in_(patients))
     results = select(result.id).where(result.course_id.in_(courses))
     yield with_loader_criteria(Patient, Patient.ward_id.in_(own))
+    yield with_loader_criteria(Audit, Audit.ward.is_(None) | Audit.ward.in_(own))
     yield with_loader_criteria(Message, Message.ward_id.in_(own))
     yield with_loader_criteria(Course, Course.patient_id.in_(patients))
     yield with_loader_criteria(Score, Score.prediction_id.in_(select(prediction.id).where(prediction.course_id.in_(courses))))

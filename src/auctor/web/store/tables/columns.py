@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, ClassVar
 
@@ -73,8 +74,13 @@ class Table(DeclarativeBase):
         return "/".join(str(getattr(self, part.key)) for part in parts if part.key)
 
     def row_digest(self) -> str:
-        """SHA-256 of the row's content, the same in every database."""
-        return hashlib.sha256(canonical(self.as_data()).encode()).hexdigest()
+        """SHA-256 of the row's content, the same in every database; an empty column, such as one that is added later, does not count."""
+        return content_sha256(self.as_data())
+
+
+def content_sha256(fields: Mapping[str, Any]) -> str:
+    """SHA-256 of the fields that say something, as canonical JSON."""
+    return hashlib.sha256(canonical({key: value for key, value in fields.items() if value is not None}).encode()).hexdigest()
 
 
 def canonical(data: Any) -> str:
