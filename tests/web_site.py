@@ -18,7 +18,6 @@ from auctor.web.app import application
 from auctor.web.settings import Settings, read_settings
 from auctor.web.store.tables import Account, AccountWard, Ward
 
-ORIGIN = "http://localhost:8571"
 PASSWORD = "correct horse battery staple 7"
 INSTALLER = Actor.system("install")
 PEOPLE = {
@@ -35,9 +34,14 @@ class Site:
     app: FastAPI
     settings: Settings
 
+    @property
+    def origin(self) -> str:
+        """What browsers show."""
+        return self.settings.origin
+
     def client(self, login: str = "ada", *, language: str = "en") -> Person:
         """A signed-in person with a browser of their own."""
-        person = Person(client=TestClient(self.app, base_url=ORIGIN, headers={"origin": ORIGIN, "accept-language": language}))
+        person = Person(client=TestClient(self.app, base_url=self.origin, headers={"origin": self.origin, "accept-language": language}))
         answer = person.submit("/sign-in", {"login": login, "password": PASSWORD})
         assert answer.status_code == 200 and "/sign-in" not in str(answer.url), answer.text[:2000]
         return person
@@ -121,3 +125,93 @@ def refusal(text: str) -> str:
     """The refusal that a page shows, without its tags."""
     found = re.search(r'<div class="note bad" role="alert"[^>]*>(.*?)</div>', text, re.S)
     return re.sub(r"<[^>]+>", "", found[1]) if found else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """One patient's course: where its pages are."""
+
+    patient: str
+    course: str
+    result: str = ""
+
+
+Entries = list[tuple[str, dict[str, Any]]]
+
+
+def _pushed(amount: str, at: str) -> tuple[str, dict[str, Any]]:
+    return "dose", {"amount": amount, "amount_unit": "mg", "route": "iv", "at": at, "bolus": "on"}
+
+
+NEONATE: Entries = [
+    _pushed("15", "2026-03-02 08:00"),
+    _pushed("1.9", "2026-03-02 20:00"),
+    _pushed("2", "2026-03-03 08:00"),
+    ("sample", {"value": "13.7", "value_unit": "mg/L", "at": "2026-03-02 10:00", "matrix": "serum"}),
+    ("sample", {"value": "16.7", "value_unit": "mg/L", "at": "2026-03-03 07:30", "matrix": "serum"}),
+    ("covariate", {"at": "2026-03-02 07:00", "c_WT": "0.7", "c_APGR": "6"}),
+    ("order", {"amount": "2", "amount_unit": "mg", "every": "12", "route": "iv", "bolus": "on"}),
+]
+KIDNEY: Entries = [
+    ("dose", {"amount": "3", "amount_unit": "mg", "route": "oral", "at": "2026-03-02 08:00", "every": "12", "steady_state": "on"}),
+    *(
+        ("sample", {"value": v, "value_unit": "ng/mL", "at": f"2026-03-02 {t}", "matrix": "whole blood", "assay": "LC-MS/MS", "lloq": "1"})
+        for v, t in (("6.8", "08:00"), ("18.5", "09:00"), ("14.2", "11:00"))
+    ),
+    ("covariate", {"at": "2026-03-02 07:00", "c_HCT": "32.3", "c_CYP3A5": "nonexpresser", "c_FORM": "immediate"}),
+    ("order", {"amount": "3", "amount_unit": "mg", "every": "12", "route": "oral"}),
+]
+MODELS = {"phenobarbital": "phenobarbital_grasela_1985", "tacrolimus": "tacrolimus_woillard_2011"}
+
+
+def register(person: Person, *, family: str, identifier: str, ward: str = "icu", demo: bool = True) -> str:
+    """A new patient's page."""
+    values = {"family": family, "given": "Ann", "identifier": identifier, "birth_date": "2026-02-20", "sex": "female", "ward": ward}
+    answer = person.submit("/patients/new", values | {"demo": "on" if demo else None}, action="/patients")
+    assert answer.status_code == 200, refusal(answer.text)
+    return answer.url.path
+
+
+def open_course(person: Person, patient: str, drug: str) -> str:
+    """A new course's page, its model chosen."""
+    answer = person.submit(patient, {"drug": drug, "time_zone": "Europe/Paris"}, action=f"{patient}/courses")
+    course = answer.url.path.removesuffix("/model")
+    answer = person.submit(f"{course}/model", {"model": MODELS[drug]})
+    assert answer.url.path == course, refusal(answer.text)
+    return course
+
+
+def add(person: Person, course: str, kind: str, values: dict[str, Any]) -> Response:
+    """Fill in an entry form."""
+    return person.submit(f"{course}/add/{kind}", values)
+
+
+def case(person: Person, *, family: str, identifier: str, drug: str = "phenobarbital", entries: Entries = NEONATE, **fields: Any) -> Opened:
+    """A patient whose course was entered by hand and analysed."""
+    patient = register(person, family=family, identifier=identifier, **fields)
+    course = open_course(person, patient, drug)
+    for kind, values in entries:
+        answer = add(person, course, kind, values)
+        assert answer.url.path == course, (kind, refusal(answer.text))
+    return Opened(patient=patient, course=course, result=analyse(person, course))
+
+
+def analyse(person: Person, course: str) -> str:
+    """Press Analyse; the identifier of the result."""
+    answer = person.submit(course, {}, action=f"{course}/analyse")
+    assert "said=analysed" in str(answer.url), refusal(answer.text)
+    return latest(answer.text)
+
+
+def latest(text: str) -> str:
+    """The result that a course's page shows."""
+    return re.findall(r"/results/(\w+)/sign", text)[0] if "/sign" in text else re.findall(r"/results/(\w+)/report", text)[-1]
+
+
+def sign(person: Person, result: str, regimen: str, **values: str) -> Response:
+    """Sign, giving a reason to whatever asks for one."""
+    page = f"/results/{result}/sign"
+    asked = person.client.get(page, params={"regimen": regimen})
+    fields = form_of(asked.text, page) if asked.status_code == 200 else {}
+    reasons = {name: "checked with the ward" for name in fields if name.startswith("reason")}
+    return person.client.post(page, data=fields | reasons | {"password": PASSWORD, "meaning": "recommended"} | values)

@@ -11,6 +11,7 @@ from auctor.errors import CaseError
 from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, demand
 from auctor.web.service.clinic import Clinic
+from auctor.web.service.entry_check import check_entry
 from auctor.web.store import Work, facts
 from auctor.web.store.tables import Course, Fact, Patient
 
@@ -42,6 +43,7 @@ def enter(clinic: Clinic, actor: Actor, course_id: str, entries: Sequence[Entere
 
 
 def _add(work: Work, course_id: str, entry: Entered) -> Fact:
+    check_entry(work.get(Course, course_id), entry.kind, entry.body)
     fact = facts.add(
         work,
         course_id,
@@ -60,6 +62,7 @@ def correct(clinic: Clinic, actor: Actor, fact_id: str, *, made_from: int, body:
     """The next revision of a fact, with why; the course it belongs to. StaleError when another one came meanwhile."""
     with clinic.store.work(actor) as work:
         before, ward = _before(work, fact_id, actor)
+        check_entry(work.get(Course, before.course_id), before.kind, body)
         fact = facts.correct(work, fact_id, made_from=made_from, body=body, reason=_why(reason))
         _not_in_the_future(fact)
         work.record(f"{fact.kind}.correct", "fact", fact_id, ward=ward, before=before.as_data(), after=fact.as_data(), reason=reason)

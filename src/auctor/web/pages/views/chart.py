@@ -161,7 +161,7 @@ class Chart:
         marks = self.axis.midnights(frame.start, frame.end)
         levels = nice_ticks(0.0, frame.top)
         ticks = "".join(f"M{frame.x(h):.1f} {base}v6" for h, _ in marks) + "".join(f"M{LEFT} {frame.y(v):.1f}h-6" for v in levels)
-        words = "".join(_mark(frame.x(h), base, t, self.language) for h, t in marks)
+        words = "".join(_mark(frame.x(h), base, t, self.language, first=k == 0) for k, (h, t) in enumerate(marks))
         words += "".join(
             f'<text x="{LEFT - 9}" y="{frame.y(v) + 4:.1f}" text-anchor="end">{self.language.number(v)}</text>' for v in levels
         )
@@ -195,9 +195,10 @@ class Chart:
 _KINDS = (("a_priori", "prior"), ("a_posteriori", "post"))
 
 
-def _mark(x: float, base: float, time: datetime, language: Language) -> str:
+def _mark(x: float, base: float, time: datetime, language: Language, *, first: bool) -> str:
+    """The time of day below the axis, with the day at midnight and at the first mark."""
     clock = f'<text x="{x:.1f}" y="{base + 20}" text-anchor="middle">{time:%H:%M}</text>'
-    if time.hour or time.minute:
+    if not first and (time.hour or time.minute):
         return clock
     return f'{clock}<text x="{x:.1f}" y="{base + 36}" text-anchor="middle" font-size="12">{escape(language.short_day(time))}</text>'
 
