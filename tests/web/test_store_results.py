@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from auctor.web.store import SignatureError, StaleError, Store, facts, results
+from auctor.web.store.replay import replay
 from auctor.web.store.results import Status
 from auctor.web.store.tables import Reopening, Result, Signature
 from web_kept import DOSE, REGIMEN, SAMPLE, Answer, Kept, begun, keep, sign
@@ -170,6 +171,6 @@ def test_a_result_is_computed_again_to_the_same_bytes(store: Store, course: Kept
         asked.append((document["label"], dict(settings)))
         return Answer()
 
-    assert results.replay(row, same).identical and asked == [(course.id, {"draws": 2000})]
-    assert results.replay(row, lambda _d, _s: Answer(result="{}", model_sha256="1" * 64)).why == "model_sha256 is another than it was"
-    assert results.replay(row, lambda _d, _s: Answer(result="{}")).why == "the same inputs gave another result"
+    assert replay(row, same).identical and asked == [(course.id, {"draws": 2000})]
+    assert replay(row, lambda _d, _s: Answer(result="{}", model_sha256="1" * 64)).why == "model_sha256 is another than it was"
+    assert replay(row, lambda _d, _s: Answer(result="{}")).why == "the same inputs gave another result"

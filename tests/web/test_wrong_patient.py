@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 from httpx import Response
+from sqlalchemy import func, select
+
+from auctor.web.accounts.actor import EVERY_WARD, Actor
+from auctor.web.store.tables import Course, Fact, Result, Signature
 from web_site import PASSWORD, Opened, Person, Site, case, form_of, make_site
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
@@ -18,20 +22,23 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.te
 class Pair:
     """Two patients of one ward, open in two tabs of one browser."""
 
+    site: Site
     person: Person
     alpha: Opened
     beta: Opened
     facts: tuple[str, str]
+    carried: dict[str, dict[str, str]]
 
     def tokens(self, of: Opened) -> dict[str, str]:
         """What the page of a course carries."""
-        fields = form_of(self.person.get(of.course).text, f"{of.course}/what-if")
-        return {name: fields[name] for name in ("csrf_token", "patient", "course", "revision")}
+        return self.carried[of.course]
 
-    def state(self) -> list[str]:
-        """Everything that a wrong write could have changed, of both."""
-        pages = [self.person.get(path).text for path in (self.alpha.course, self.beta.course)]
-        return [re.search(r'name="revision" value="(\w+)"', page)[1] for page in pages]  # type: ignore[index]
+    def state(self) -> list[int]:
+        """How often each table that a wrong write could have changed was written to."""
+        everybody = Actor.system("test", wards=frozenset({EVERY_WARD}))
+        with self.site.app.state.store.read(everybody) as reading:
+            counted = [reading.session.scalar(select(func.count()).select_from(table)) for table in (Fact, Result, Signature, Course)]
+            return [*counted, *reading.session.scalars(select(Course.version).order_by(Course.id))]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +53,9 @@ def pair(site: Site) -> Pair:
     person = site.client("ada")
     alpha, beta = case(person, family="Alphason", identifier="A-1"), case(person, family="Betaman", identifier="B-2")
     found = [re.search(rf'{one.course}/facts/(\w+)"><span class=""><b>10:00', person.get(one.course).text)[1] for one in (alpha, beta)]  # type: ignore[index]
-    return Pair(person=person, alpha=alpha, beta=beta, facts=(found[0], found[1]))
+    pages = {one.course: form_of(person.get(one.course).text, f"{one.course}/what-if") for one in (alpha, beta)}
+    carried = {path: {name: fields[name] for name in ("csrf_token", "patient", "course", "revision")} for path, fields in pages.items()}
+    return Pair(site=site, person=person, alpha=alpha, beta=beta, facts=(found[0], found[1]), carried=carried)
 
 
 DOSE = {"amount": "2", "amount_unit": "mg", "route": "iv", "at": "2026-03-04 08:00", "bolus": "on"}
@@ -86,7 +95,7 @@ def wrong_tokens(pair: Pair, kind: str) -> dict[str, str]:
     }[kind]
 
 
-def refused(pair: Pair, answer: Response, before: list[str]) -> None:
+def refused(pair: Pair, answer: Response, before: list[int]) -> None:
     assert answer.status_code == 409, answer.text[:500]
     for name in ("Alphason", "Betaman", "A-1", "B-2"):
         assert name not in answer.text

@@ -31,6 +31,7 @@ from auctor.cli.refit import refit
 from auctor.cli.reproduce import reproduce
 from auctor.cli.serve import serve
 from auctor.cli.simulate import simulate
+from auctor.cli.store import backup_store, migrate_store, restore_store, verify_store
 from auctor.cli.train import train
 
 # Plain help: typer's rich help costs 0.35 s of imports on a two-core machine, the plain one 0.1 s.
@@ -42,6 +43,7 @@ models = typer.Typer(cls=Group, help="The published models: list, show, compare,
 account = typer.Typer(cls=Group, help="Who may sign in to the clinical application: add, list, disable, reset.", **_PLAIN)  # type: ignore[arg-type]
 ward = typer.Typer(cls=Group, help="The wards of the clinical application: add, list.", **_PLAIN)  # type: ignore[arg-type]
 population = typer.Typer(cls=Group, help="Virtual patients: fit a copula to a table of people.", **_PLAIN)  # type: ignore[arg-type]
+store = typer.Typer(cls=Group, help="The store of the clinical application: migrate, verify, backup, restore.", **_PLAIN)  # type: ignore[arg-type]
 
 
 def _print_version(asked: bool) -> None:
@@ -79,6 +81,11 @@ app.add_typer(account, name="account")
 ward.command("add", cls=Command)(add_ward)
 ward.command("list", cls=Command)(list_wards)
 app.add_typer(ward, name="ward")
+store.command("migrate", cls=Command)(migrate_store)
+store.command("verify", cls=Command)(verify_store)
+store.command("backup", cls=Command)(backup_store)
+store.command("restore", cls=Command)(restore_store)
+app.add_typer(store, name="store")
 
 
 def main() -> None:

@@ -20,6 +20,9 @@ def serve(
     *,
     host: Annotated[str | None, typer.Option(help="The address to listen on; default: 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="The port; default: 8571.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="The data folder; default: yours, or AUCTOR_DATA_FOLDER.")
+    ] = None,
     config: ConfigFile = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the browser once it listens.")] = False,
     plain_http: Annotated[bool, typer.Option("--plain-http", help="Accept passwords in the clear from other machines.")] = False,
@@ -28,7 +31,7 @@ def serve(
 
     Without any configuration: this machine alone, a SQLite store in your data folder.
     """
-    settings = installation(config, host=host, port=port)
+    settings = installation(config, host=host, port=port, data_folder=data)
     from auctor.web.operate.serving import serve as run
 
     run(settings, tell=say, plain=plain_http, open_browser=open_browser)

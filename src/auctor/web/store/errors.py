@@ -29,3 +29,9 @@ class StoreUnavailable(StoreError):
     """The database does not answer, or is busy for too long."""
 
     exit_code = 3
+
+
+class Tampered(StoreError):
+    """A store that is not as it was written."""
+
+    exit_code = 3

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -52,14 +51,6 @@ class Computed(Protocol):
     def seed(self) -> int: ...  # noqa: D102
     @property
     def settings(self) -> Mapping[str, Any]: ...  # noqa: D102
-
-
-@dataclass(frozen=True, kw_only=True)
-class Replayed:
-    """Whether a result came out the same, byte by byte; otherwise why not, as far as that can be told."""
-
-    identical: bool
-    why: str = ""
 
 
 def keep(work: Work, course_id: str, *, taken: CourseDocument, computed: Computed) -> Result:
@@ -166,17 +157,6 @@ def changed_since(reading: Reading, result: Result) -> list[Fact]:
     changed = [fact for fact in standing.values() if known.get(fact.id, fact.revision) != fact.revision]
     gone = [facts.history(reading, fact_id)[-1] for fact_id in known if fact_id not in standing]
     return [*new, *changed, *(fact for fact in gone if fact.kind != "note")]
-
-
-def replay(result: Result, compute: Callable[[dict[str, Any], Mapping[str, Any]], Computed]) -> Replayed:
-    """Compute a kept result again from its own record and compare every byte; `compute` gets its document and its settings."""
-    again = compute(json.loads(result.document), result.settings)
-    if again.result == result.result:
-        return Replayed(identical=True)
-    for name in ("engine", "model", "model_sha256", "seed", "settings"):
-        if getattr(again, name) != getattr(result, name):
-            return Replayed(identical=False, why=f"{name} is another than it was")
-    return Replayed(identical=False, why="the same inputs gave another result")
 
 
 def sha256(text: str) -> str:

@@ -61,8 +61,8 @@ class Store:
         """
         engine = make_engine(url)
         sealer = Sealer(secret)
-        marks = Checkpoints(checkpoints or _beside(engine), sealer.key("checkpoint"))
-        with _typed():
+        marks = Checkpoints(checkpoints or beside(engine), sealer.key("checkpoint"))
+        with typed():
             migrate.upgrade(engine)
         return cls(
             engine=engine,
@@ -80,7 +80,7 @@ class Store:
         Raises AuditError for a change without its entry, StaleError when somebody else wrote first, StoreError for what the database
         refuses, StoreUnavailable when it does not answer.
         """
-        with _typed(), self.writes() as session:
+        with typed(), self.writes() as session:
             work = Work(session, actor, narrowed=self.narrowed)
             yield work
             entry = work.close()
@@ -94,7 +94,7 @@ class Store:
     @contextmanager
     def read(self, actor: Actor) -> Iterator[Reading]:
         """One transaction that reads: a steady picture, narrowed to the actor's wards. A change in it is an AuditError."""
-        with _typed(), self.reads() as session:
+        with typed(), self.reads() as session:
             yield Reading(session, actor, narrowed=self.narrowed)
             session.flush()
 
@@ -108,7 +108,7 @@ class Store:
 
     def ping(self) -> None:
         """StoreUnavailable unless the database answers."""
-        with _typed(), self.engine.connect() as connection:
+        with typed(), self.engine.connect() as connection:
             connection.execute(text("SELECT 1"))
 
     def close(self) -> None:
@@ -123,7 +123,8 @@ def _steady(engine: Engine) -> Engine:
     return engine
 
 
-def _beside(engine: Engine) -> Path:
+def beside(engine: Engine) -> Path:
+    """Where the checkpoints of a SQLite database lie when nothing else is said; StoreError for another database."""
     name = engine.url.database
     if is_postgresql(engine) or not name:
         raise StoreError(where="checkpoints", what="no file named", remedy="name one outside the database's reach")
@@ -131,7 +132,7 @@ def _beside(engine: Engine) -> Path:
 
 
 @contextmanager
-def _typed() -> Iterator[None]:
+def typed() -> Iterator[None]:
     """Errors of the database as the store's own; their texts can quote values, so none is passed on."""
     try:
         yield

@@ -39,7 +39,7 @@ class Reading:
         return found
 
     def _after_begin(self, _session: Session, _transaction: Any, connection: Connection) -> None:
-        _as_application(connection, self.actor)
+        as_application(connection, self.actor)
 
     def _before_flush(self, session: Session, _context: UOWTransaction, _instances: Any) -> None:
         if session.new or session.dirty or session.deleted:
@@ -114,7 +114,7 @@ class Work(Reading):
                 raise StoreError(where=mapper.class_.__tablename__, what="a statement on rows that are written once", remedy="add objects")
 
 
-def _as_application(connection: Connection, actor: Actor) -> None:
+def as_application(connection: Connection, actor: Actor) -> None:
     """On PostgreSQL: drop to the application's role, and say whose wards these are, until the transaction ends."""
     if is_postgresql(connection):
         connection.execute(text(f"SET LOCAL ROLE {APPLICATION}"))
