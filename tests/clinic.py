@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.testclient import TestClient
 
 from auctor.web.accounts.actor import EVERY_WARD, Actor, Role
@@ -63,6 +64,10 @@ class Clinic:
             work.session.add_all([AccountWard(account_id=account.id, ward_id=ward) for ward in wards])
             work.record("account.add", "account", account.id)
             return account.id
+
+    def routes(self) -> list[Any]:
+        """Every route of the application with its path, methods, endpoint and dependencies; mounted files are not among them."""
+        return [route for route in iter_route_contexts(self.app.routes) if getattr(route, "methods", None)]
 
     def browser(self, **options: Any) -> Browser:
         return Browser(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pytest
-from fastapi.routing import APIRoute
 
 from auctor.web.accounts.actor import Actor, Role
 from auctor.web.accounts.permissions import TABLE, Forbidden, Hidden, Scope, Verb, allowed, demand, verbs_of
@@ -78,13 +78,8 @@ def test_a_ward_out_of_reach_looks_like_nothing_whatever_the_role(verb: Verb) ->
                 demand(_actor(role), verb, ward="icu")
 
 
-def _routes(clinic: Clinic) -> list[APIRoute]:
-    found = [route for route in _flat(clinic.app.routes) if isinstance(route, APIRoute)]
-    return [route for route in found if route.endpoint.__module__.startswith(OURS)]
-
-
-def _flat(routes: list[object]) -> list[object]:
-    return [one for route in routes for one in ([route] if isinstance(route, APIRoute) else _flat(list(getattr(route, "routes", []))))]
+def _routes(clinic: Clinic) -> list[Any]:
+    return [route for route in clinic.routes() if route.endpoint.__module__.startswith(OURS)]
 
 
 def test_every_route_demands_a_verb_or_is_public_by_name(clinic: Clinic) -> None:
@@ -112,7 +107,7 @@ def test_every_route_refuses_whoever_lacks_its_verb(clinic: Clinic) -> None:
                 status = browser.get(path).status_code if method == "GET" else browser.post(path).status_code
                 assert (status == 403) == (not may), (method, path, login, status)
                 refused, answered = refused + (not may), answered + may
-    assert refused > 60 and answered > 60
+    assert refused > 50 and answered > 50
 
 
 def test_nobody_reads_the_accounts_below_the_pages_either(clinic: Clinic) -> None:
@@ -125,6 +120,7 @@ def test_nobody_reads_the_accounts_below_the_pages_either(clinic: Clinic) -> Non
         "change": lambda actor: directory.change(actor, "x", name="", roles=(), wards=()),
         "set_active": lambda actor: directory.set_active(actor, "x", False),
         "reset": lambda actor: directory.reset(actor, "x"),
+        "end_sessions": lambda actor: directory.end_sessions(actor, "x"),
         "wards": lambda actor: directory.wards(actor),
         "add_ward": lambda actor: directory.add_ward(actor, "x", ""),
         "change_ward": lambda actor: directory.change_ward(actor, "x", name="", active=True),

@@ -13,7 +13,7 @@ from clinic import PASSWORD, Clinic
 
 EVERY = {
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "x-frame-options": "DENY",
@@ -22,6 +22,7 @@ BROKEN = [
     ("GET", "/sign-in", {}),
     ("GET", "/nowhere", {}),
     ("DELETE", "/sign-in", {}),
+    ("TRACE", "/sign-in", {}),
     ("POST", "/sign-in", {}),
     ("GET", "/account", {}),
     ("GET", "/health/ready", {}),
@@ -35,7 +36,7 @@ BROKEN = [
 def test_every_answer_has_the_headers(clinic: Clinic, method: str, path: str, headers: dict[str, str]) -> None:
     answer = clinic.browser().client.request(method, path, headers=headers)
     policy = answer.headers["content-security-policy"]
-    assert policy.split("; ")[:4] == ["default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:"]
+    assert policy.split("; ")[:4] == ["default-src 'none'", "object-src 'none'", "script-src 'self'", "style-src 'self'"]
     assert "require-trusted-types-for 'script'" in policy and "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy and "*" not in policy
     assert {name: answer.headers.get(name) for name in EVERY} == EVERY

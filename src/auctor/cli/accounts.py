@@ -70,11 +70,18 @@ def disable_account(login: Login, *, reason: Reason = "", config: ConfigFile = N
         out().print(f"{person.login}: closed", markup=False)
 
 
-def reset_account(login: Login, *, reason: Reason = "", config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Print a new first password; the second factors and sessions of the account are gone."""
+def reset_account(
+    login: Login,
+    *,
+    factors: Annotated[bool, typer.Option("--factors", help="The second factors are lost too: remove them.")] = False,
+    reason: Reason = "",
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a new first password; every session of the account ends. Second factors stay without --factors."""
     with _directory(config) as (directory, actor):
         person = directory.find(actor, login)
-        first = directory.reset(actor, person.id, reason=reason)
+        first = directory.reset(actor, person.id, factors=factors, reason=reason)
     if as_json:
         put_json({"id": person.id, "login": person.login, "first_password": first})
     else:

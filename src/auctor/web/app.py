@@ -21,17 +21,18 @@ from auctor.web.api.problems import Malformed, is_api, problem
 from auctor.web.middleware.body import BodyLimit
 from auctor.web.middleware.forgery import ForgeryGuard
 from auctor.web.middleware.headers import SecurityHeaders
+from auctor.web.middleware.refusal import status_of
 from auctor.web.middleware.visit import DutyFirst, SignInNeeded, Visits
 from auctor.web.operate.logs import event
 from auctor.web.operate.metrics import Metrics
-from auctor.web.operate.watch import Watch
+from auctor.web.operate.watch import Watch, account_of, route_of
 from auctor.web.settings import Settings
-from auctor.web.store import NotFound, StaleError, Store, StoreUnavailable
+from auctor.web.store import Store
 
 # each has `router`, an APIRouter
 ROUTERS = tuple(f"auctor.web.{part}.routes" for part in ("operate", "accounts", "pages", "api", "emr"))
 SIGN_IN = "/sign-in"
-STATUS = {NotFound: 404, StaleError: 409, StoreUnavailable: 503}
+EVENTS = {401, 403, 404, 429}
 
 
 class Refused(AuctorError):
@@ -124,7 +125,9 @@ def _duty_first(request: Request, error: Exception) -> Response:
 
 def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, AuctorError)
-    status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), getattr(error, "status", 422))
+    status = status_of(error)
+    if status in EVENTS:
+        event("refused", kind=type(error).__name__, status=status, route=route_of(request.scope), account=account_of(request.scope))
     headers = {"retry-after": str(error.seconds)} if hasattr(error, "seconds") else {}
     if is_api(request.url.path):
         return problem(error, status, headers)

@@ -114,18 +114,35 @@ class Directory:
             verb = "account.enable" if active else "account.disable"
             work.record(verb, "account", account_id, before={"active": before}, after={"active": active}, reason=reason)
 
-    def reset(self, actor: Actor, account_id: str, *, reason: str = "") -> str:
-        """A new first password; second factors and sessions of the account are gone. The password is shown this once."""
+    def end_sessions(self, actor: Actor, account_id: str) -> int:
+        """Sign an account out everywhere; how many sessions were open."""
+        demand(actor, Verb.MANAGE_ACCOUNTS)
+        with self.store.work(actor) as work:
+            work.get(Account, account_id)
+            ended = end_all(work, account_id)
+            work.record("session.end_all", "account", account_id, after={"ended": ended})
+        return ended
+
+    def reset(self, actor: Actor, account_id: str, *, factors: bool = False, reason: str = "") -> str:
+        """A new first password, shown this once; every session ends. Second factors stay, unless `factors`: they were lost too."""
         demand(actor, Verb.MANAGE_ACCOUNTS)
         first = secrets.token_urlsafe(15)
         with self.store.work(actor) as work:
             account = work.get(Account, account_id, lock=True)
             before = shown(account)
             _set_first(account, first, work)
-            account.totp_sealed = account.totp_last_step = account.recovery_hashes = None
-            work.session.execute(delete(Credential).where(Credential.account_id == account_id))
+            if factors:
+                account.totp_sealed = account.totp_last_step = account.recovery_hashes = None
+                work.session.execute(delete(Credential).where(Credential.account_id == account_id))
             end_all(work, account_id)
-            work.record("account.reset", "account", account_id, before=before, after=shown(account), reason=reason)
+            work.record(
+                "account.reset_all" if factors else "account.reset",
+                "account",
+                account_id,
+                before=before,
+                after=shown(account),
+                reason=reason,
+            )
         return first
 
     def wards(self, actor: Actor) -> tuple[Ward, ...]:

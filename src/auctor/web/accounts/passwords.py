@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 SHORTEST, LONGEST = 12, 1000
 MEMORY_KIB, PASSES = 47_104, 1  # OWASP's password storage cheat sheet, its first recommendation
 ENDS = re.compile(r"^[\W\d_]+|[\W\d_]+$")
-RUNS = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "azertyuiop", "qwertzuiop")
+RUNS = (
+    "abcdefghijklmnopqrstuvwxyz",
+    "0123456789",
+    "1234567890",
+    "qwertyuiopasdfghjklzxcvbnm",
+    "azertyuiopqsdfghjklmwxcvbn",
+    "qwertzuiopasdfghjklyxcvbnm",
+)
 SPELLINGS = str.maketrans("01345$@!", "oieassai")
 
 
@@ -71,7 +78,7 @@ def _refused(what: str) -> PasswordRefused:
 def _guessable(password: str, about: tuple[str, ...]) -> str:
     """Why it would be among an attacker's first guesses, or nothing."""
     core = ENDS.sub("", password)
-    forms = {password, core, password.translate(SPELLINGS), ENDS.sub("", password.translate(SPELLINGS))}
+    forms = {password, core} | {form.translate(SPELLINGS) for form in (password, core)}
     forms |= {_once(form) for form in forms}
     if len(set(password)) < 5:
         return "repeats a few signs"
@@ -79,15 +86,21 @@ def _guessable(password: str, about: tuple[str, ...]) -> str:
         return "is a common password with something before or after it"
     if any(_is_run(form) for form in forms if len(form) >= 4):
         return "follows the keyboard or the alphabet"
-    if any(len(word) > 2 and len(word) * 2 > len(core) and word in core for word in (*about, "auctor")):
-        return "is made of a name that belongs to the account"
-    return ""
+    return "is made of a name that belongs to the account" if _of_names(password, (*about, "auctor")) else ""
 
 
 def _once(text: str) -> str:
     """`catcat` is `cat`: the shortest part that repeats to the whole."""
     found = re.fullmatch(r"(.+?)\1+", text)
     return found[1] if found else text
+
+
+def _of_names(password: str, names: tuple[str, ...]) -> bool:
+    """Whether fewer than six letters or digits are left once the names are taken out."""
+    left = password
+    for name in (name for name in names if len(name) > 2):
+        left = left.replace(name, "")
+    return left != password and sum(sign.isalnum() for sign in left) < 6
 
 
 def _is_run(text: str) -> bool:

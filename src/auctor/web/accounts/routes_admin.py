@@ -12,6 +12,7 @@ from auctor.web.accounts.actor import Actor, Role
 from auctor.web.accounts.forms import AtReception, session_of
 from auctor.web.accounts.permissions import Verb, may
 from auctor.web.accounts.reception import Reception
+from auctor.web.middleware.refusal import status_of
 from auctor.web.pages.rendering import page
 
 router = APIRouter(prefix="/admin", include_in_schema=False, dependencies=[Depends(session_of)])
@@ -73,10 +74,17 @@ def change_account(
     return RedirectResponse("/admin/accounts", 303)
 
 
+@router.post("/accounts/{account_id}/end-sessions")
+def end_sessions(reception: AtReception, actor: Manager, account_id: str) -> Response:
+    """Sign an account out everywhere."""
+    reception.directory.end_sessions(actor, account_id)
+    return RedirectResponse(f"/admin/accounts/{account_id}", 303)
+
+
 @router.post("/accounts/{account_id}/reset")
-def reset_account(request: Request, reception: AtReception, actor: Manager, account_id: str) -> Response:
-    """A new first password."""
-    first = reception.directory.reset(actor, account_id)
+def reset_account(request: Request, reception: AtReception, actor: Manager, account_id: str, factors: Text = "") -> Response:
+    """A new first password; with `factors` the second factors go too."""
+    first = reception.directory.reset(actor, account_id, factors=bool(factors))
     login = reception.directory.person(actor, account_id).login
     return _accounts(request, reception, actor, first_password=first, for_login=login)
 
@@ -157,4 +165,4 @@ def _ward_choices(reception: Reception, actor: Actor) -> list[tuple[str, str]]:
 
 def _status(shown: dict[str, Any]) -> int:
     error = shown.get("error")
-    return getattr(error, "status", 422) if error else 200
+    return status_of(error) if error else 200

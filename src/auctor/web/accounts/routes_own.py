@@ -14,6 +14,7 @@ from auctor.web.accounts.permissions import Scope, Verb, may
 from auctor.web.accounts.reception import Reception
 from auctor.web.accounts.second_factor import qr_svg
 from auctor.web.middleware.forgery import csrf_token
+from auctor.web.middleware.refusal import status_of
 from auctor.web.middleware.visit import Found
 from auctor.web.pages.rendering import language_of, page
 
@@ -155,5 +156,5 @@ def _account(request: Request, reception: Reception, session: Found, *, uri: str
         "qr": Markup(qr_svg(uri)) if uri else "",
         "section": "account",
     }
-    status = getattr(error, "status", 422) if error else 200
+    status = status_of(error) if error else 200
     return page(request, "security.html", title="Your account", status=status, **(context | shown))

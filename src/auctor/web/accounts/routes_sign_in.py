@@ -16,6 +16,7 @@ from auctor.web.accounts.passwords import PasswordRefused
 from auctor.web.accounts.setup import SetupRefused
 from auctor.web.accounts.sign_in import SignInRefused
 from auctor.web.middleware.forgery import csrf_token
+from auctor.web.middleware.refusal import status_of
 from auctor.web.middleware.visit import cookie, session_cookie
 from auctor.web.pages.rendering import page
 
@@ -111,10 +112,10 @@ def sign_out(request: Request, reception: AtReception, session: OwnSession) -> R
 
 
 @router.get("/setup")
-def setup_form(request: Request, reception: AtReception, token: str = "") -> Response:
-    """The form for the first administrator, with the token that `auctor serve` printed."""
-    reception.setup.check(token)
-    return _setup(request, token)
+def setup_form(request: Request, reception: AtReception) -> Response:
+    """The form for the first administrator; it asks for the token that `auctor serve` printed."""
+    reception.setup.check()
+    return _setup(request)
 
 
 @router.post("/setup")
@@ -123,14 +124,14 @@ def setup(request: Request, reception: AtReception, browser: Knocking, token: Te
     try:
         reception.setup.make(token, login=login, name=name, password=password)
     except (PasswordRefused, SetupRefused) as error:
-        return _setup(request, token, login=login, name=name, error=error)
+        return _setup(request, login=login, name=name, error=error)
     opened = reception.sign_in.password(login, password, browser)
     return signed_in(request, str(opened), "/admin/wards")
 
 
 def _form(request: Request, reception: AtReception, onward: str, error: AuctorError | None = None) -> Response:
     provider = request.app.state.settings.oidc_name if reception.provider else ""
-    status = getattr(error, "status", 401) if error else 200
+    status = status_of(error, 401) if error else 200
     token = csrf_token(request)
     answer = page(request, "sign_in.html", title="Sign in", status=status, onward=onward, provider=provider, csrf_token=token, error=error)
     return _retry_after(answer, error)
@@ -138,7 +139,7 @@ def _form(request: Request, reception: AtReception, onward: str, error: AuctorEr
 
 def _second(request: Request, reception: AtReception, browser: Knocking, onward: str, error: AuctorError | None = None) -> Response:
     factors, token = reception.sign_in.waiting(browser), csrf_token(request)
-    status = getattr(error, "status", 401) if error else 200
+    status = status_of(error, 401) if error else 200
     answer = page(
         request, "second_factor.html", title="Second step", status=status, onward=onward, factors=factors, csrf_token=token, error=error
     )
@@ -151,6 +152,6 @@ def _retry_after(answer: Response, error: AuctorError | None) -> Response:
     return answer
 
 
-def _setup(request: Request, token: str, *, login: str = "", name: str = "", error: AuctorError | None = None) -> Response:
-    status = 422 if error else 200
-    return page(request, "setup.html", title="The first administrator", status=status, token=token, login=login, name=name, error=error)
+def _setup(request: Request, *, login: str = "", name: str = "", error: AuctorError | None = None) -> Response:
+    status = status_of(error) if error else 200
+    return page(request, "setup.html", title="The first administrator", status=status, login=login, name=name, error=error)

@@ -45,7 +45,9 @@ def accepted_step(key: str, code: str, *, after: int, now: float | None = None) 
 
     current = int((time.time() if now is None else now) // STEP_S)
     given = "".join(code.split())
-    right = [s for s in range(current - DRIFT, current + DRIFT + 1) if hmac.compare_digest(_code(pyotp.HOTP(key), s), given.encode())]
+    right = [
+        s for s in range(max(0, current - DRIFT), current + DRIFT + 1) if hmac.compare_digest(_code(pyotp.HOTP(key), s), given.encode())
+    ]
     return right[-1] if right and right[-1] > after else None
 
 

@@ -38,20 +38,20 @@ class Setup:
         with self.store.read(INSTALLER) as reading:
             return not reading.session.scalar(select(func.count()).select_from(Account))
 
-    def check(self, token: str) -> None:
-        """Raise `SetupRefused` for a wrong token, or when an account exists."""
-        if not hmac.compare_digest(token.encode(), self.token.encode()) or not self.needed():
-            what = "the token is not right or was used"
-            raise SetupRefused(where="setup", what=what, remedy="use the address that `auctor serve` prints")
+    def check(self) -> None:
+        """Raise `SetupRefused` when an account exists."""
+        if not self.needed():
+            raise SetupRefused(where="setup", what="an account exists", remedy="sign in")
 
     def make(self, token: str, *, login: str, name: str, password: str) -> str:
         """The first account, an administrator; its identifier. Raises `SetupRefused`, `PasswordRefused`."""
-        self.check(token)
+        self.check()
+        if not hmac.compare_digest(token.strip().encode(), self.token.encode()):
+            raise SetupRefused(where="token", what="is not right", remedy="copy the one that `auctor serve` printed when it started")
         if not tidy(login) or any(sign.isspace() for sign in tidy(login)):
             raise SetupRefused(where="login", what="not one word", remedy="choose a login without blanks")
         with self._one, self.store.work(INSTALLER) as work:
-            if work.session.scalar(select(func.count()).select_from(Account)):
-                raise SetupRefused(where="setup", what="an account exists", remedy="sign in")
+            self.check()
             account = Account(login=tidy(login), name=name.strip() or tidy(login), roles=[Role.ADMINISTRATOR.value])
             set_password(account, password, work)
             work.session.add(account)

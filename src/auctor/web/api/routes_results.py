@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
@@ -33,8 +32,8 @@ Trier = Annotated[Actor, may(Verb.TRY)]
 Exporter = Annotated[Actor, may(Verb.EXPORT)]
 Signer = Annotated[Actor, may(Verb.SIGN)]
 ResultId = Annotated[str, Path(pattern=ID)]
-HTML: Mapping[int | str, dict[str, Any]] = {200: {"content": {"text/html": {"schema": {"type": "string"}}}}}
-PDF: Mapping[int | str, dict[str, Any]] = {200: {"content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}}
+HTML: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {"schema": {"type": "string"}}}}}
+PDF: dict[int | str, dict[str, Any]] = {200: {"content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}}
 
 
 @router.get("", responses=refusals(404), response_model_by_alias=True)
@@ -47,7 +46,7 @@ def get_result(clinic: AtClinic, actor: Reader, result_id: ResultId) -> Result:
 def try_regimen(clinic: AtClinic, actor: Trier, result_id: ResultId, regimen: Regimen) -> Tried:
     """A typed regimen judged by every method that answered, never above a cap. Nothing is kept."""
     file, result = result_file(clinic, actor, result_id)
-    return Tried(methods=tried(clinic, actor, file, result, _typed(regimen)))
+    return Tried.model_validate({"methods": tried(clinic, actor, file, result, _typed(regimen))})
 
 
 def _typed(regimen: Regimen) -> Typed:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from auctor.errors import AuctorError
 from auctor.web.api.problems import is_api, problem
 from auctor.web.middleware.visit import Visit
+from auctor.web.operate.logs import event
 from auctor.web.settings import Settings
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -54,10 +55,12 @@ class ForgeryGuard:
             return
         request = Request(scope, receive)
         if not self._ours(request):
+            event("forged", why="origin")
             await _refusal(scope["path"], ELSEWHERE)(scope, receive, send)
             return
         given, onward = await _given(request)
         if not hmac.compare_digest(given.encode(), _token(self._settings, scope["state"]["visit"]).encode()):
+            event("forged", why="token")
             await _refusal(scope["path"], STALE)(scope, receive, send)
             return
         await self._app(scope, onward, send)

@@ -33,6 +33,7 @@ def content_security_policy(settings: Settings) -> str:
     return "; ".join(
         (
             "default-src 'none'",
+            "object-src 'none'",
             "script-src 'self'",
             "style-src 'self'",
             "img-src 'self' data:",
@@ -53,6 +54,7 @@ def security_headers(settings: Settings) -> dict[str, str]:
     headers = {
         "content-security-policy": content_security_policy(settings),
         "x-content-type-options": "nosniff",
+        # not no-referrer: with it browsers send a form's Origin as null, which `ForgeryGuard` refuses
         "referrer-policy": "same-origin",
         "permissions-policy": ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES),
         "cross-origin-opener-policy": "same-origin",

@@ -31,15 +31,15 @@ def check_exposure(settings: Settings, *, plain: bool) -> None:
 def serve(settings: Settings, *, tell: Callable[[str], None], plain: bool = False, open_browser: bool = False) -> None:
     """Listen until SIGINT or SIGTERM; what runs then is finished within `stop_seconds`, and the store let go.
 
-    `tell` gets the address, and while there is no account the one-time address of the set-up page.
+    `tell` gets the address, and while there is no account the one-time token of the set-up page.
     """
     check_exposure(settings, plain=plain)
     start_logging(settings.log_level)
     app = application(settings)
     address = settings.origin
     if app.state.reception.setup.needed():
-        address = f"{settings.origin}/setup?token={app.state.reception.setup.token}"
-        tell(f"No account yet. Make the first administrator, once, at {address}")
+        address = f"{settings.origin}/setup"
+        tell(f"No account yet. Make the first administrator, once, at {address} with the token {app.state.reception.setup.token}")
     tell(f"auctor listens on {settings.origin} (data in {settings.data_folder}); stop it with Ctrl-C")
     _Server(_config(app, settings), started_at=address if open_browser else "").run()
 

@@ -46,7 +46,7 @@ class Watch:
                 await self._app(scope, receive, sending)
             except Exception as error:  # the last resort: its text may quote a patient, so only type and place are kept
                 self._metrics.failed()
-                event("error", level=logging.ERROR, request=number, route=_route(scope), **told(error))
+                event("error", level=logging.ERROR, request=number, route=route_of(scope), **told(error))
                 if status:
                     raise ConnectionAbortedError from None
                 await _failure(number, scope["path"])(scope, receive, sending)
@@ -55,17 +55,18 @@ class Watch:
 
     def _note(self, scope: Scope, number: str, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in METHODS else "other"
-        route = _route(scope)
+        route = route_of(scope)
         self._metrics.answered(method=method, route=route, status=status, seconds=seconds)
-        event("request", request=number, method=method, route=route, status=status, seconds=seconds, account=_account(scope))
+        event("request", request=number, method=method, route=route, status=status, seconds=seconds, account=account_of(scope))
 
 
-def _route(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
     """The pattern of the route, never the address; `none` where no route matched."""
     return str(getattr(scope.get("route"), "path", "none"))
 
 
-def _account(scope: Scope) -> str:
+def account_of(scope: Scope) -> str:
+    """The signed-in account's identifier, or `nobody`."""
     visit: Any = scope.get("state", {}).get("visit")
     actor = visit.actor if visit is not None else None
     return str(actor.account_id) if actor is not None else "nobody"
