@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import pwd
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from web_postgresql import Cluster, installed, memory, running
+
 SECRET = b"a secret of the tests and of nothing else"
-BINARIES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,111 +35,20 @@ class Database:
         return Store.open(self.url, secret=SECRET, checkpoints=self.checkpoints, **options)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cluster:
-    """A running PostgreSQL that only a socket of its own reaches; `name` is the migrated database of the tests."""
-
-    socket: Path
-    name: str = "auctor_tests"
-
-    def url(self, role: str, name: str = "") -> str:
-        return f"postgresql://{role}@/{name or self.name}?host={self.socket}"
-
-    def run(self, *statements: str, name: str = "") -> None:
-        """As the superuser, who alone may switch the triggers off."""
-        import psycopg
-
-        with psycopg.connect(self.url("postgres", name), autocommit=True) as connection:
-            for statement in statements:
-                connection.execute(statement)
-
-    def empty(self) -> None:
-        from auctor.web.store.tables import Table
-
-        self.run("SET session_replication_role = replica", f"TRUNCATE {', '.join(Table.metadata.tables)} CASCADE")
-
-
 @pytest.fixture
 def quick_folder() -> Iterator[Path]:
     """A folder in memory where there is one: the tests are of what is written, not of the disk."""
-    with tempfile.TemporaryDirectory(prefix="auctor-", dir=_memory()) as name:
+    with tempfile.TemporaryDirectory(prefix="auctor-", dir=memory()) as name:
         yield Path(name)
-
-
-def _memory() -> str | None:
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """PostgreSQL as a hospital would set it up: a superuser, an owner of the tables, a login of the application."""
-    server = _program("postgres")
-    if server is None:
+    if not installed():
         pytest.skip("needs PostgreSQL (make postgresql installs it): the store is tested on SQLite alone")
-    home = Path(tempfile.mkdtemp(prefix="auctor-pg-", dir=_memory()))
-    try:
-        with _running(server.parent, home):
-            found = Cluster(socket=home)
-            _prepare(found)
-            yield found
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _program(name: str) -> Path | None:
-    """The real binary: a wrapper on PATH may drop to another user by itself."""
-    for pattern in BINARIES:
-        found = sorted(Path("/").glob(f"{pattern[1:]}/{name}"))
-        if found:
-            return found[-1]
-    path = shutil.which(name)
-    return Path(path) if path else None
-
-
-def _as_user(home: Path) -> dict[str, Any]:
-    """PostgreSQL refuses to run as root: it is run as `postgres`, else `nobody`."""
-    if os.geteuid() != 0:
-        return {}
-    user = next(entry for name in ("postgres", "nobody") if (entry := _entry(name)))
-    os.chown(home, user.pw_uid, user.pw_gid)
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": home}
-
-
-def _entry(name: str) -> pwd.struct_passwd | None:
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam(name)
-    return None
-
-
-@contextlib.contextmanager
-def _running(binaries: Path, home: Path) -> Iterator[None]:
-    data, who = home / "data", _as_user(home)
-    make = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8"]
-    subprocess.run(make, check=True, capture_output=True, **who)
-    options = f"-c listen_addresses= -k {home} -c fsync=off -c max_connections=60 -c lc_messages=C"
-    control = [str(binaries / "pg_ctl"), "-D", str(data), "-w"]
-    subprocess.run([*control, "-o", options, "-l", str(home / "log"), "start"], check=True, stdout=subprocess.DEVNULL, **who)
-    try:
-        yield
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True, **who)
-
-
-def _prepare(cluster: Cluster) -> None:
-    from auctor.web.store import migrate
-    from auctor.web.store.engine import make_engine
-
-    cluster.run(
-        "CREATE ROLE auctor_owner LOGIN CREATEROLE",
-        "CREATE ROLE auctor_application NOLOGIN",
-        "CREATE ROLE auctor_login LOGIN IN ROLE auctor_application",
-        "GRANT auctor_application TO auctor_owner",
-        f"CREATE DATABASE {cluster.name} OWNER auctor_owner",
-        name="postgres",
-    )
-    engine = make_engine(cluster.url("auctor_owner"))
-    migrate.upgrade(engine)
-    engine.dispose()
+    with running() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
