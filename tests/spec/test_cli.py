@@ -51,6 +51,9 @@ COMMANDS = [
     ["models", "compare"],
     ["models", "pages"],
     ["population", "fit"],
+    ["fhir", "import"],
+    ["fhir", "export"],
+    ["fhir", "codes"],
 ]
 
 

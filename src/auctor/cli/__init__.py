@@ -22,10 +22,13 @@ from auctor.cli.demo import demo
 from auctor.cli.drug import show_drug
 from auctor.cli.estimate import estimate
 from auctor.cli.explain import explain
+from auctor.cli.fhir import export_result, import_bundle, list_codes
 from auctor.cli.first_dose import first_dose
+from auctor.cli.hl7 import dead_letters, listen, parse
 from auctor.cli.learning_curve import learning_curve
 from auctor.cli.models import export_model, import_model, list_models, show_model, write_library
 from auctor.cli.npag import npag
+from auctor.cli.plausible import plausible
 from auctor.cli.population import fit_copula
 from auctor.cli.refit import refit
 from auctor.cli.reproduce import reproduce
@@ -44,6 +47,8 @@ account = typer.Typer(cls=Group, help="Who may sign in to the clinical applicati
 ward = typer.Typer(cls=Group, help="The wards of the clinical application: add, list.", **_PLAIN)  # type: ignore[arg-type]
 population = typer.Typer(cls=Group, help="Virtual patients: fit a copula to a table of people.", **_PLAIN)  # type: ignore[arg-type]
 store = typer.Typer(cls=Group, help="The store of the clinical application: migrate, verify, backup, restore.", **_PLAIN)  # type: ignore[arg-type]
+fhir = typer.Typer(cls=Group, help="The hospital's record: a FHIR R4 Bundle to a case, a result to FHIR, the codes.", **_PLAIN)  # type: ignore[arg-type]
+hl7 = typer.Typer(cls=Group, help="HL7 v2 messages over MLLP: listen, parse one, dead letters.", **_PLAIN)  # type: ignore[arg-type]
 
 
 def _print_version(asked: bool) -> None:
@@ -59,7 +64,22 @@ def _auctor(
     """Drug exposure from a few samples, and the next dose, four ways side by side. Research software, not a medical device."""
 
 
-for _command in (analyse, first_dose, average, estimate, npag, refit, simulate, train, amortise, explain, reproduce, demo, serve):
+for _command in (
+    analyse,
+    plausible,
+    first_dose,
+    average,
+    estimate,
+    npag,
+    refit,
+    simulate,
+    train,
+    amortise,
+    explain,
+    reproduce,
+    demo,
+    serve,
+):
     app.command(cls=Command)(_command)
 app.command("learning-curve", cls=Command)(learning_curve)
 models.command("list", cls=Command)(list_models)
@@ -73,6 +93,10 @@ models.command("pages", cls=Command)(write_library)
 app.add_typer(models, name="models")
 population.command("fit", cls=Command)(fit_copula)
 app.add_typer(population, name="population")
+hl7.command("listen", cls=Command)(listen)
+hl7.command("parse", cls=Command)(parse)
+hl7.command("dead-letters", cls=Command)(dead_letters)
+app.add_typer(hl7, name="hl7")
 account.command("add", cls=Command)(add_account)
 account.command("list", cls=Command)(list_accounts)
 account.command("disable", cls=Command)(disable_account)
@@ -86,6 +110,10 @@ store.command("verify", cls=Command)(verify_store)
 store.command("backup", cls=Command)(backup_store)
 store.command("restore", cls=Command)(restore_store)
 app.add_typer(store, name="store")
+fhir.command("import", cls=Command)(import_bundle)
+fhir.command("export", cls=Command)(export_result)
+fhir.command("codes", cls=Command)(list_codes)
+app.add_typer(fhir, name="fhir")
 
 
 def main() -> None:

@@ -177,6 +177,8 @@ def _print(recipe: Recipe, results: list[Result]) -> None:
     for result in results:
         for table in result.tables if isinstance(result, StudyResult) else ():
             console.print(table.table())
+        if isinstance(result, StudyResult):
+            console.print(result.coverage())
         console.print(result.table())
     console.print(f"Published: {recipe.published}", markup=False)
 

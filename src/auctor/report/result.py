@@ -51,6 +51,8 @@ def as_dict(analysis: Analysis) -> dict[str, Any]:
         "notices": [_notice(n) for n in analysis.notices],
         "signing_blocked": bool(analysis.blocking),
     }
+    if analysis.amortised is not None:
+        found["amortised"] = dict(zip(("plan", "sha256"), analysis.amortised, strict=True))
     return {key: _rounded(value) for key, value in found.items()}
 
 

@@ -56,6 +56,7 @@ class Settings:
     oidc_client_id: str = ""
     oidc_client_secret: str = field(default="", repr=False)
     oidc_create_accounts: bool = False
+    partners_file: str = ""
     secret: str = field(default="", repr=False)
 
     @property

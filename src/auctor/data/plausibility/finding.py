@@ -1,0 +1,157 @@
+"""The nouns: what kind of slip, a finding with its likelihood ratio and question, a sample's place among what was expected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+LARGEST = 690.0  # of a log likelihood ratio either way: exp of it is still a number
+
+
+class Family(StrEnum):
+    """Kinds that share a threshold, because one question to the ward settles them all."""
+
+    TIMING = "timing"
+    UNIT = "unit"
+    MOLAR = "molar"
+    HANDLING = "handling"
+    IDENTITY = "identity"
+    COVARIATE = "covariate"
+
+
+class Kind(StrEnum):
+    """What may have gone wrong with a record."""
+
+    AFTER_DOSE = "after-dose"
+    BEFORE_DOSE = "before-dose"
+    EARLIER = "earlier"
+    LATER = "later"
+    SWAPPED_SAMPLES = "swapped-samples"
+    DOSE_MISSED = "dose-missed"
+    DOSE_LATE = "dose-late"
+    DOSE_EARLY = "dose-early"
+    LABEL = "label"
+    UNIT_THOUSAND = "unit-thousand"
+    UNIT_MOLAR = "unit-molar"
+    DOSE_UNIT = "dose-unit"
+    DILUTION = "dilution"
+    LINE = "line"
+    OTHER_PATIENT = "other-patient"
+    COVARIATE_UNIT = "covariate-unit"
+
+    @property
+    def family(self) -> Family:
+        """The family whose threshold applies.
+
+        >>> Kind.DILUTION.family.value
+        'handling'
+        """
+        return _FAMILIES.get(self, Family.TIMING)
+
+
+_FAMILIES = {
+    Kind.UNIT_THOUSAND: Family.UNIT,
+    Kind.UNIT_MOLAR: Family.MOLAR,
+    Kind.DOSE_UNIT: Family.UNIT,
+    Kind.DILUTION: Family.HANDLING,
+    Kind.LINE: Family.HANDLING,
+    Kind.OTHER_PATIENT: Family.IDENTITY,
+    Kind.COVARIATE_UNIT: Family.COVARIATE,
+}
+QUESTIONS = {
+    Kind.AFTER_DOSE: "ask when the blood was drawn and when that dose was given; correct the time if it was after the dose",
+    Kind.BEFORE_DOSE: "ask when the blood was drawn and when that dose was given; correct the time if it was before the dose",
+    Kind.EARLIER: "ask for the time on the tube or of the collection, not of its arrival; correct the time",
+    Kind.LATER: "ask for the time on the tube or of the collection, not of its arrival; correct the time",
+    Kind.SWAPPED_SAMPLES: "compare the labels of the two tubes with the collection list; exchange the two times if they were swapped",
+    Kind.DOSE_MISSED: "ask whether that dose was given; take it out of the history if it was not",
+    Kind.DOSE_LATE: "ask when that dose was really given; correct its time",
+    Kind.DOSE_EARLY: "ask when that dose was really given; correct its time",
+    Kind.LABEL: "go by the recorded times of blood and dose, not by the label; ask for both",
+    Kind.UNIT_THOUSAND: "look at the laboratory's own report: number and unit (mg/L, ug/L, ng/mL); correct the unit",
+    Kind.UNIT_MOLAR: "look at the laboratory's own report: mass (mg/L) or amount of substance (umol/L); correct the unit",
+    Kind.DOSE_UNIT: "look at the prescription: mg or micrograms; correct the unit of the dose",
+    Kind.DILUTION: "ask the laboratory whether the sample was diluted and the result multiplied by the dilution, once",
+    Kind.LINE: "ask from where the blood was drawn; repeat from another site if it was the line of the infusion",
+    Kind.OTHER_PATIENT: "check the identity on tube and request; have the sample repeated if it cannot be shown to be this patient's",
+    Kind.COVARIATE_UNIT: "measure or look it up again with its unit; correct the value",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One other explanation of the record, against "as recorded".
+
+    `where` is a field path, `what` a sentence without the patient's values. `log_likelihood_ratio` (natural) compares the marginal
+    likelihoods, etas integrated out; `prior_odds` is what such a slip is worth before looking. `auc_recorded` and `auc_if`
+    are posterior means of AUC0-24 under the current regimen, mg*h/L, as recorded and under this explanation; None without a known regimen.
+    """
+
+    kind: Kind
+    where: str
+    what: str
+    log_likelihood_ratio: float
+    prior_odds: float
+    auc_recorded: float | None = None
+    auc_if: float | None = None
+
+    @property
+    def family(self) -> Family:
+        """The family of its kind."""
+        return self.kind.family
+
+    @property
+    def question(self) -> str:
+        """What to ask, and what to correct if the answer is yes."""
+        return QUESTIONS[self.kind]
+
+    @property
+    def likelihood_ratio(self) -> float:
+        """How many times better than "as recorded" it explains the levels."""
+        return math.exp(self.log_likelihood_ratio)
+
+    @property
+    def log_posterior_odds(self) -> float:
+        """Natural logarithm of likelihood ratio times prior odds."""
+        return self.log_likelihood_ratio + math.log(self.prior_odds)
+
+    @property
+    def change(self) -> float | None:
+        """AUC under this explanation relative to that as recorded, minus 1."""
+        return None if not self.auc_recorded or self.auc_if is None else self.auc_if / self.auc_recorded - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplePlace:
+    """Where one sample lies, 0-100 %, in what was expected before any sample and in what the other samples lead to expect.
+
+    Each is a pair: equal for a measured level; for one outside the assay's limits the range of percentiles it can have.
+    Residual error is included.
+    """
+
+    where: str
+    time_h: float
+    a_priori: tuple[float, float]
+    leave_one_out: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plausibility:
+    """What was found about one case under one model.
+
+    `findings` are what to ask about, the most probable first; `alternatives` everything that was weighed, the timing what-ifs among it.
+    `log_factors` are the log Bayes factors of the families against "as recorded", `thresholds` the values at which they are flagged, and
+    `calibrated` whether those come from simulation of this drug (else from the bound P(factor >= 1/a) <= a).
+    """
+
+    model: str
+    places: tuple[SamplePlace, ...]
+    findings: tuple[Finding, ...]
+    alternatives: tuple[Finding, ...]
+    log_factors: Mapping[Family, float]
+    thresholds: Mapping[Family, float]
+    calibrated: bool
+    auc_recorded: float | None
+    ess: float

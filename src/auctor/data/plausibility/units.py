@@ -1,0 +1,76 @@
+"""Unit slips: a level or all of them in another unit, doses in micrograms for milligrams; a dilution by ten forgotten or applied twice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auctor.case import Regimen
+from auctor.data.plausibility.evidence import Evidence
+from auctor.data.plausibility.finding import Kind
+from auctor.data.plausibility.hypothesis import Hypothesis
+from auctor.data.plausibility.likelihood import log_density_if, one
+from auctor.pk.direct import is_direct
+
+Array = NDArray[np.float64]
+
+LEAST_LOG = 0.1  # a factor nearer to 1 than this changes nothing that anybody could see
+THOUSAND = 1000.0
+TEN = 10.0
+
+
+def wrong_units(evidence: Evidence) -> Iterator[Hypothesis]:
+    """Each level, and all of them together, if the number belongs to another unit; and every dose in the other of mg and micrograms."""
+    for kind, factor, what in _factors(evidence):
+        yield from _levels(evidence, kind, factor, what)
+    if evidence.counted.any():
+        for factor, what in ((THOUSAND, "micrograms"), (1 / THOUSAND, "milligrams")):
+            levels = _dosed(evidence, factor)
+            said = f"all doses {'1000 times larger' if factor > 1 else '1000 times smaller'} than recorded ({what} entered for the other)"
+            yield Hypothesis(Kind.DOSE_UNIT, "doses", said, evidence.all_samples(levels), evidence.total)
+
+
+def diluted(evidence: Evidence) -> Iterator[Hypothesis]:
+    """Each level ten times too low (dilution not counted) or too high (counted twice)."""
+    for k in range(len(evidence.counted)):
+        for factor, what in (
+            (TEN, "ten times too low: a dilution was not counted"),
+            (1 / TEN, "ten times too high: a dilution counted twice"),
+        ):
+            yield _level(evidence, Kind.DILUTION, k, factor, what)
+
+
+def _factors(evidence: Evidence) -> Iterator[tuple[Kind, float, str]]:
+    """Kind, true over recorded number, and words."""
+    yield Kind.UNIT_THOUSAND, 1 / THOUSAND, "1000 times too large: ug/L (ng/mL) entered as mg/L"
+    yield Kind.UNIT_THOUSAND, THOUSAND, "1000 times too small: mg/L entered as ug/L (ng/mL)"
+    molar = (evidence.model.molar_mass or THOUSAND) / THOUSAND
+    if abs(math.log(molar)) > LEAST_LOG:
+        yield Kind.UNIT_MOLAR, molar, "amount of substance (umol/L) entered as mass (mg/L)"
+        yield Kind.UNIT_MOLAR, 1 / molar, "mass (mg/L) entered as amount of substance (umol/L)"
+
+
+def _levels(evidence: Evidence, kind: Kind, factor: float, what: str) -> Iterator[Hypothesis]:
+    for k in range(len(evidence.counted)):
+        yield _level(evidence, kind, k, factor, what)
+    if evidence.counted.sum() > 1:
+        density = log_density_if(evidence.model.residual, evidence.levels, evidence.seen, factor)[:, evidence.counted].sum(axis=1)
+        yield Hypothesis(kind, "samples", f"all levels {what}", density, evidence.total)
+
+
+def _level(evidence: Evidence, kind: Kind, k: int, factor: float, what: str) -> Hypothesis:
+    density = log_density_if(evidence.model.residual, evidence.levels[:, k : k + 1], one(evidence.seen, k), factor)[:, 0]
+    return Hypothesis(kind, f"samples[{k}]", f"the level is {what}", evidence.without(k) + density, evidence.recorded(k))
+
+
+def _dosed(evidence: Evidence, factor: float) -> Array:
+    """Levels (n, K) if every dose was `factor` times as large; where the model is linear they are, too."""
+    if is_direct(evidence.model):
+        return evidence.levels * factor
+    doses = tuple(replace(dose, amount_mg=dose.amount_mg * factor) for dose in evidence.case.history.doses)
+    times = np.asarray([s.time_h for s in evidence.case.samples], dtype=np.float64)
+    return evidence.at(times, regimen=Regimen(doses=doses))
