@@ -47,9 +47,9 @@ class Site:
         return person
 
 
-def make_site(folder: Path, *, port: int = 8571) -> Site:
+def make_site(folder: Path, *, port: int = 8571, **settings: Any) -> Site:
     """A fresh installation in a folder."""
-    settings = read_settings({}, data_folder=folder, port=port)
+    settings = read_settings({}, data_folder=folder, port=port, **settings)
     app = application(settings)
     word = hashed(PASSWORD)
     with app.state.store.work(INSTALLER) as work:

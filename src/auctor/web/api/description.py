@@ -30,5 +30,5 @@ def description(router: APIRouter) -> dict[str, Any]:
 
 def _refusals(responses: dict[str, Any]) -> None:
     for status, answer in responses.items():
-        if status >= "400" and "application/json" in answer.get("content", {}):
-            answer["content"] = {MEDIA: answer["content"]["application/json"]}
+        if status >= "400":
+            answer["content"] = {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}
