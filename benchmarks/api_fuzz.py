@@ -20,7 +20,18 @@ from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-REFUSED = ["2xx", "3xx", "401", "403", "404", "409", "412", "422"]  # well-formed, and still not possible: an unknown unit, a closed course
+# well-formed, and still not possible: an unknown unit, a closed course, no If-Match
+REFUSED = ["2xx", "3xx", "401", "403", "404", "409", "412", "422", "428"]
+    "2xx",
+    "3xx",
+    "401",
+    "403",
+    "404",
+    "409",
+    "412",
+    "422",
+    "428",
+]  # well-formed, and still not possible: an unknown unit, no If-Match
 
 
 @dataclass
@@ -78,7 +89,9 @@ def _count(tally: Tally, recorder: Any) -> None:
         for check in checks:
             if check.failure_info is not None:
                 failure = check.failure_info.failure
-                tally.failures.setdefault(f"{recorder.label}: {check.name}: {failure.title}", f"{failure.message}\n{check.failure_info.code_sample}")
+                tally.failures.setdefault(
+                    f"{recorder.label}: {check.name}: {failure.title}", f"{failure.message}\n{check.failure_info.code_sample}"
+                )
 
 
 def installed(folder: Path) -> tuple[Any, str, dict[str, str]]:

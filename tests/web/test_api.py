@@ -150,7 +150,8 @@ def test_facts_come_all_or_none(ada: Program, site: Site) -> None:
 
 def test_what_is_not_a_number_is_refused_as_malformed(ada: Program, course: str) -> None:
     for text in ("NaN", "Infinity", "1e999", "-1e999", "9" * 400):
-        sent = '{"facts": [{"kind": "sample", "body": {"value": %s, "unit": "mg/L", "at": "2026-03-02T10:00:00+01:00"}}]}' % text
+        body = f'{{"value": {text}, "unit": "mg/L", "at": "2026-03-02T10:00:00+01:00"}}'
+        sent = f'{{"facts": [{{"kind": "sample", "body": {body}}}]}}'
         headers = {"authorization": f"Bearer {ada.key}", "content-type": "application/json"}
         answer = ada.client.post(f"/api/v1/courses/{course}/facts", content=sent, headers=headers)
         assert said(answer)["status"] in (400, 422), text

@@ -38,7 +38,9 @@ def foretell(case: Case, model: DrugModel, time_h: float, *, n_draws: int, seed:
     attempts = predictors(laid.question, None)
     able = {key: found for key, found in attempts.items() if not isinstance(found, str)}
     spread = {key: _spread(found, case, time_h) for key, found in able.items()}
-    found = {key: quantiles(laid.question.ready.model.residual, f) for key, f in spread.items() if np.isfinite(f).all()}
+    found: dict[str, Mapping[str, float]] = {
+        key: quantiles(laid.question.ready.model.residual, f) for key, f in spread.items() if np.isfinite(f).all()
+    }
     if not found:
         raise EstimationError(where="prediction", what="no finite concentration", remedy="analyse the course and read its warnings")
     return found

@@ -155,7 +155,7 @@ def _keep(clinic: Clinic, level: Level, found: Mapping[str, Mapping[str, float]]
         for method, quantiles in found.items():
             prediction = _prediction(work, level, method, quantiles)
             if seen is not None:
-                score = judged(prediction, level.fact, seen)
+                score = judged(prediction, level.fact, seen, at=work.at)
                 work.session.add(score)
                 said[method] = score.percentile
         after = {"course": level.course.id, "inputs": inputs(level), "percentiles": said}
@@ -191,7 +191,7 @@ def _seen(level: Level) -> Sample:
     return case_of(check_document(document), engine.read(str(level.course.model))).samples[0]
 
 
-def judged(prediction: Prediction, fact: Fact, seen: Sample) -> Score:
+def judged(prediction: Prediction, fact: Fact, seen: Sample, *, at: datetime) -> Score:
     """The score of a level: relative error of the foretold median, and the percentile at which it lies.
 
     Of a level outside the assay's limits only the limit is known: its percentile is drawn from those it may have, by a number that the
@@ -201,10 +201,10 @@ def judged(prediction: Prediction, fact: Fact, seen: Sample) -> Score:
 
     median, limit = prediction.quantiles["0.5"], (seen.uloq if seen.above_uloq else seen.lloq) if seen.censored else None
     observed = float(limit if limit is not None else seen.value)
-    at, error = percentile(prediction.quantiles, observed), _error(median, observed)
+    place, error = percentile(prediction.quantiles, observed), _error(median, observed)
     if seen.censored:
         share = int(prediction.id[:8], 16) / 16**8
-        at = at + (100.0 - at) * share if seen.above_uloq else at * share
+        place = place + (100.0 - place) * share if seen.above_uloq else place * share
         error = min(error, 0.0) if seen.above_uloq else max(error, 0.0)
     return Score(
         prediction_id=prediction.id,
@@ -212,8 +212,8 @@ def judged(prediction: Prediction, fact: Fact, seen: Sample) -> Score:
         fact_revision=fact.revision,
         observed=observed,
         error=error,
-        percentile=at,
-        scored_at=fact.entered_at,
+        percentile=place,
+        scored_at=at,
     )
 
 
