@@ -18,6 +18,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from auctor import __version__
 from auctor.errors import AuctorError
 from auctor.web.accounts.reception import Reception
+from auctor.web.api.problems import Malformed, is_api, problem
 from auctor.web.middleware.body import BodyLimit
 from auctor.web.middleware.forgery import ForgeryGuard
 from auctor.web.middleware.headers import SecurityHeaders
@@ -109,6 +110,9 @@ def wants_json(request: Request) -> bool:
 
 
 def _ask_to_sign_in(request: Request, error: Exception) -> Response:
+    if is_api(request.url.path):
+        needed = Refused(where="request", what="no valid key or session", remedy="send an API key as bearer token")
+        return problem(needed, 401, {"www-authenticate": "Bearer"})
     if wants_json(request):
         fields = {
             "kind": "SignInNeeded",
@@ -137,6 +141,8 @@ def _refuse(request: Request, error: Exception) -> Response:
     if status in EVENTS:
         event("refused", kind=type(error).__name__, status=status, route=route_of(request.scope), account=account_of(request.scope))
     headers = {"retry-after": str(error.seconds)} if hasattr(error, "seconds") else {}
+    if is_api(request.url.path):
+        return problem(error, status, headers)
     if wants_json(request):
         fields = {"kind": type(error).__name__, "where": error.where, "what": error.what, "remedy": error.remedy}
         return JSONResponse({"error": fields}, status, headers)
@@ -149,7 +155,8 @@ def _refuse(request: Request, error: Exception) -> Response:
 
 def _not_here(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    answer = _refuse(request, _as_refusal(error.status_code))
+    refused = _as_refusal(error.status_code)
+    answer = problem(refused, error.status_code) if is_api(request.url.path) else _refuse(request, refused)
     answer.status_code = error.status_code
     answer.headers.update(error.headers or {})
     return answer
@@ -165,4 +172,7 @@ def _unreadable(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or "request"
+    if is_api(request.url.path):
+        what, remedy = first["type"].replace("_", " "), "send what /api/v1/openapi.json describes"
+        return problem(Malformed(where=where[:80], what=what, remedy=remedy), 400)
     return _refuse(request, Refused(where=where[:80], what=first["type"].replace("_", " "), remedy="check the field"))
