@@ -10,9 +10,8 @@ from auctor.errors import CaseError
 from auctor.models.model import DrugModel
 from auctor.report.shown import exposure
 
-_TYPED = re.compile(
-    r"\s*(?P<metric>[^:\s]+)\s*:?\s+?(?P<low>[0-9]+(?:\.[0-9]+)?)\s*[-–]\s*(?P<high>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>\S+)\s*"
-)
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+_TYPED = re.compile(rf"\s*(?P<metric>[^:\s]+)\s*:?\s+?(?P<low>{_NUMBER})\s*[-–]\s*(?P<high>{_NUMBER})\s*(?P<unit>\S+)\s*")
 
 
 def read_target(text: str, model: DrugModel) -> dict[str, Any]:
