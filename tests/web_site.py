@@ -61,9 +61,9 @@ class Site:
         return person
 
 
-def make_site(folder: Path, *, port: int = 8571) -> Site:
+def make_site(folder: Path, *, port: int = 8571, **settings: Any) -> Site:
     """A fresh installation in a folder."""
-    settings = read_settings({}, data_folder=folder, port=port)
+    settings = read_settings({}, data_folder=folder, port=port, **settings)
     app = application(settings)
     app.state.clinic = Clinic(store=app.state.store, engine=Engine(ml=False))  # a learner takes seconds to load
     word = hashed(PASSWORD)

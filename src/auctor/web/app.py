@@ -11,12 +11,14 @@ from urllib.parse import quote, urlsplit
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from auctor import __version__
 from auctor.errors import AuctorError
 from auctor.web.accounts.reception import Reception
+from auctor.web.api.problems import Malformed, is_api, problem
 from auctor.web.middleware.body import BodyLimit
 from auctor.web.middleware.forgery import ForgeryGuard
 from auctor.web.middleware.headers import SecurityHeaders
@@ -85,9 +87,14 @@ def _handle(app: FastAPI) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Between start and stop. A stop comes after the running requests ended: the trail's last checkpoint is written, the store let go."""
+    """Between start and stop. A stop comes after the running requests ended: the engine's threads end too, and the store is let go.
+
+    Every committed change has written its audit checkpoint already.
+    """
     event("start", version=__version__)
     yield
+    if hasattr(app.state, "clinic"):
+        await run_in_threadpool(app.state.clinic.engine.pool.shutdown, wait=True, cancel_futures=True)
     app.state.store.close()
     event("stop")
 
@@ -103,6 +110,9 @@ def wants_json(request: Request) -> bool:
 
 
 def _ask_to_sign_in(request: Request, error: Exception) -> Response:
+    if is_api(request.url.path):
+        needed = Refused(where="request", what="no valid key or session", remedy="send an API key as bearer token")
+        return problem(needed, 401, {"www-authenticate": "Bearer"})
     if wants_json(request):
         fields = {
             "kind": "SignInNeeded",
@@ -131,6 +141,8 @@ def _refuse(request: Request, error: Exception) -> Response:
     if status in EVENTS:
         event("refused", kind=type(error).__name__, status=status, route=route_of(request.scope), account=account_of(request.scope))
     headers = {"retry-after": str(error.seconds)} if hasattr(error, "seconds") else {}
+    if is_api(request.url.path):
+        return problem(error, status, headers)
     if wants_json(request):
         fields = {"kind": type(error).__name__, "where": error.where, "what": error.what, "remedy": error.remedy}
         return JSONResponse({"error": fields}, status, headers)
@@ -143,7 +155,8 @@ def _refuse(request: Request, error: Exception) -> Response:
 
 def _not_here(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    answer = _refuse(request, _as_refusal(error.status_code))
+    refused = _as_refusal(error.status_code)
+    answer = problem(refused, error.status_code) if is_api(request.url.path) else _refuse(request, refused)
     answer.status_code = error.status_code
     answer.headers.update(error.headers or {})
     return answer
@@ -159,4 +172,7 @@ def _unreadable(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or "request"
+    if is_api(request.url.path):
+        what, remedy = first["type"].replace("_", " "), "send what /api/v1/openapi.json describes"
+        return problem(Malformed(where=where[:80], what=what, remedy=remedy), 400)
     return _refuse(request, Refused(where=where[:80], what=first["type"].replace("_", " "), remedy="check the field"))

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from auctor.errors import AuctorError
+from auctor.web.api.problems import is_api, problem
+
+
+class TooLarge(AuctorError):
+    """A body beyond the limit."""
+
+    status = 413
 
 
 class _TooLong(Exception):
@@ -57,4 +66,8 @@ def _announced(scope: Scope) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-_refusal = PlainTextResponse("The request is larger than this installation accepts.", status_code=413)
+async def _refusal(scope: Scope, receive: Receive, send: Send) -> None:
+    answer: Response = PlainTextResponse("The request is larger than this installation accepts.", status_code=413)
+    if is_api(scope["path"]):
+        answer = problem(TooLarge(where="request", what="larger than this installation accepts", remedy="send less at a time"), 413)
+    await answer(scope, receive, send)

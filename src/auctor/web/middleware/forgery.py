@@ -11,9 +11,11 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from auctor.errors import AuctorError
+from auctor.web.api.problems import is_api, problem
 from auctor.web.middleware.visit import Visit
 from auctor.web.operate.logs import event
 from auctor.web.settings import Settings
@@ -23,6 +25,12 @@ FIELD, HEADER = "csrf_token", "x-csrf-token"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 ELSEWHERE = "This form was sent from another site, or your browser hides where it came from. Open the page again and send it from there."
 STALE = "This form is from an earlier session. Nothing was changed. Open the page again and send it anew."
+
+
+class Forged(AuctorError):
+    """A change asked for by cookie without the session's token."""
+
+    status = 403
 
 
 def csrf_token(request: Request) -> str:
@@ -42,20 +50,25 @@ class ForgeryGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass safe methods and bearer keys on; look at the others, reading a form and handing its bytes on."""
-        if scope["type"] != "http" or scope["method"] in SAFE or scope["state"]["visit"].by_key or self._exempt(scope["path"]):
+        if scope["type"] != "http" or scope["method"] in SAFE or self._nothing_to_forge(scope):
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
         if not self._ours(request):
             event("forged", why="origin")
-            await PlainTextResponse(ELSEWHERE, 403)(scope, receive, send)
+            await _refusal(scope["path"], ELSEWHERE)(scope, receive, send)
             return
         given, onward = await _given(request)
         if not hmac.compare_digest(given.encode(), _token(self._settings, scope["state"]["visit"]).encode()):
             event("forged", why="token")
-            await PlainTextResponse(STALE, 403)(scope, receive, send)
+            await _refusal(scope["path"], STALE)(scope, receive, send)
             return
         await self._app(scope, onward, send)
+
+    def _nothing_to_forge(self, scope: Scope) -> bool:
+        """A key is no cookie; the API without a session refuses by itself."""
+        visit: Visit = scope["state"]["visit"]
+        return visit.by_key or self._exempt(scope["path"]) or (visit.found is None and is_api(scope["path"]))
 
     def _ours(self, request: Request) -> bool:
         origin = request.headers.get("origin")
@@ -63,6 +76,13 @@ class ForgeryGuard:
             referrer = urlsplit(request.headers.get("referer", ""))
             origin = f"{referrer.scheme}://{referrer.netloc}"
         return origin in self._settings.origins
+
+
+def _refusal(path: str, text: str) -> Response:
+    if not is_api(path):
+        return PlainTextResponse(text, 403)
+    remedy = "a program sends a key as bearer token; a script of ours sends X-CSRF-Token"
+    return problem(Forged(where="request", what="a session without the proof that it was meant", remedy=remedy), 403)
 
 
 async def _given(request: Request) -> tuple[str, Receive]:

@@ -6,13 +6,19 @@ import logging
 import secrets
 from typing import Any
 
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from auctor.errors import AuctorError
+from auctor.web.api.problems import is_api, problem
 from auctor.web.operate.logs import Stopwatch, event, told
 from auctor.web.operate.metrics import Metrics
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Bug(AuctorError):
+    """What auctor did not foresee; `where` is the number of the request in the log."""
 
 
 class Watch:
@@ -43,7 +49,7 @@ class Watch:
                 event("error", level=logging.ERROR, request=number, route=route_of(scope), **told(error))
                 if status:
                     raise ConnectionAbortedError from None
-                await _failure(number)(scope, receive, sending)
+                await _failure(number, scope["path"])(scope, receive, sending)
             finally:
                 self._note(scope, number, status, watch.seconds())
 
@@ -66,7 +72,12 @@ def account_of(scope: Scope) -> str:
     return str(actor.account_id) if actor is not None else "nobody"
 
 
-def _failure(number: str) -> JSONResponse:
-    remedy = "this is a bug in auctor: report the number, it stands in the log"
-    fields = {"kind": "Bug", "where": number, "what": "an error auctor did not foresee; nothing was saved", "remedy": remedy}
-    return JSONResponse({"error": fields}, 500)
+def _failure(number: str, path: str) -> Response:
+    bug = Bug(
+        where=number,
+        what="an error auctor did not foresee; nothing was saved",
+        remedy="this is a bug in auctor: report the number, it stands in the log",
+    )
+    if is_api(path):
+        return problem(bug, 500)
+    return JSONResponse({"error": {"kind": "Bug", "where": number, "what": bug.what, "remedy": bug.remedy}}, 500)

@@ -79,16 +79,16 @@ def _check(new: NewPatient) -> None:
         raise CaseError(where="sex", what="not one of the choices", remedy="choose one of the list")
 
 
-def find(clinic: Clinic, actor: Actor, query: str = "") -> list[tuple[Patient, str]]:
-    """Patients of the actor's wards whose name or identifier holds `query`, with their wards' names; at most 200, by name."""
+def find(clinic: Clinic, actor: Actor, query: str = "", *, most: int = MOST_FOUND, skip: int = 0) -> list[tuple[Patient, str]]:
+    """Patients of the actor's wards whose name or identifier holds `query`, with their wards' names; at most `most`, by name."""
     demand(actor, Verb.READ)
     with clinic.store.read(actor) as reading:
-        found = select(Patient, Ward.name).join(Ward, Ward.id == Patient.ward_id).order_by(Patient.family, Patient.given)
+        found = select(Patient, Ward.name).join(Ward, Ward.id == Patient.ward_id).order_by(Patient.family, Patient.given, Patient.id)
         for word in query.split():
             like = f"%{word.replace('%', '').replace('_', '').casefold()}%"
             columns = (Patient.family, Patient.given, Patient.identifier)
             found = found.where(or_(*(func.lower(column).like(like) for column in columns)))
-        return [(patient, ward) for patient, ward in reading.session.execute(found.limit(MOST_FOUND)).all()]
+        return [(patient, ward) for patient, ward in reading.session.execute(found.limit(most).offset(skip)).all()]
 
 
 def open_patient(clinic: Clinic, actor: Actor, patient_id: str) -> PatientFile:
