@@ -110,7 +110,7 @@ def test_every_route_refuses_whoever_lacks_its_verb(clinic: Clinic) -> None:
     assert refused > 50 and answered > 50
 
 
-@pytest.mark.parametrize(("roles", "there"), [(("signer",), "/work"), (("administrator",), "/admin/accounts")])
+@pytest.mark.parametrize(("roles", "there"), [(("signer",), "/work"), (("administrator",), "/admin/accounts"), ((), "/account")])
 def test_everyone_starts_where_they_may_be(clinic: Clinic, roles: tuple[str, ...], there: str) -> None:
     clinic.person("one", roles=roles)
     browser = clinic.signed_in("one")
