@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ def _sqlite(engine: Engine) -> Engine:
     @event.listens_for(engine, "do_connect")
     def _own(_dialect: Any, _record: Any, where: list[Any], _how: Any) -> None:
         if where and where[0] not in ("", ":memory:") and not str(where[0]).startswith("file:"):
-            Path(where[0]).touch(mode=0o600)  # patients' data; the log beside it takes over the mode
+            with suppress(OSError):  # SQLite says what is wrong
+                Path(where[0]).touch(mode=0o600)  # patients' data; the log beside it takes over the mode
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
