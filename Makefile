@@ -1,5 +1,6 @@
 # make demo   three patients from file to report          make test   every check that CI runs
-# make bench  speed of the engine                         make docs   the documentation as a site
+# make serve  the clinical application with them          make docs   the documentation as a site
+# make bench  speed of the engine                         make picture  screenshots of the report and of every page
 # make lock   new versions into the locks                 make clean  remove what make made
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -20,10 +21,10 @@ PAGES ?= quick
 MKDOCS = NO_MKDOCS_2_WARNING=1 AUCTOR_PAGES=$(PAGES) $(TEST_ENV) $(BIN)/mkdocs build --strict
 DEMO_OUT ?= demo-output
 
-.PHONY: help demo test lint check-tests check-docs browser postgresql bench docs picture lock clean
+.PHONY: help demo serve test lint check-tests check-docs browser postgresql bench docs picture lock clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -3
+	@sed -n 's/^# //p' Makefile | head -4
 
 # --- environments: a stamp per lock, so that a changed lock installs again --------------------------------------------
 
@@ -48,6 +49,12 @@ $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/runtime.stamp
 demo: $(VENV)/runtime.stamp
 	$(BIN)/auctor demo --out $(DEMO_OUT)
 
+# Opens the application with the patients of the demo; Ctrl-C ends it.
+serve: $(VENV)/runtime.stamp
+	test -d $(DEMO_OUT)/clinic || $(MAKE) demo
+	@echo "sign in as demo; the password is in $(DEMO_OUT)/clinic/demo-password.txt"
+	$(BIN)/auctor serve --data $(DEMO_OUT)/clinic
+
 test: lint check-docs browser postgresql check-tests
 
 lint: $(VENV)/dev.stamp
@@ -57,7 +64,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 # A browser test that hangs would hold CI for ever: a whole run is given an hour.
-check-tests: $(VENV)/dev.stamp browser
+check-tests: $(VENV)/dev.stamp browser postgresql
 	$(TEST_ENV) AUCTOR_CHROMIUM="$$(scripts/browser 2>/dev/null)" timeout 3600 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 check-docs: $(VENV)/dev.stamp
@@ -67,7 +74,7 @@ browser:
 	@scripts/browser | sed 's/^/browser: /'
 
 postgresql:
-	@echo "PostgreSQL: no store yet (arrives with the web application)"
+	@scripts/postgresql | sed 's/^/postgresql: /'
 
 # --- the rest ---------------------------------------------------------------------------------------------------------
 
@@ -78,10 +85,11 @@ docs: $(VENV)/dev.stamp
 	$(MKDOCS) --site-dir site
 	@echo "site/index.html"
 
-# The picture in the README, from the report of the demo.
+# The picture in the README, from the report of the demo, and those of docs/application.md.
 picture: $(VENV)/dev.stamp browser
 	test -d $(DEMO_OUT) || $(MAKE) demo
 	AUCTOR_CHROMIUM="$$(scripts/browser)" $(BIN)/python scripts/picture.py $(DEMO_OUT) docs/img/report.png
+	AUCTOR_CHROMIUM="$$(scripts/browser)" $(BIN)/python scripts/pages_pictures.py docs/img/app
 
 lock: | $(VENV)/made.stamp
 	$(PIP) install uv

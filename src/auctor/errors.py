@@ -52,6 +52,10 @@ class UnitError(AuctorError):
     """A unit that is missing, unknown or of the wrong dimension."""
 
 
+class RecordError(AuctorError):
+    """A record of the hospital (a FHIR resource, an HL7 message) that cannot be used as it stands."""
+
+
 class ModelError(AuctorError):
     """A model file that cannot be read, or used for this purpose."""
 

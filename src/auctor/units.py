@@ -135,7 +135,7 @@ def _quantity(unit: str, where: str) -> pint.Quantity[Any]:
 
     try:
         quantity: pint.Quantity[Any] = _registry().Quantity(Fraction(1), unit)
-    except UndefinedUnitError as problem:
+    except (UndefinedUnitError, ValueError) as problem:  # `NaN` is a number to pint, and no fraction
         raise _unknown(unit, where) from problem
     return quantity
 

@@ -81,7 +81,7 @@ def test_any_text_is_a_unit_or_a_typed_refusal(unit: str, to: str) -> None:
     [
         ("", "mg"), (" ", "mg"), (None, "mg"), ("mgg", "mg"), ("mg mg", "mg"), ("mg/", "mg"), ("//", "mg"), ("mg", "mg/L"), ("mL", "mg"),
         ("umol/L", "mg/L"), ("h", "mg"), ("mg/kg", "mg"), ("MG", "mg"), ("%", "mg"), ("1", "mg/L"), ("M", "mg/L"), ("mol*mol", "mg*mg"),
-        ("mL/min/1.73m2", "mL/min"), ("Cel", "h"),
+        ("mL/min/1.73m2", "mL/min"), ("Cel", "h"), ("NaN", "mg"),
     ],
 )  # fmt: skip
 def test_refused_units(unit: str | None, to: str) -> None:

@@ -82,6 +82,14 @@ def test_toml_dates_without_quotes_are_read_alike(tmp_path: Path) -> None:
     assert _read(tmp_path, bare, model="vancomycin_goti_2018") == quoted
 
 
+def test_reception_is_never_the_time_of_sampling_and_never_before_it(tmp_path: Path) -> None:
+    level = 'at = "2026-03-28T19:30"'
+    later = (level, f'{level}, received_at = "2026-03-28T21:00"')
+    assert _read(tmp_path, IV, later, model="vancomycin_goti_2018") == _read(tmp_path, IV, model="vancomycin_goti_2018")
+    with pytest.raises(AuctorError, match=r"samples\[0\].received_at: before the sample was drawn"):
+        _read(tmp_path, IV, (level, f'{level}, received_at = "2026-03-28T19:00"'), model="vancomycin_goti_2018")
+
+
 @pytest.mark.parametrize(("text", "model"), [(text, model) for text, suffix, model in GOOD.values() if suffix == ".toml"])
 def test_json_and_toml_say_the_same(text: str, model: str, tmp_path: Path) -> None:
     path = tmp_path / "case.json"

@@ -51,6 +51,9 @@ COMMANDS = [
     ["models", "compare"],
     ["models", "pages"],
     ["population", "fit"],
+    ["fhir", "import"],
+    ["fhir", "export"],
+    ["fhir", "codes"],
 ]
 
 
@@ -514,8 +517,11 @@ def test_result_json_with_the_learner_is_the_same_in_two_processes(tmp_path: Pat
 def test_demo_writes_three_reports_and_names_them(tmp_path: Path) -> None:
     done = shell("demo", "--examples", str(EXAMPLES), "--out", str(tmp_path))
     assert done.returncode == 0
-    written = sorted(str(path) for path in tmp_path.rglob("*") if path.is_file())
+    written = sorted(str(path) for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "clinic")
     assert len(written) == 6
+    password = tmp_path / "clinic" / "demo-password.txt"
+    assert password.stat().st_mode & 0o077 == 0 and password.read_text().split()[1] in done.stdout
+    assert (tmp_path / "clinic" / "auctor.sqlite").exists()
     assert all(path in done.stdout.replace("\n", "") for path in written)
     assert re.search(r"Three patients in \d+\.\d s", done.stdout)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import norm, spearmanr
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
@@ -31,7 +31,9 @@ from auctor.dosing.first_dose.training import Virtual, population_of, simulate_p
 from auctor.errors import CaseError, ModelError, OutOfDomain
 from auctor.models.model import DrugModel
 from auctor.models.reader import read_model
+from auctor.models.writing import toml_text
 from auctor.pk.exposure import exposures
+from auctor.population.plan import read_plan
 from auctor.population.virtual import draw_covariates, parameters
 from auctor.validate.regret import regret_scores, roc_auc
 
@@ -233,6 +235,31 @@ def test_a_goal_that_is_no_range_is_refused(low: float, high: float) -> None:
 def test_a_target_divided_by_an_unknown_mic_is_refused() -> None:
     with pytest.raises(CaseError, match="mic"):
         JointTarget(goals=(Goal(metric=AUC, low=400.0, high=math.inf, per_mic=True),))
+
+
+def test_training_patients_may_be_a_plans_who_hang_together(daptomycin: DrugModel) -> None:
+    """Weight and creatinine clearance of a copula of adults rise together; those of the source population are drawn apart."""
+    covariates = {
+        "copula": {"name": "nhanes_adults", "where": "WT <= 153 and WT >= 48"},
+        "SCR": {"kind": "lognormal", "median": 0.9, "cv": 0.3},
+        "CRCL": {"expr": "min(max((140 - AGE) * WT / (72 * SCR) * (0.85 if SEX == 1 else 1), 14), 150)"},
+    }
+    content = {
+        "schema": 1, "name": "adults", "title": "Adults", "models": ["daptomycin_dvorchik_2004"], "seed": 1, "profiles": 40,
+        "noise": "none", "split": {"train": 20, "calibration": 10, "test": 10}, "target": {"metric": "AUC0-24", "scale": "dose_rate"},
+        "covariates": covariates, "regimen": {
+            "history": "steady", "dose": {"kind": "constant", "value": 500}, "infusion_h": 0.5,
+            "every_h": {"kind": "choice", "values": [24]},
+        },
+    }  # fmt: skip
+    people = read_plan("adults.toml", text=toml_text(content)).people
+    apart = training_patients(daptomycin, joint(), weight_ladder(6.0), n=400, courses=1)
+    together = training_patients(daptomycin, joint(), weight_ladder(6.0), n=400, courses=1, people=people)
+    ranks = [spearmanr(v.covariates["WT"], v.covariates["CRCL"]).statistic for v in (apart, together)]
+    assert abs(ranks[0]) < 0.15 and ranks[1] > 0.25
+    assert set(together.covariates) <= set(daptomycin.covariates)
+    with pytest.raises(OutOfDomain, match="needs"):
+        training_patients(read_model("vancomycin_goti_2018"), joint(), weight_ladder(6.0), n=400, courses=1, people=people)
 
 
 # --- learners -------------------------------------------------------------------------------------------------------------

@@ -274,9 +274,25 @@ def test_derived_covariates_are_the_formulas_of_the_field() -> None:
         assert found[name] == pytest.approx(value, rel=1e-4)
 
 
+def test_a_covariate_may_be_listed_by_age() -> None:
+    """Means and bounds of each year by hand; its stream is its own, so that another covariate does not move it."""
+    by = {"by": "AGE", "mean": [10, 13, 20], "sd": [1, 1, 1], "low": [9, 12, 15], "high": [11, 14, 25]}
+    ages = {"AGE": {"kind": "choice", "values": [1, 2, 3]}, "WT": by, "possible": "WT > 0"}
+    found = people(ages, 3000)
+    for year, (mean, low, high) in enumerate([(10, 9, 11), (13, 12, 14), (20, 15, 25)], start=1):
+        own = found["WT"][found["AGE"] == year]
+        assert own.mean() == pytest.approx(mean, abs=0.1) and low <= own.min() and own.max() <= high
+    more = people(ages | {"HT": {"kind": "uniform", "low": 1, "high": 2}, "possible": "WT > 0 and HT > 0"}, 3000)
+    assert np.array_equal(more["WT"], found["WT"])
+    with pytest.raises(PlanError, match="every AGE"):
+        people(ages | {"AGE": {"kind": "constant", "value": 4}}, 10)
+
+
 @pytest.mark.parametrize(
     ("says", "covariates"),
     [
+        ("WT", {"WT": {"by": "AGE", "mean": [1], "sd": [1], "low": [0], "high": [2]}, "possible": "WT > 0"}),
+        ("mean", {"WT": {"by": "HCT", "mean": [1, 2], "sd": [1], "low": [0], "high": [2]}, "possible": "WT > 0"}),
         ("A1", {"A1": {"expr": "B1 + 1"}, "possible": "A1 > 0"}),
         ("covariates.A1", {"A1": {"expr": "1 +"}, "possible": "A1 > 0"}),
         ("A1", {"A1": {"expr": "log(HCT - 100)"}, "possible": "A1 > 0"}),

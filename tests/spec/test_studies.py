@@ -27,10 +27,10 @@ from auctor.pk.timeline import build
 from auctor.population.virtual import Profiles, parameters, simulate
 from auctor.report.study_page import study_page, write_study
 from auctor.report.study_svg import study_svg
-from auctor.validate.comparators import averaged, drawn, map_fit, model_weights, patients, posterior, steady_fit
+from auctor.validate.comparators import averaged, drawn, fitted, model_weights, patients, posterior, steady_fit
 from auctor.validate.metrics import COLUMNS
 from auctor.validate.model_file import check_file
-from auctor.validate.study import AVERAGED, KNOWN, KNOWN_LEAST, UNKNOWN, run_study
+from auctor.validate.study import AVERAGED, KNOWN, KNOWN_LEAST, UNKNOWN, run_study, study_coverage
 from auctor.validate.study_file import FOLDER, open_study, read_study, shipped_studies
 from auctor.validate.study_learners import XGBOOST, trained
 from auctor.validate.study_result import StudyResult, StudyTable
@@ -164,7 +164,7 @@ def test_the_marginal_likelihood_is_the_one_a_grid_integrates(profiles: Profiles
 
     model = profiles.plan.model
     who = patients(profiles, np.arange(64))
-    found = drawn(who, map_fit(who), draws=1000)
+    found = drawn(who, fitted(who), draws=1000)
     axis = np.linspace(-6, 6, 121)
     z = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     prior = np.exp(-0.5 * np.sum(z**2, axis=1)) / (2 * np.pi) * (axis[1] - axis[0]) ** 2
@@ -178,7 +178,7 @@ def test_the_marginal_likelihood_is_the_one_a_grid_integrates(profiles: Profiles
 
 def test_averaging_a_model_with_itself_changes_nothing_and_a_wrong_one_loses(profiles: Profiles) -> None:
     who = patients(profiles, np.arange(64))
-    fit = map_fit(who)
+    fit = fitted(who)
     own = drawn(who, fit, draws=300)
     twice, once = averaged([own, own]), posterior(who, fit, draws=300)
     assert twice.mean.point == pytest.approx(once.mean.point) and twice.least.point == pytest.approx(once.least.point)
@@ -276,7 +276,31 @@ def test_a_quick_study_in_a_world_of_two_models() -> None:
     assert XGBOOST in console.export_text()
 
 
-@pytest.mark.parametrize("name", ["E3", "E4"])
+def test_the_quick_form_of_random_times_with_two_of_its_models() -> None:
+    """E7, whose patients are few enough to be read in NumPy: what is known of the model is worth something, and no row is missing."""
+    study = open_study("E7")
+    (design,) = (d for d in study.designs if d.quick)
+    (table,) = run_study(replace(study, designs=(replace(design, train=("goti", "revilla"), others=()),)), quick=True).tables
+    assert table.patients == study.quick.test and table.truth == ("vancomycin_goti_2018", "vancomycin_revilla_2010")
+    errors = {row: scores["rRMSE"].value for row, scores in table.rows.items()}
+    assert errors[KNOWN_LEAST] < 1.1 * errors[UNKNOWN] and errors[KNOWN] < max(e for row, e in errors.items() if row.startswith("MAP"))
+    assert errors[UNKNOWN] < max(e for row, e in errors.items() if row.startswith("covariates only"))
+    assert table.best == XGBOOST and table.ess_p05 > 20
+
+
+def test_a_few_patients_are_read_in_numpy_as_the_compiled_engine_reads_them(profiles: Profiles) -> None:
+    rows = np.arange(6)
+    few = patients(profiles, rows)
+    assert few.lines
+    many = replace(few, lines=())
+    one, other = fitted(few), fitted(many)
+    assert one.eta == pytest.approx(other.eta, abs=1e-6) and one.sd == pytest.approx(other.sd, rel=1e-4)
+    ours, theirs = (drawn(who, one, draws=100) for who in (few, many))
+    assert ours.value == pytest.approx(theirs.value, rel=1e-9)
+    assert ours.log_weight == pytest.approx(theirs.log_weight, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", ["E3", "E4", "E9"])
 def test_the_other_quick_studies_run(name: str) -> None:
     study = open_study(name)
     found = run_study(study, quick=True)
@@ -288,6 +312,23 @@ def test_the_other_quick_studies_run(name: str) -> None:
         assert table.rows[table.limit]["rRMSE"].value < min(
             s["rRMSE"].value for row, s in table.rows.items() if row.startswith("covariates only")
         )
+
+
+def test_what_an_interval_covers_is_counted_by_subgroup() -> None:
+    """The learner of a study with subgroups is calibrated within each; counts add up; `--coverage` says the same without comparators."""
+    study = open_study("E4")
+    assert study.quick.coverage
+    small = replace(study, designs=(replace(study.designs[0], others=()),), learners=("elastic_net",))
+    whole, alone = run_study(small, quick=True), study_coverage(small, quick=True)
+    assert whole.coverage().rows() == alone.rows()
+    (rows,) = whole.tables[0].held.values()
+    bands = ["100 <= cov:CRCL", "60 <= cov:CRCL < 100", "cov:CRCL < 60"]
+    assert [row["subgroup"] for row in alone.as_dict()["coverage"]] == ["all", *bands, "cov:SEX = 0", "cov:SEX = 1"]
+    everyone, *banded, man, woman = rows
+    assert everyone.patients == sum(row.patients for row in banded) == man.patients + woman.patients
+    assert everyone.coverage == pytest.approx(sum(r.coverage * r.patients for r in banded) / everyone.patients, abs=1e-5)
+    for row in rows:
+        assert row.low < 0.9 < row.high or abs(row.coverage - 0.9) < 0.06
 
 
 def test_the_command_lists_the_studies_and_writes_no_page_of_a_quick_run(tmp_path: Path) -> None:

@@ -187,7 +187,8 @@ def test_f_over_cl_of_a_nonlinear_model_is_refused(saturable: Path) -> None:
 
 
 def learner_of(target: dict[str, Any], folder: Path, base: dict[str, Any] = STEADY, **parts: Any) -> tuple[Learner, Material]:
-    plan = plan_of(base, profiles=160, split={"train": 100, "calibration": 30, "test": 30}, target=target, **parts)
+    sizes: dict[str, Any] = {"profiles": 160, "split": {"train": 100, "calibration": 30, "test": 30}}
+    plan = plan_of(base, **(sizes | parts), target=target)
     return train(plan, folder), prepare(plan)
 
 
@@ -262,17 +263,31 @@ def test_a_learner_from_the_first_dose_answers_for_that_history(tmp_path: Path) 
         predictor.exposure(made.profiles.steady(i), Metric.parse("C96"))
 
 
-def test_an_event_is_learned_as_a_probability(tmp_path: Path) -> None:
+@pytest.mark.parametrize("algorithm", ["xgboost", "elastic_net"])
+def test_an_event_is_classified_with_a_probability(algorithm: str, tmp_path: Path) -> None:
+    """Stored and loaded again; scored against patients it did not see; an event that cannot be learnt is refused."""
     area = float(np.median(simulate(plan_of(STEADY)).target))
     target = {"event": [{"metric": "AUC0-12", "low": area, "unit": "mg*h/L"}]}
-    features = STEADY["learner"] | {"features": ["C0", "C2", "dose_mg"]}
-    learner, made = learner_of(target, tmp_path, learner=features)
-    point, _, _ = learner.interval(made.observed)
-    assert point.min() >= 0 and point.max() <= 1
-    assert learner.card["metrics"]["test"]["Brier"]["value"] < 0.15, "a coin has 0.25"
+    features = STEADY["learner"] | {"features": ["C0", "C2", "dose_mg"], "algorithm": algorithm}
+    features |= {} if algorithm == "xgboost" else {"grid": {"l1_ratio": [0.5], "cost": [10.0]}}
+    sizes: dict[str, Any] = {"profiles": 600, "split": {"train": 300, "calibration": 150, "test": 150}}
+    learner, made = learner_of(target, tmp_path, learner=features, **sizes)
+    point, low, high = learner.interval(made.observed)
+    assert point.min() >= 0 and point.max() <= 1 and np.array_equal(low, high)
+    scores = {name: one["value"] for name, one in learner.card["metrics"]["test"].items()}
+    assert scores["Brier"] < 0.4 * scores["Brier of the prevalence"]
+    assert scores["ROC-AUC"] > 0.95 and scores["log loss"] < 0.4
+    rows = made.parts["test"]
+    assert scores["Brier"] == pytest.approx(np.mean((point[rows] - made.profiles.target[rows]) ** 2), abs=1e-6)
+    assert [fifth["patients"] for fifth in learner.card["reliability"]] == [30] * 5
     i = int(made.parts["train"][0])
     with pytest.raises(OutOfDomain, match="AUC0-12 >"):
         learner.predictor(made.profiles.case(i), learner.plan.model).exposure(made.profiles.steady(i), Metric.parse("AUC0-12"))
+
+
+def test_an_event_that_happens_to_nobody_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="or to none"):
+        learner_of({"event": [{"metric": "AUC0-12", "low": 1e6, "unit": "mg*h/L"}]}, tmp_path, learner=STEADY["learner"])
 
 
 def test_a_plan_without_a_learner_is_for_simulation_alone() -> None:

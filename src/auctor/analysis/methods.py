@@ -1,4 +1,7 @@
-"""The four columns: a priori, MAP, full posterior and machine learning, each a recommendation or the reason it abstains."""
+"""The columns: a priori, MAP, full posterior, machine learning and, where asked for, the amortised posterior over several models.
+
+Each is a recommendation or the reason it abstains.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from auctor.analysis.result import MethodResult
-from auctor.case import Case, Target
+from auctor.case import Case, Covariates, Target
 from auctor.dosing.candidates import Option, OptionKind
 from auctor.dosing.concordance import View
 from auctor.dosing.recommend import Forecast, Recommendation, expose, recommend
@@ -17,12 +20,13 @@ from auctor.learn.circular import marked
 from auctor.models.model import DrugModel
 from auctor.predictor import Draws, Predictor
 
-TITLES = {"a_priori": "A priori", "map": "MAP", "posterior": "Posterior", "ml": "Machine learning"}
+TITLES = {"a_priori": "A priori", "map": "MAP", "posterior": "Posterior", "ml": "Machine learning", "amortised": "Amortised"}
 HOW = {
     "a_priori": "Covariates only, no sample used: the spread is the published variability between patients.",
     "map": "Mode of the individual posterior (MAP-Bayes); the interval and the shares come from the Laplace approximation around the mode.",
     "posterior": "Draws of the whole individual posterior by importance resampling.",
     "ml": "Gradient-boosted trees trained on profiles simulated from the population model; the interval is conformal.",
+    "amortised": "Draws of model and parameters by a network trained on several models of the drug, weighed by prior and likelihood.",
 }
 _NO_SAMPLE = "no usable sample: the a-priori column is all that can be said"
 
@@ -37,6 +41,19 @@ class SupportsPredictor(Protocol):
 
     def predictor(self, case: Case, model: DrugModel) -> Predictor:
         """This patient's exposure by the learner."""
+        ...
+
+
+class SupportsEstimate(Protocol):
+    """A trained amortised posterior, as `auctor.learn.amortised.Amortised`: it answers for one patient or raises OutOfDomain."""
+
+    @property
+    def plan(self) -> Any:
+        """The plan it was trained from, with `name`, `sha256` and `role`."""
+        ...
+
+    def estimate(self, case: Case, n_draws: int = 2000, seed: int = 0) -> Predictor:
+        """Draws of this patient's model and parameters."""
         ...
 
 
@@ -87,6 +104,16 @@ def predictors(question: Question, learner: SupportsPredictor | None) -> dict[st
         "posterior": _attempt(lambda: patient.posterior_estimate(weighted, case, question.n_draws, question.seed, found=modes)),
         "ml": learned,
     }
+
+
+def several_models(question: Question, amortised: SupportsEstimate, also_known: Covariates | None) -> Attempt:
+    """The amortised posterior of the patient, who is told with the covariates of its other models too; or why it abstains."""
+    own = question.case.covariates
+    known = own if also_known is None else replace(own, series={**also_known.series, **own.series})
+    try:
+        return amortised.estimate(replace(question.case, covariates=known), question.n_draws, question.seed)
+    except OutOfDomain as abstains:
+        return _why(abstains)
 
 
 def answer(key: str, attempt: Attempt, question: Question) -> MethodResult:

@@ -108,11 +108,11 @@ class SampleRow:
 class Analysis:
     """Everything the report shows about one patient; the same input and seed give the same bytes.
 
-    `options` are the candidate regimens in the order of the table, `learner` names the machine-learning plan and its
-    SHA-256 (None when none was asked), `defaults` the covariates for which the model's reference stood in. `occasions` are those that
-    inter-occasion variability was estimated for, `future_iov` what the forecasts do with the next one's (None: there is none).
-    `prior_weight` holds the etas whose prior does not weigh what was published (`IOV`: inter-occasion variability); `model` is always
-    the published one. `interpolation` says how covariates go from one value to the next.
+    `options` are the candidate regimens in the order of the table, `learner` names the machine-learning plan and its SHA-256 (None when
+    none was asked), `amortised` those of the amortised posterior, `defaults` the covariates for which the model's reference stood in.
+    `occasions` are those that inter-occasion variability was estimated for, `future_iov` what the forecasts do with the next one's (None:
+    there is none). `prior_weight` holds the etas whose prior does not weigh what was published (`IOV`: inter-occasion variability);
+    `model` is always the published one. `interpolation` says how covariates go from one value to the next.
     """
 
     case: Case
@@ -133,9 +133,10 @@ class Analysis:
     seed: int
     prior_weight: Mapping[str, float] = field(default_factory=dict)
     interpolation: str = "locf"
+    amortised: tuple[str, str] | None = None
 
     def method(self, key: str) -> MethodResult:
-        """The column of one method: `a_priori`, `map`, `posterior` or `ml`. KeyError for another name."""
+        """The column of one method: `a_priori`, `map`, `posterior`, `ml`, and `amortised` where asked for. KeyError for another name."""
         return {m.key: m for m in self.methods}[key]
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from auctor.analysis.course import curve
-from auctor.analysis.methods import Attempt, Question, SupportsPredictor, answer, predictors, views
+from auctor.analysis.methods import Attempt, Question, SupportsEstimate, SupportsPredictor, answer, predictors, several_models, views
 from auctor.analysis.result import Analysis, MethodResult, SampleRow
 from auctor.analysis.samples import fit_notices, sample_rows
 from auctor.case import Blq, Case, Covariates, FutureIov, Interpolation, Occasions, Regimen, Target
@@ -30,6 +30,8 @@ def analyse(
     *,
     target: Target | None = None,
     learner: SupportsPredictor | None = None,
+    amortised: SupportsEstimate | None = None,
+    also_known: Covariates | None = None,
     occasions: Occasions | None = None,
     future_iov: FutureIov = FutureIov.DRAW,
     n_draws: int = 2000,
@@ -41,25 +43,29 @@ def analyse(
     """Exposure and the next dose of one patient, by every method that can answer.
 
     `target` defaults to the case's, then to the model's first. `learner` is a trained `auctor.learn.Learner`; without one
-    the machine-learning column says so. `occasions` (default: the case's, then by sampling visit) divides the history where the
+    the machine-learning column says so. `amortised` adds a column; `also_known` are covariates that its other models ask for.
+    `occasions` (default: the case's, then by sampling visit) divides the history where the
     model has inter-occasion variability, `future_iov` says what forecasts do with the next occasion's. `blq` is what a level below
     its LLOQ tells (default: as the case says), `prior_weight` how far MAP and posterior trust the population, for all etas or by
     name, `interpolation` which value of a covariate holds between two. Exposures are (n_draws,) in mg*h/L or mg/L. The same arguments
     give the same result. Raises CaseError when there is no target, or when the model cannot take this case.
     """
-    case = case if blq is None else replace(case, blq=blq)
-    case, defaults, filled = _complete(case, model)
-    current, derived = current_regimen(case, intervals_h=model.dosing.intervals_h if model.dosing else ())
-    weight = None if WEIGHT in defaults else _latest(case.covariates).get(WEIGHT)
-    options, listed = _options(model, current, weight)
-    goal = _target(case, model, target)
-    known = interpolated(replace(case, current=current), model, interpolation)
-    ready = prepared(model, known, occasions=occasions, future=future_iov)
-    changed = changed_weights(ready.model, prior_weight)
-    question = Question(
-        case=case, model=model, ready=ready, target=goal, options=options, n_draws=n_draws, seed=seed, prior_weight=prior_weight
+    laid = lay_out(
+        case,
+        model,
+        target=target,
+        occasions=occasions,
+        future_iov=future_iov,
+        n_draws=n_draws,
+        seed=seed,
+        blq=blq,
+        prior_weight=prior_weight,
+        interpolation=interpolation,
     )
+    case, ready, question, options = laid.question.case, laid.question.ready, laid.question, laid.question.options
     attempts = predictors(question, learner)
+    if amortised is not None:
+        attempts["amortised"] = several_models(question, amortised, also_known)
     evidence = _evidence(case, ready, attempts)
     outside = _outside(case, model)
     methods = tuple(_doubted(answer(key, attempt, question), outside, evidence) for key, attempt in attempts.items())
@@ -67,21 +73,20 @@ def analyse(
     agreement = concordance(views(methods), options=options)
     notices = (
         *_disagreement(agreement),
-        *_prior_weight(changed, model),
+        *_prior_weight(laid.changed, model),
         *_blq(case),
         *case.notices,
-        *filled,
-        *derived,
-        *listed,
+        *laid.notices,
         *outside,
         *evidence.notices,
         *_model_notices(model),
         *_learned_notices(ready, methods),
+        *(() if amortised is None else _role(str(amortised.plan.name), str(amortised.plan.role))),
     )
     return Analysis(
         case=case,
         model=model,
-        target=goal,
+        target=question.target,
         current=going_on,
         options=options,
         methods=methods,
@@ -89,15 +94,63 @@ def analyse(
         curve=curve(case, current=going_on, prior=evidence.prior, posterior=evidence.posterior),
         samples=evidence.rows,
         notices=_distinct(*notices, *(n for m in methods for n in m.notices)),
-        defaults=defaults,
+        defaults=laid.defaults,
         learner=None if learner is None else (str(learner.plan.name), str(learner.plan.sha256)),
+        amortised=None if amortised is None else (str(amortised.plan.name), str(amortised.plan.sha256)),
         occasions=ready.spans,
         future_iov=ready.future,
         n_draws=n_draws,
         seed=seed,
-        prior_weight=changed,
+        prior_weight=laid.changed,
         interpolation=interpolation.value,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Laid:
+    """An analysis laid out before any estimation: the question, the covariates a reference stands in for, the changed weights of the prior
+    and what there is to say about them.
+    """
+
+    question: Question
+    defaults: tuple[str, ...]
+    changed: Mapping[str, float]
+    notices: tuple[Notice, ...]
+
+
+def lay_out(
+    case: Case,
+    model: DrugModel,
+    *,
+    target: Target | None = None,
+    occasions: Occasions | None = None,
+    future_iov: FutureIov = FutureIov.DRAW,
+    n_draws: int = 2000,
+    seed: int = 0,
+    blq: Blq | None = None,
+    prior_weight: float | Mapping[str, float] = 1.0,
+    interpolation: Interpolation = Interpolation.LOCF,
+) -> Laid:
+    """What `analyse` asks its methods, from the same arguments; CaseError as there. Nothing is estimated."""
+    case = case if blq is None else replace(case, blq=blq)
+    case, defaults, filled = _complete(case, model)
+    current, derived = current_regimen(case, intervals_h=model.dosing.intervals_h if model.dosing else ())
+    weight = None if WEIGHT in defaults else _latest(case.covariates).get(WEIGHT)
+    options, listed = _options(model, current, weight)
+    known = interpolated(replace(case, current=current), model, interpolation)
+    ready = prepared(model, known, occasions=occasions, future=future_iov)
+    question = Question(
+        case=case,
+        model=model,
+        ready=ready,
+        target=_target(case, model, target),
+        options=options,
+        n_draws=n_draws,
+        seed=seed,
+        prior_weight=prior_weight,
+    )
+    changed = changed_weights(ready.model, prior_weight)
+    return Laid(question=question, defaults=defaults, changed=changed, notices=(*filled, *derived, *listed))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,10 +231,19 @@ def _model_notices(model: DrugModel) -> tuple[Notice, ...]:
 
 def _learned_notices(ready: Prepared, methods: tuple[MethodResult, ...]) -> tuple[Notice, ...]:
     """A learner knows the occasion that was sampled; the other methods answer for the next one."""
-    if ready.future is None or all(m.key != "ml" or m.recommendation is None for m in methods):
+    learned = [m.key for m in methods if m.key in ("ml", "amortised") and m.recommendation is not None]
+    if ready.future is None or not learned:
         return ()
     what = "its profiles had no inter-occasion variability: its interval is that of the sampled occasion, not of the next one"
-    return (Notice(code="iov-not-learned", where="ml", what=what, remedy="compare it with the exposure at the last sampled occasion"),)
+    remedy = "compare it with the exposure at the last sampled occasion"
+    return tuple(Notice(code="iov-not-learned", where=key, what=what, remedy=remedy) for key in learned)
+
+
+def _role(name: str, role: str) -> tuple[Notice, ...]:
+    if role == "clinic":
+        return ()
+    remedy = "read it beside the others; its effective sample size says how far its weights carry"
+    return (Notice(code="plan-role", where="amortised", what=f"the plan {name} is for {role}, not for the clinic", remedy=remedy),)
 
 
 def _disagreement(found: Concordance) -> tuple[Notice, ...]:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from auctor import __version__
+from auctor.cli.accounts import add_account, add_ward, disable_account, list_accounts, list_wards, reset_account
 from auctor.cli.amortise import amortise
 from auctor.cli.analyse import analyse
 from auctor.cli.average import average
@@ -21,7 +22,9 @@ from auctor.cli.demo import demo
 from auctor.cli.drug import show_drug
 from auctor.cli.estimate import estimate
 from auctor.cli.explain import explain
+from auctor.cli.fhir import export_result, import_bundle, list_codes
 from auctor.cli.first_dose import first_dose
+from auctor.cli.hl7 import dead_letters, listen, parse
 from auctor.cli.learning_curve import learning_curve
 from auctor.cli.models import export_model, import_model, list_models, show_model, write_library
 from auctor.cli.npag import npag
@@ -29,7 +32,9 @@ from auctor.cli.plausible import plausible
 from auctor.cli.population import fit_copula
 from auctor.cli.refit import refit
 from auctor.cli.reproduce import reproduce
+from auctor.cli.serve import serve
 from auctor.cli.simulate import simulate
+from auctor.cli.store import backup_store, migrate_store, restore_store, verify_store
 from auctor.cli.train import train
 
 # Plain help: typer's rich help costs 0.35 s of imports on a two-core machine, the plain one 0.1 s.
@@ -38,7 +43,12 @@ _PLAIN = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "no_args_
 app = typer.Typer(name="auctor", cls=Group, add_completion=False, **_PLAIN)  # type: ignore[arg-type]
 models = typer.Typer(cls=Group, help="The published models: list, show, compare, check, pages, import, export.", **_PLAIN)  # type: ignore[arg-type]
 
+account = typer.Typer(cls=Group, help="Who may sign in to the clinical application: add, list, disable, reset.", **_PLAIN)  # type: ignore[arg-type]
+ward = typer.Typer(cls=Group, help="The wards of the clinical application: add, list.", **_PLAIN)  # type: ignore[arg-type]
 population = typer.Typer(cls=Group, help="Virtual patients: fit a copula to a table of people.", **_PLAIN)  # type: ignore[arg-type]
+store = typer.Typer(cls=Group, help="The store of the clinical application: migrate, verify, backup, restore.", **_PLAIN)  # type: ignore[arg-type]
+fhir = typer.Typer(cls=Group, help="The hospital's record: a FHIR R4 Bundle to a case, a result to FHIR, the codes.", **_PLAIN)  # type: ignore[arg-type]
+hl7 = typer.Typer(cls=Group, help="HL7 v2 messages over MLLP: listen, parse one, dead letters.", **_PLAIN)  # type: ignore[arg-type]
 
 
 def _print_version(asked: bool) -> None:
@@ -54,7 +64,22 @@ def _auctor(
     """Drug exposure from a few samples, and the next dose, four ways side by side. Research software, not a medical device."""
 
 
-for _command in (analyse, plausible, first_dose, average, estimate, npag, refit, simulate, train, amortise, explain, reproduce, demo):
+for _command in (
+    analyse,
+    plausible,
+    first_dose,
+    average,
+    estimate,
+    npag,
+    refit,
+    simulate,
+    train,
+    amortise,
+    explain,
+    reproduce,
+    demo,
+    serve,
+):
     app.command(cls=Command)(_command)
 app.command("learning-curve", cls=Command)(learning_curve)
 models.command("list", cls=Command)(list_models)
@@ -68,6 +93,27 @@ models.command("pages", cls=Command)(write_library)
 app.add_typer(models, name="models")
 population.command("fit", cls=Command)(fit_copula)
 app.add_typer(population, name="population")
+hl7.command("listen", cls=Command)(listen)
+hl7.command("parse", cls=Command)(parse)
+hl7.command("dead-letters", cls=Command)(dead_letters)
+app.add_typer(hl7, name="hl7")
+account.command("add", cls=Command)(add_account)
+account.command("list", cls=Command)(list_accounts)
+account.command("disable", cls=Command)(disable_account)
+account.command("reset", cls=Command)(reset_account)
+app.add_typer(account, name="account")
+ward.command("add", cls=Command)(add_ward)
+ward.command("list", cls=Command)(list_wards)
+app.add_typer(ward, name="ward")
+store.command("migrate", cls=Command)(migrate_store)
+store.command("verify", cls=Command)(verify_store)
+store.command("backup", cls=Command)(backup_store)
+store.command("restore", cls=Command)(restore_store)
+app.add_typer(store, name="store")
+fhir.command("import", cls=Command)(import_bundle)
+fhir.command("export", cls=Command)(export_result)
+fhir.command("codes", cls=Command)(list_codes)
+app.add_typer(fhir, name="fhir")
 
 
 def main() -> None:

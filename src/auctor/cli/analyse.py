@@ -36,6 +36,9 @@ def analyse(
             "--ml/--no-ml", help="Insist on the machine-learning answer (4 when it abstains), or leave it out.", show_default=False
         ),
     ] = None,
+    amortised: Annotated[
+        bool, typer.Option("--amortised", help="Also by the amortised posterior over several models of the drug (4 when it abstains).")
+    ] = False,
     occasions: Annotated[
         str, typer.Option(help="visit, interval, none, or hours at which one starts (0,168); default: the case's, else visit.")
     ] = "",
@@ -56,14 +59,15 @@ def analyse(
     """
     asked = Question(
         case=case, patient=patient, drug=drug, model=model, target=target, ml=ml is not False, draws=draws, seed=seed,
-        occasions=occasions, future_iov=future_iov, blq=blq, prior_weight=weight_of(prior_weight), interpolation=covariates,
+        amortised=amortised, occasions=occasions, future_iov=future_iov, blq=blq, prior_weight=weight_of(prior_weight),
+        interpolation=covariates,
     )  # fmt: skip
     with working(f"analysing {case.name}") as steps:
         found = answer(asked, tell=say, progress=steps)
     for path in write(found, folder=folder, report=report):
         say(f"written: {path}")
     show(found, as_json=as_json)
-    problem = shortfall(found, insist_on_ml=ml is True)
+    problem = shortfall(found, insist_on_ml=ml is True, insist_on_amortised=amortised)
     if problem is not None:
         raise problem
 
@@ -94,14 +98,16 @@ def show(analysis: Analysis, *, as_json: bool) -> None:
     put_table(summary_table(analysis))
 
 
-def shortfall(analysis: Analysis, *, insist_on_ml: bool) -> AuctorError | None:
-    """Why the answer is not what was asked for: nobody answers (4), samples that no method could use (3), or ML abstains (4)."""
+def shortfall(analysis: Analysis, *, insist_on_ml: bool, insist_on_amortised: bool = False) -> AuctorError | None:
+    """Why the answer is not what was asked for: nobody, or not whom was insisted on (4), or samples that no method could use (3)."""
     answered = {m.key for m in analysis.methods if m.recommendation is not None}
     ml = analysis.method("ml")
     if insist_on_ml and ml.abstained:
         return OutOfDomain(where="ml", what=ml.abstained, remedy="read the other methods, or leave --ml out")
+    if insist_on_amortised and (several := analysis.method("amortised")).abstained:
+        return OutOfDomain(where="amortised", what=several.abstained, remedy="read the other methods, or leave --amortised out")
     if not answered:
         return OutOfDomain(where="case", what="every method abstains", remedy="see the reasons in the result")
-    if any(analysis.case.counts(s) for s in analysis.case.samples) and not answered & {"map", "posterior", "ml"}:
+    if any(analysis.case.counts(s) for s in analysis.case.samples) and not answered & {"map", "posterior", "ml", "amortised"}:
         return EstimationError(where="samples", what="no method could use them", remedy="check times, units and doses")
     return None

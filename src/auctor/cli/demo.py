@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from queue import Empty
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 CASES = ("phenobarbital_neonate", "tacrolimus_kidney", "vancomycin_two_levels")
 LONGEST_FIRST = ("tacrolimus_kidney", "vancomycin_two_levels", "phenobarbital_neonate")
+CLINIC = "clinic"
 WORKERS = 2  # each holds JAX and a learner's training data: 1 GB
 
 
@@ -45,16 +48,23 @@ def demo(
     folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the reports go, one folder a patient.")] = Path("demo-output"),
     as_json: AsJson = False,
 ) -> None:
-    """Analyse three example patients; write report.html and result.json for each.
+    """Analyse three example patients; write report.html and result.json for each, and put them into a training store.
 
-    The first run trains three learners (about a minute on two cores); later ones take them from the cache.
+    The first run trains three learners (about a minute on two cores); later ones take them from the cache. The store is under DIR/clinic,
+    made anew each time, with a demo account whose password is shown; `auctor serve --data DIR/clinic` opens the application with it.
     """
     start = time.monotonic()
-    done = _analysed(_source(examples), folder)
+    source = _source(examples)
+    done = _analysed(source, folder)
+    training = _training(source, folder / CLINIC)
     seconds = round(time.monotonic() - start, 1)
     if as_json:
         put_json(
-            {"cases": [{"name": d.name, "label": d.label, "files": [str(path) for path in d.files]} for d in done], "seconds": seconds}
+            {
+                "cases": [{"name": d.name, "label": d.label, "files": [str(path) for path in d.files]} for d in done],
+                "clinic": None if training is None else str(folder / CLINIC),
+                "seconds": seconds,
+            }
         )
         return
     for one in done:
@@ -64,6 +74,31 @@ def demo(
     console.print(f"Three patients in {seconds} s. Reports and results:")
     for path in (path for one in done for path in one.files):
         console.print(f"  {path}", markup=False, soft_wrap=True)
+
+    if training is not None:
+        password, file = training
+        console.print(f"Training patients: auctor serve --data {folder / CLINIC}", markup=False, soft_wrap=True)
+        console.print(f"  sign in as demo with {password} (also in {file})", markup=False, soft_wrap=True)
+
+
+def _training(source: Path, folder: Path) -> tuple[str, Path] | None:
+    """The examples in a store of their own: the demo account's password and its file; None without auctor's web part."""
+    if any(find_spec(name) is None for name in ("fastapi", "sqlalchemy", "argon2")):
+        return None
+    from auctor.web.service.clinic import Clinic
+    from auctor.web.service.training import PASSWORD_FILE, install
+    from auctor.web.settings import read_settings
+    from auctor.web.store import Store
+
+    if (folder / PASSWORD_FILE).exists():  # only a folder that this command made
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = read_settings({}, data_folder=folder)
+    store = Store.open(settings.database, secret=settings.key("store"), checkpoints=settings.data_folder / "auctor.checkpoints")
+    try:
+        return install(Clinic(store=store), folder, source), folder / PASSWORD_FILE
+    finally:
+        store.close()
 
 
 def _source(asked: Path | None) -> Path:

@@ -16,6 +16,7 @@ from auctor.errors import CaseError
 if TYPE_CHECKING:
     from auctor.dosing.first_dose.compare import FirstDose, Proposal
     from auctor.models.model import DrugModel
+    from auctor.population.people import People
 
 
 def first_dose(
@@ -35,6 +36,9 @@ def first_dose(
     draws: Annotated[int, typer.Option(min=200, max=200_000, help="Virtual courses of the patient.")] = 4000,
     seed: Annotated[int, typer.Option(min=0, help="Seed; same input and seed, same bytes.")] = 0,
     learners: Annotated[bool, typer.Option("--learners/--no-learners", help="Train the learners by simulation (seconds).")] = True,
+    population: Annotated[
+        str, typer.Option(metavar="PLAN", help="Train them on the patients of this plan (its [covariates]), not on the source population.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """The first dose of a patient without levels, from covariates: popPK integration, learners and nomograms side by side.
@@ -63,6 +67,7 @@ def first_dose(
         draws=draws,
         seed=seed,
         learners=tuple(LEARNERS) if learners else (),
+        people=_people(population) if population else None,
     )
     with working(f"first dose of {read.drug} under {read.name}") as steps:
         found = ask(question, steps)
@@ -70,6 +75,12 @@ def first_dose(
         put_json(_document(found))
     else:
         _print(found)
+
+
+def _people(plan: str) -> People:
+    from auctor.learn.store import open_plan
+
+    return open_plan(plan).people
 
 
 def _model(typed: words.Typed) -> DrugModel:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auctor.case import Blq, FutureIov, Interpolation, Occasions
 from auctor.cli import quantities
-from auctor.errors import CaseError
+from auctor.errors import CaseError, PlanError
 
 if TYPE_CHECKING:
     from auctor.analysis import Analysis
-    from auctor.case import Case, Target
+    from auctor.case import Case, Covariates, Target
+    from auctor.learn.amortised.store import Amortised
     from auctor.learn.learner import Learner
     from auctor.models.model import DrugModel
 
@@ -31,6 +32,7 @@ class Question:
     model: str = ""
     target: str = ""
     ml: bool = True
+    amortised: bool = False
     occasions: str = ""
     future_iov: FutureIov = FutureIov.DRAW
     draws: int = 2000
@@ -52,7 +54,8 @@ def answer(question: Question, *, tell: Callable[[str], None], progress: Progres
     """
     model, why = choose_model(question)
     tell(f"model {model.name}: {why}")
-    case = read(question, model)
+    several = choose_amortised(model, progress) if question.amortised else None
+    case, also_known = (read(question, model), None) if several is None else read_with_others(question, model, several.plan.models)
     goal = target(question, case, model)
     learner = choose_learner(model, goal, progress) if question.ml else None
     if question.ml and learner is None:
@@ -65,6 +68,8 @@ def answer(question: Question, *, tell: Callable[[str], None], progress: Progres
         model,
         target=goal,
         learner=learner,
+        amortised=several,
+        also_known=also_known,
         occasions=Occasions.read(question.occasions, where="--occasions") if question.occasions else None,
         future_iov=question.future_iov,
         n_draws=question.draws,
@@ -139,6 +144,16 @@ def read(question: Question, model: DrugModel) -> Case:
     return read_case(question.case, model)
 
 
+def read_with_others(question: Question, model: DrugModel, others: Iterable[DrugModel]) -> tuple[Case, Covariates | None]:
+    """The case as the model reads it, and of a case file the covariates that only other models of the drug ask for."""
+    if question.is_table or question.patient:
+        return read(question, model), None
+    from auctor.data.casefile import with_others
+    from auctor.data.document import read_document
+
+    return with_others(read_document(question.case), model, others)
+
+
 def target(question: Question, case: Case, model: DrugModel) -> Target:
     """The target asked for, else the case's, else the model's first."""
     if question.target:
@@ -155,3 +170,15 @@ def choose_learner(model: DrugModel, goal: Target, progress: Progress) -> Learne
 
     plans = plans_for(model.name, goal.metric)
     return learner_for(plans[0], progress=progress) if plans else None
+
+
+def choose_amortised(model: DrugModel, progress: Progress) -> Amortised:
+    """The amortised posterior of the shipped plan with this model, trained when the cache lacks it. PlanError where there is no plan."""
+    from auctor.learn.amortised.store import amortised_for, amortised_plan_of
+
+    name = amortised_plan_of(model.name)
+    if name is None:
+        raise PlanError(
+            where="--amortised", what=f"no plan is shipped with {model.name} among its models", remedy="leave it out, or choose its models"
+        )
+    return amortised_for(name, progress=progress)

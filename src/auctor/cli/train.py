@@ -97,12 +97,15 @@ def _print_card(learner: Learner) -> None:
     console.print(f"algorithm: {card['algorithm']['title']}; interval: {card['interval']['method']}", markup=False)
     table = Table("metric", "calibration", "test", "95 % interval of the test", box=None, pad_edge=False)
     for name, score in card["metrics"]["test"].items():
-        table.add_row(name, *_numbers(card["metrics"].get("calibration", {}).get(name), score))
+        table.add_row(name, *_numbers(name, card["metrics"].get("calibration", {}).get(name), score))
     console.print(table)
     if learner.circular:
         copied = card["metrics"]["label_test"]["rRMSE"]["value"]
         console.print(f"circular label: rRMSE {_percent(copied)} against the MAP estimates it learnt; the table is against the truth")
     _print_subgroups(card)
+    for row in card.get("reliability", ()):
+        said = f"{_percent(row['said'])} on average, it happened to {_percent(row['happened'])}"
+        console.print(f"probability said to {row['patients']} test patients: {said}", markup=False)
     console.print(_abstention(card["abstention"]), markup=False)
     console.print(f"plan {card['plan']['sha256'][:12]}; stored in {learner.folder}", markup=False)
 
@@ -116,7 +119,7 @@ def _abstention(found: Mapping[str, Any]) -> str:
 def _print_subgroups(card: Mapping[str, Any]) -> None:
     from rich.table import Table
 
-    if len(card["coverage"]) == 1:
+    if not card["coverage"]:
         return
     table = Table("subgroup of the test patients", "patients", "90 % interval covers", "95 % limits", box=None, pad_edge=False)
     for row in card["coverage"]:
@@ -126,9 +129,13 @@ def _print_subgroups(card: Mapping[str, Any]) -> None:
     out().print(table)
 
 
-def _numbers(calibration: Mapping[str, float] | None, test: Mapping[str, float]) -> tuple[str, str, str]:
-    first = "-" if calibration is None else _percent(calibration["value"])
-    return first, _percent(test["value"]), f"{_percent(test['low'])} to {_percent(test['high'])}"
+PLAIN = ("Brier", "Brier of the prevalence", "log loss", "ROC-AUC")  # numbers of an event that are no shares
+
+
+def _numbers(name: str, calibration: Mapping[str, float] | None, test: Mapping[str, float]) -> tuple[str, str, str]:
+    said = (lambda value: f"{value:.3f}") if name in PLAIN else _percent
+    first = "-" if calibration is None else said(calibration["value"])
+    return first, said(test["value"]), f"{said(test['low'])} to {said(test['high'])}"
 
 
 def _percent(share: float) -> str:

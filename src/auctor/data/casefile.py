@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auctor.case import Case, Metric, MetricKind, Occasions, Regimen, Sample, Target
+from auctor.case import Case, Covariates, Metric, MetricKind, Occasions, Regimen, Sample, Target
 from auctor.data.clock import Clock, maybe_moment, occasion_starts
 from auctor.data.covariates import read_covariates
 from auctor.data.document import read_document
@@ -85,6 +85,18 @@ def for_each(document: CaseFile, models: Iterable[DrugModel]) -> dict[str, Case 
     several = list(models)
     declared = {name for model in several for name in model.covariates}
     return {model.name: _attempt(document, model, declared - model.covariates.keys()) for model in several}
+
+
+def with_others(document: CaseFile, model: DrugModel, others: Iterable[DrugModel]) -> tuple[Case, Covariates]:
+    """The case as `model` reads it, and the covariates given that only `others` declare, in the units of the first of them to do so."""
+    foreign: dict[str, DrugModel] = {}
+    for other in others:
+        foreign |= {name: other for name in other.covariates if name not in model.covariates and name not in foreign}
+    kept = {name: value for name, value in document.covariates.items() if name not in foreign}
+    case, clock = case_of(document.model_copy(update={"covariates": kept}), model), Clock.of(document)
+    asked = {name: value for name, value in document.covariates.items() if name in foreign}
+    series = {name: read_covariates({name: value}, clock, foreign[name])[0].series[name] for name, value in asked.items()}
+    return case, Covariates(series=series)
 
 
 def _attempt(document: CaseFile, model: DrugModel, foreign: Set[str]) -> Case | AuctorError:

@@ -64,7 +64,7 @@ def field_path(parts: Iterable[int | str]) -> str:
 def _parse(path: Path) -> dict[str, Any]:
     text = _text(path)
     try:
-        raw = tomllib.loads(text) if path.suffix.lower() == ".toml" else _json(text)
+        raw = tomllib.loads(text) if path.suffix.lower() == ".toml" else parse_json(text)
     except ValueError as problem:  # json.JSONDecodeError and tomllib.TOMLDecodeError are ValueErrors
         what = f"not {'TOML' if path.suffix.lower() == '.toml' else 'JSON'} ({_place(problem)})"
         raise CaseError(where=path.name, what=what, remedy="correct the syntax there, see docs/case-file.md") from problem
@@ -73,7 +73,8 @@ def _parse(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _json(text: str) -> Any:
+def parse_json(text: str) -> Any:
+    """JSON as it is defined: NaN, infinities and a key twice in one table are a ValueError."""
     return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_repeats)
 
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from auctor.case import Sample
-from auctor.data.clock import Clock, moment
+from auctor.data.clock import Clock, Moment, moment
 from auctor.data.limits import ANY_CONCENTRATION, CONCENTRATIONS, Limit
 from auctor.data.measure import check_limit, measure, written
 from auctor.errors import CaseError, Notice
@@ -39,7 +39,9 @@ def read_sample(entry: SampleEntry, where: str, clock: Clock, *, drug: str, mode
 
     Raises CaseError for no value, a negative or zero one, a contradiction with its limits, or a level beyond what is possible.
     """
-    time_h = clock.hours(moment(entry, where))
+    drawn = moment(entry, where)
+    time_h = clock.hours(drawn)
+    _check_received(entry, where, clock, drawn)
     level = _level(entry, where, model)
     matrix = _matrix(entry.matrix, f"{where}.matrix")
     notices = level.notices
@@ -51,6 +53,17 @@ def read_sample(entry: SampleEntry, where: str, clock: Clock, *, drug: str, mode
         used=entry.used, weight=entry.weight, reason=entry.reason.strip(),
     )  # fmt: skip
     return sample, notices
+
+
+def _check_received(entry: SampleEntry, where: str, clock: Clock, drawn: Moment) -> None:
+    """The laboratory cannot have a sample before it was drawn: one of the two times is wrong."""
+    if entry.received_at is None:
+        return
+    place = f"{where}.received_at"
+    if drawn.clock is None:
+        raise CaseError(where=place, what="a clock time in a case of hours", remedy="leave it out")
+    if clock.between(drawn, Moment(place, None, entry.received_at)) < 0:
+        raise CaseError(where=place, what="before the sample was drawn", remedy="correct one of the two times")
 
 
 def _limit(drug: str) -> Limit:

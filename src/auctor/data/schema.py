@@ -65,6 +65,9 @@ class SampleEntry(Entry):
     unit: str | None = Field(None, description="unit of `value`, `lloq` and `uloq`, when they are bare numbers")
     at: Clock | None = None
     time_h: Hours | None = None
+    received_at: Clock | None = Field(
+        None, description="when the laboratory received it; not before it was drawn, and used for nothing else"
+    )
     matrix: str | None = Field(None, description="whole blood, plasma, serum")
     assay: str = ""
     lloq: Quantity | None = Field(None, description="lower limit of quantification of the assay")

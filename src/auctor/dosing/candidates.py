@@ -13,6 +13,7 @@ from auctor.models.model import Dosing
 MOST_UNITS = 6  # tablets, capsules or vials in one administration; ours: beyond that a larger strength is used
 STEADY_HORIZON_H = 96.0  # two 48 h intervals: the longest window asked of a steady-state regimen
 INFUSION_STEP_H = 0.25  # an infusion stretched by a rate cap ends on a quarter of an hour
+MOST_INTERVAL_H = 8 * 7 * 24.0  # the longest maintenance interval in use, infliximab's
 _SLACK = 1e-9  # relative, for sums of decimal strengths
 
 
@@ -127,6 +128,38 @@ def current_option(current: Regimen, *, caps: _Caps | None = None) -> Option:
     return Option(
         kind=OptionKind.CURRENT, dose_mg=dose.amount_mg, every_h=dose.every_h, duration_h=dose.duration_h, route=dose.route, over_cap=over
     )
+
+
+def typed_option(dosing: Dosing, *, dose_mg: float, every_h: float, duration_h: float, weight_kg: float | None) -> Option:
+    """A regimen that somebody typed, as an option within the caps of the dosing table.
+
+    `dose_mg` mg every `every_h` h over `duration_h` h (0: swallowed or bolus); `weight_kg` where the table is per kg. Raises CaseError
+    for anything that is not a dose and for whatever passes a cap, so that nothing above one is ever computed.
+
+    >>> table = Dosing(route="oral", strengths_mg=(0.5, 1.0), intervals_h=(12.0,), max_dose_mg=1.5, max_daily_mg=2.0)
+    >>> typed_option(table, dose_mg=0.5, every_h=12, duration_h=0, weight_kg=None).label
+    '0.5 mg every 12 h'
+    """
+    route = Route(dosing.route)
+    _check_typed(dose_mg, every_h, duration_h, route)
+    caps = _caps(dosing, _mass(dosing, weight_kg))
+    if not caps.allow(dose_mg, every_h):
+        most = f"at most {caps.dose_mg:.4g} mg a dose and {caps.daily_mg:.4g} mg a day"
+        raise CaseError(where="dose", what="above a cap of the dosing table", remedy=most)
+    if caps.rate_mg_h is not None and (duration_h <= 0 or dose_mg / duration_h > caps.rate_mg_h * (1 + _SLACK)):
+        raise CaseError(where="duration", what="faster than the dosing table allows", remedy=f"at most {caps.rate_mg_h:.4g} mg/h")
+    return Option(kind=OptionKind.OFFERED, dose_mg=dose_mg, every_h=every_h, duration_h=duration_h, route=route)
+
+
+def _check_typed(dose_mg: float, every_h: float, duration_h: float, route: Route) -> None:
+    if not (math.isfinite(dose_mg) and dose_mg > 0):
+        raise CaseError(where="dose", what="not above zero", remedy="give the amount of one dose; to stop the drug choose hold")
+    if not 1.0 <= every_h <= MOST_INTERVAL_H:
+        raise CaseError(where="every", what="not between 1 h and 8 weeks", remedy="give the time between two doses")
+    if not 0.0 <= duration_h <= every_h:
+        raise CaseError(where="duration", what="not between 0 and the interval", remedy="give the length of the infusion")
+    if route is Route.ORAL and duration_h > 0:
+        raise CaseError(where="duration", what="an oral dose has no infusion", remedy="leave it out")
 
 
 def _repeats(regimen: Regimen) -> bool:

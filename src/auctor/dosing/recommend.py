@@ -111,7 +111,7 @@ def recommend(predictor: Predictor, *, target: Target, candidates: Sequence[Opti
     is 0. Raises OutOfDomain when the method has no answer for any regimen.
     """
     current = next((option for option in candidates if option.kind is OptionKind.CURRENT), None)
-    forecasts = tuple(_forecast(predictor, option, current, target) for option in candidates)
+    forecasts = tuple(forecast(predictor, option, current, target) for option in candidates)
     given = [f for f in forecasts if f.option.kind is not OptionKind.HOLD]
     if given and all(f.exposure is None for f in given):
         raise OutOfDomain(where=predictor.name, what=given[0].abstained, remedy="use another method for this patient")
@@ -145,7 +145,8 @@ def beyond_limit(option: Option, current: Option | None, limit: float = CHANGE_L
     return not 1 / slack <= daily <= slack or option.dose_mg / current.dose_mg > slack
 
 
-def _forecast(predictor: Predictor, option: Option, current: Option | None, target: Target) -> Forecast:
+def forecast(predictor: Predictor, option: Option, current: Option | None, target: Target) -> Forecast:
+    """One option's exposure and its shares below, in and above the target; a method that abstains says so in the forecast."""
     try:
         exposure = expose(predictor, option, target)
     except OutOfDomain as abstained:

@@ -42,6 +42,14 @@ def searched(n: int, u: Array, evaluate: Evaluate) -> tuple[NDArray[np.int64], L
     return owner, _lanes(_fine(evaluate, found))
 
 
+def settled(u: Array, evaluate: Evaluate) -> Lanes:
+    """Where lanes u (lanes, p) come to rest by Fisher scoring alone, to a slope of 1e-3: for predictions known to a solver's tolerance.
+
+    The Hessian is the expected one, which needs no second differences.
+    """
+    return _lanes(_rough(evaluate, u))
+
+
 def _rough(evaluate: Evaluate, u: Array) -> Point:
     at = first(evaluate, u.T, np.full(len(u), 1e-3), np)
     for _ in range(ROUGH[1]):

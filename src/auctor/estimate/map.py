@@ -7,8 +7,6 @@ Reference for the objective: Kang D et al., Clin Transl Sci 2012 (MAP in NONMEM)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +25,7 @@ ROUGH = (1e-5, (10, 8, 40))  # slope at which Fisher's work is done; steps of ea
 FINE = (1e-9, (1, 4, 80))
 CHUNKS = (1, 4, 16, 64, 256, 1024)
 WORK = 15_000  # events x (etas + 1) x points of the lanes in one call, so that it stays in the processor's cache
+FEWER = 16  # lanes of a call that is neither full nor of one lane
 FEW = 64  # lanes that are not worth regrouping
 
 
@@ -46,7 +45,7 @@ def map_batch(model: DrugModel, batch: Batch, seen: Observations, *, starts: int
 
 def ofv_and_slope(model: DrugModel, batch: Batch, seen: Observations, owner: Ints, u: Array) -> tuple[Array, Array]:
     """OFV (lanes,) and gradient (lanes, p) at u (lanes, p), each lane a point of subject `owner`."""
-    size = _padded_size(len(owner))
+    size = _padded_size(len(owner), CHUNKS[-1])
     lanes = Packed.of(batch, seen).rows(repeat_to(owner, size))
     value, gradient = compiled(model, "at")(numbers_of(model), lanes, repeat_to(u, size))
     return np.asarray(value)[: len(owner)], np.asarray(gradient)[: len(owner)]
@@ -69,10 +68,10 @@ def _round(model: DrugModel, what: str, data: tuple[Packed, Ints], lanes: Lanes,
     packed, owner = data
     run, numbers = compiled(model, what), numbers_of(model)
     p = lanes.u.shape[1]
-    cost = packed.size("time") * (p + 1) * (2 * p if what == "newton" else 1)
+    most = _most_lanes(packed.size("time") * (p + 1) * (2 * p if what == "newton" else 1))
 
     def one(part: Ints) -> Ints:
-        size = _padded_size(len(part))
+        size = _padded_size(len(part), most)
         rows = packed.rows(repeat_to(owner[part], size))
         start = (repeat_to(lanes.u[part], size), repeat_to(lanes.damping[part], size))
         found = [np.asarray(v)[: len(part)] for v in run(numbers, rows, start, (np.float64(how[0]), np.int64(how[1])))]
@@ -82,17 +81,17 @@ def _round(model: DrugModel, what: str, data: tuple[Packed, Ints], lanes: Lanes,
         still: Ints = part[found[3]]
         return still
 
-    return np.concatenate(side_by_side(one, list(_chunks(left, cost))))
+    return np.concatenate(side_by_side(one, [left[i : i + most] for i in range(0, len(left), most)]))
 
 
-def _chunks(lanes: Ints, cost: int) -> Iterator[Ints]:
-    size = max(c for c in CHUNKS if c <= max(WORK * 16 // cost, 1))
-    for i in range(0, len(lanes), size):
-        yield lanes[i : i + size]
+def _most_lanes(cost: int) -> int:
+    """Of one call, where a lane costs so much."""
+    return max(c for c in CHUNKS if c <= max(WORK * 16 // cost, 1))
 
 
-def _padded_size(count: int) -> int:
-    return next((c for c in CHUNKS if c >= count), -(-count // CHUNKS[-1]) * CHUNKS[-1])
+def _padded_size(count: int, most: int) -> int:
+    """Every size compiles anew: one lane, a few, or all that go into one call."""
+    return next((c for c in (1, min(FEWER, most), most) if c >= count), -(-count // most) * most)
 
 
 __all__ = ["MapFit", "Mode", "cholesky_of_omega", "map_batch", "ofv_and_slope", "starting_points"]

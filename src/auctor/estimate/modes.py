@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -68,6 +69,14 @@ class MapFit:
     def sd(self) -> Array:
         """Standard deviation of each eta from the inverse Hessian at the mode, (n, p)."""
         return np.asarray(np.sqrt(np.diagonal(self.covariances[self.first[:-1]], axis1=1, axis2=2)))
+
+    @classmethod
+    def together(cls, fits: Sequence[MapFit]) -> MapFit:
+        """The fits of several groups of subjects as one, in order."""
+        sizes = np.concatenate([np.diff(one.first) for one in fits])
+        names = ("etas", "ofvs", "covariances", "log_masses", "converged")
+        joined = {name: np.concatenate([getattr(one, name) for one in fits]) for name in names}
+        return cls(first=np.concatenate([[0], np.cumsum(sizes)]), **joined)
 
     def masses(self, subject: int) -> Array:
         """The posterior mass of each of a subject's modes by Laplace's method, adding up to 1."""

@@ -58,8 +58,8 @@ def compare(plan: Plan, names: Sequence[str], progress: Progress | None = None) 
         own = name == plan.learning.algorithm
         asked = replace(plan, learning=replace(plan.learning, algorithm=name, grid=plan.learning.grid if own else {}))
         view = recorded(replace(made.observed, plan=asked), histories(replace(made.profiles, plan=asked)))
-        found.append(tune(inputs(view)[rows], made.y[rows], asked.learning, progress, fixed=settings(asked)))
-        squares.append((found[-1].out_of_fold - made.y[rows]) ** 2)
+        found.append(tune(inputs(view)[rows], made.y[rows], asked.learning, progress, task=plan.target.task, fixed=settings(asked)))
+        squares.append((found[-1].predicted - made.y[rows]) ** 2)
     return tuple(_compared(name, one, squares[k], squares[0]) for k, (name, one) in enumerate(zip(names, found, strict=True)))
 
 

@@ -1,6 +1,7 @@
 """Why a learner predicts what it predicts: Shapley values, interactions, partial dependence, and a local linear surrogate.
 
-A learner models a logarithm, so a contribution c is a factor exp(c): +12 % and -3 % make 1.12 * 0.97, not +9 %. XGBoost computes the
+A learner models a logarithm, so a contribution c is a factor exp(c): +12 % and -3 % make 1.12 * 0.97, not +9 % (of an event a factor of
+its odds, before they are recalibrated). XGBoost computes the
 Shapley values of its own trees exactly (Lundberg & Lee 2017; TreeSHAP, path-dependent); other families go through the package shap.
 """
 
@@ -110,7 +111,10 @@ def _boosted(booster: Any, x: Array) -> Found:
 
     data = xgb.DMatrix(x, nthread=1)
     found = np.asarray(booster.predict(data, pred_contribs=True), dtype=np.float64)
-    return float(found[0, -1]), found[:, :-1], np.asarray(booster.predict(data), dtype=np.float64), "TreeSHAP of XGBoost, exact"
+    predicted = np.asarray(booster.predict(data, output_margin=True), dtype=np.float64)
+    if found.ndim == 3:  # an event: what moves the logit of its probability
+        found, predicted = found[:, 1] - found[:, 0], predicted[:, 1] - predicted[:, 0]
+    return float(found[0, -1]), found[:, :-1], predicted, "TreeSHAP of XGBoost, exact"
 
 
 def _trees(model: Any, x: Array) -> Found:

@@ -45,11 +45,12 @@ def _modes(profiles: Profiles, rows: Rows) -> Array:
     if len(rows) > FEW or not is_direct(model):
         batch, seen = levels(profiles, rows)
         return map_batch(model, batch, seen, starts=1).eta
-    each = zip(_timelines(profiles, rows, model), zip(*_seen(profiles, rows), strict=True), strict=True)
+    each = zip(timelines(profiles, rows, model), zip(*_seen(profiles, rows), strict=True), strict=True)
     return np.concatenate([direct_map(model, line, Observations(*own), starts=1).eta for line, own in each])
 
 
-def _timelines(profiles: Profiles, rows: Rows, model: DrugModel) -> list[Timeline]:
+def timelines(profiles: Profiles, rows: Rows, model: DrugModel) -> list[Timeline]:
+    """The history of each of these patients as `model` lays it out, read at the sampling times (`asked_times`)."""
     each = zip(rows, asked_times(profiles, rows), strict=True)
     return [build(model, profiles.regimen(int(i)), profiles.covariates_of(int(i)), t) for i, t in each]
 
@@ -70,7 +71,7 @@ def asked_times(profiles: Profiles, rows: Rows) -> Array:
 
 def levels(profiles: Profiles, rows: Rows, model: DrugModel | None = None) -> tuple[Batch, Observations]:
     """Timelines (of `model`, by default the plan's first) and levels of the chosen rows, padded; a sample not taken has weight 0."""
-    batch, seen = stack(_timelines(profiles, rows, model or profiles.plan.model)), _seen(profiles, rows)
+    batch, seen = stack(timelines(profiles, rows, model or profiles.plan.model)), _seen(profiles, rows)
     width = batch.arrays["wanted"].shape[1]
     return batch, Observations(*(_padded(values, width) for values in seen))
 

@@ -21,6 +21,7 @@ from auctor.learn.estimators.storage import dump, load
 from auctor.learn.features import matrix
 from auctor.learn.histories import inputs
 from auctor.learn.observed import Observed
+from auctor.learn.probability import Recalibration
 from auctor.learn.scales import centered, natural
 from auctor.learn.subgroups import cells
 from auctor.learn.training import Pair, Sides, joined
@@ -41,7 +42,8 @@ class Learner:
     """A trained learner: `booster` predicts the log of the scale-free exposure, `spread` the log of its difficulty.
 
     `booster` is XGBoost's own or an estimator of the registry; `calibration` holds the errors that intervals rest on, `folds` the pairs
-    that made them where the method is cv+; `density` refuses patients unlike the training ones; `card` is the model card.
+    that made them where the method is cv+; `density` refuses patients unlike the training ones; `card` is the model card. Of an
+    event `booster` gives the probability, which `recalibration` corrects; it has no interval.
     """
 
     plan: Plan
@@ -52,6 +54,7 @@ class Learner:
     folder: Path
     folds: tuple[Pair, ...] = ()
     density: Density | None = None
+    recalibration: Recalibration | None = None
 
     @property
     def scores(self) -> Array:
@@ -77,6 +80,7 @@ class Learner:
             card=card,
             folder=where,
             folds=tuple(_pair(content, f"-{k}") for k in range(card.get("fold_models", 0))),
+            recalibration=_recalibration(card) if plan.target.event else None,
             density=Density.read(json.loads(_part(content, "density.json"))) if plan.density < 1 else None,
         )
 
@@ -102,9 +106,12 @@ class Learner:
         return self.folds or (Pair(model=self.booster, spread=self.spread),)
 
     def estimate(self, observed: Observed) -> tuple[Array, Array]:
-        """(prediction, spread of its residual), each (n,), for what n patients show; log F/CL, or the target on its own scale."""
+        """(prediction, spread of its residual), each (n,): log F/CL, the target on its own scale, or the probability of an event."""
         found = joined(self.pairs, self._sides(observed))
-        return centered(self.plan, observed, found.center.mean(axis=0)), ((found.below + found.above) / 2).mean(axis=0)
+        center = found.center.mean(axis=0)
+        if self.recalibration is not None:
+            center = self.recalibration(center)
+        return centered(self.plan, observed, center), ((found.below + found.above) / 2).mean(axis=0)
 
     def _sides(self, observed: Observed) -> Sides:
         return Sides(z=inputs(observed), x=matrix(observed))
@@ -118,7 +125,13 @@ class Learner:
         return centered(self.plan, observed, found.T).T
 
     def interval(self, observed: Observed, *, level: float = 0.9) -> tuple[Array, Array, Array]:
-        """(point, low, high) of F/CL (h/L) or of the target, each (n,); coverage `level` on average, or in each declared subgroup."""
+        """(point, low, high) of F/CL (h/L) or of the target, each (n,); coverage `level` on average, or in each declared subgroup.
+
+        Of an event its probability, three times: it has no interval.
+        """
+        if self.plan.target.event:
+            point = natural(self.plan, self.estimate(observed)[0])
+            return point, point, point
         low, high = self.distribution(observed, np.asarray([(1 - level) / 2, (1 + level) / 2])).T
         return natural(self.plan, self.estimate(observed)[0]), natural(self.plan, low), natural(self.plan, high)
 
@@ -144,6 +157,12 @@ def _pair(content: Mapping[str, bytes], tail: str) -> Pair:
         return load(kind, _part(content, f"{name}{tail}.{kind}"))
 
     return Pair(model=one("model"), spread=one("spread"))
+
+
+def _recalibration(card: Mapping[str, Any]) -> Recalibration:
+    if "recalibration" not in card:
+        raise ModelError(where=str(card["name"]), what="was trained before events were classified", remedy="train the plan again")
+    return Recalibration(a=float(card["recalibration"]["intercept"]), b=float(card["recalibration"]["slope"]))
 
 
 def _part(content: Mapping[str, bytes], name: str) -> bytes:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.case import Regimen
+from auctor.errors import PlanError
 from auctor.learn.abstention import abstention
 from auctor.learn.artefact import write
 from auctor.learn.circular import CIRCULAR
@@ -24,8 +25,9 @@ from auctor.learn.histories import inputs, reads_history, recorded, settings
 from auctor.learn.labels import label
 from auctor.learn.learner import Learner, versions
 from auctor.learn.observed import Observed, of_profiles
+from auctor.learn.probability import Recalibration, event_scores, reliability
 from auctor.learn.scales import modelled, truth, unmodelled
-from auctor.learn.scores import accuracy, brier
+from auctor.learn.scores import accuracy
 from auctor.learn.subgroups import cells, check_groups, coverage_table
 from auctor.learn.training import Pair, Sides, crossed, paired
 from auctor.learn.tuning import Tuned, stages, tune
@@ -46,6 +48,7 @@ INTERVALS = {
     "cv+": "CV+ over training and calibration patients, errors scaled by a booster of each fold's own; order statistics (n + 1) p",
     "cqr": "conformalised quantile regression: quantiles 0.05, 0.5, 0.95 of the out-of-fold error, scaled side by side on calibration",
 }
+PROBABILITY = "none: the probability of an event, recalibrated on the calibration part (a + b logit)"
 CIRCULAR_LIMIT = (
     "Circular label: trained to give the MAP estimate of the same model, so its error against that label says how well it copies MAP, "
     "not how near it is to the truth; the figures under metrics are against the truth, those under metrics.label_test against the label."
@@ -111,7 +114,10 @@ def train(plan: Plan, out_dir: str | Path, *, progress: Progress | None = None) 
 def fitted(made: Material, folder: Path, progress: Progress | None = None) -> tuple[Learner, Tuned]:
     """Tune and fit on the training rows, calibrate on the calibration rows; the learner (without a card) and how it was tuned."""
     plan, rows, sides = made.profiles.plan, made.parts["train"], Sides(z=inputs(made.observed), x=made.x)
-    tuned = tune(sides.z[rows], made.y[rows], plan.learning, progress, fixed=settings(plan))
+    if plan.target.event and not 0 < made.y[rows].mean() < 1:
+        what = "happens to every training patient or to none"
+        raise PlanError(where=f"{plan.name}.target.event", what=what, remedy="move its bounds, or the doses")
+    tuned = tune(sides.z[rows], made.y[rows], plan.learning, progress, task=plan.target.task, fixed=settings(plan))
     return calibrated(made, sides, tuned, folder), tuned
 
 
@@ -121,6 +127,9 @@ def judged(candidate: Learner, made: Material, card: dict[str, Any]) -> Learner:
     card["fold_models"] = len(candidate.folds)
     card["metrics"] = _scored(finished, made)
     card["coverage"] = _coverage(finished, made)
+    if candidate.recalibration is not None:
+        card["recalibration"] = candidate.recalibration.as_dict()
+        card["reliability"] = _reliable(finished, made)
     card["abstention"] = abstention(card["domain"], finished.density, made.observed.rows(made.parts["test"]))
     return finished
 
@@ -128,8 +137,9 @@ def judged(candidate: Learner, made: Material, card: dict[str, Any]) -> Learner:
 def calibrated(made: Material, sides: Sides, tuned: Tuned, folder: Path) -> Learner:
     """The learner without its card: estimator and spread of the training part, and the errors its intervals rest on. Nothing is stored."""
     plan = made.profiles.plan
-    rows, held, method, seed = made.parts["train"], made.parts["calibration"], plan.interval.method, plan.learning.seed
-    errors = made.y[rows] - tuned.out_of_fold
+    rows, held, seed = made.parts["train"], made.parts["calibration"], plan.learning.seed
+    method = "split" if plan.target.event else plan.interval.method
+    errors = made.y[rows] - tuned.predicted
     pair = paired(sides.rows(rows), made.y[rows], tuned, errors, seed=seed, quantiles=method == "cqr")
     both = np.sort(np.concatenate([rows, held])) if method == "cv+" else held
     labels = cells(made.observed.rows(both))
@@ -138,8 +148,10 @@ def calibrated(made: Material, sides: Sides, tuned: Tuned, folder: Path) -> Lear
         folds, calibration = crossed(sides.rows(both), made.y[both], tuned, labels, folds=plan.interval.folds, seed=seed)
     else:
         calibration = Calibration.of(pair.forecast(sides.rows(held)).scaled(made.y[held]), cells=labels)
+    said = Recalibration.fit(pair.forecast(sides.rows(held)).center[0], made.y[held]) if plan.target.event else None
     return Learner(
         plan=plan,
+        recalibration=said,
         booster=pair.model,
         spread=pair.spread,
         calibration=calibration,
@@ -159,6 +171,11 @@ def _coverage(learner: Learner, made: Material) -> list[dict[str, Any]]:
     return coverage_table(observed, (low <= reference) & (reference <= high))
 
 
+def _reliable(learner: Learner, made: Material) -> list[dict[str, Any]]:
+    rows = made.parts["test"]
+    return reliability(learner.interval(made.observed.rows(rows))[0], truth(made.profiles)[rows])
+
+
 def _scored(learner: Learner, made: Material) -> dict[str, Any]:
     """Scores against the truth, and for a circular label also against the label."""
     parts = ("test",) if learner.folds else ("calibration", "test")
@@ -172,7 +189,8 @@ def _scored(learner: Learner, made: Material) -> dict[str, Any]:
 def _metrics(learner: Learner, made: Material, rows: Rows, reference: Array) -> dict[str, dict[str, float]]:
     point, low, high = learner.interval(made.observed.rows(rows))
     if learner.plan.target.event:
-        found = {"Brier": brier(point, reference[rows], seed=learner.plan.seed)}
+        prevalence = float(reference[made.parts["train"]].mean())
+        found = event_scores(point, reference[rows], prevalence, seed=learner.plan.seed)
     else:
         found = accuracy(point, reference[rows], interval=(low, high), seed=learner.plan.seed)
     return {name: score.as_dict() for name, score in found.items()}
@@ -217,7 +235,7 @@ def _card(made: Material, tuned: Tuned) -> dict[str, Any]:
         },
         "algorithm": {"name": tuned.algorithm, "title": algorithm(tuned.algorithm).title, "missing": algorithm(tuned.algorithm).missing},
         "interval": {
-            "method": INTERVALS[plan.interval.method],
+            "method": PROBABILITY if plan.target.event else INTERVALS[plan.interval.method],
             "groups": [{"by": g.by, "cuts": list(g.cuts)} for g in plan.interval.groups],
         },
         "domain": span(made.profiles, made.observed, made.x, made.parts["train"]),

@@ -20,6 +20,7 @@ Configuration = Mapping[str, float]
 # the spread model is deliberately smooth: it only has to rank patients by how hard they are
 SPREAD = {"max_depth": 3, "learning_rate": 0.08, "min_child_weight": 40, "subsample": 1.0, "lambda": 1.0}
 SPREAD_ROUNDS = 80
+CLASSES = 2  # an event happens or not
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,6 +33,11 @@ class Tuned:
     table: tuple[Configuration, ...]
     algorithm: str = "xgboost"
     task: str = "regression"
+
+    @property
+    def predicted(self) -> Array:
+        """Out-of-fold predictions (n,): the number, or the probability that an event happens."""
+        return self.out_of_fold if self.out_of_fold.ndim == 1 else self.out_of_fold[:, -1]
 
 
 def tune(
@@ -124,7 +130,7 @@ def fit(x: Array, y: Array, tuned: Tuned, seed: int, groups: Array | None = None
     """An estimator of the chosen configuration, fitted to all rows given; XGBoost's own booster where that says it all."""
     new = algorithm(tuned.algorithm).make(tuned.task, tuned.configuration, seed)
     found = fitted(new.stopped(tuned.rounds) if tuned.rounds else new, x, y, groups)
-    return found.model_ if (tuned.algorithm, tuned.task) == ("xgboost", "regression") else found
+    return found.model_ if tuned.algorithm == "xgboost" else found
 
 
 def fit_spread(x: Array, residuals: Array, seed: int) -> Any:
@@ -143,9 +149,12 @@ def boosted(x: Array, target: Array, settings: Mapping[str, Any], seed: int) -> 
 
 
 def evaluate(model: Any, x: Array) -> Array:
-    """Predictions (n,) of a regressor; (n,) or (n, outputs) of one of XGBoost's own boosters."""
+    """Predictions (n,) of a regressor, the probability (n,) of the last class; (n,) or (n, outputs) of one of XGBoost's own boosters."""
+    if hasattr(model, "predict_proba"):
+        return np.asarray(model.predict_proba(x)[:, -1], dtype=np.float64)
     if hasattr(model, "get_params"):
         return np.asarray(model.predict(x), dtype=np.float64)
     import xgboost as xgb
 
-    return np.asarray(model.predict(xgb.DMatrix(x, nthread=1)), dtype=np.float64)
+    found = np.asarray(model.predict(xgb.DMatrix(x, nthread=1)), dtype=np.float64)
+    return found[:, 1] if found.ndim == 2 and found.shape[1] == CLASSES else found

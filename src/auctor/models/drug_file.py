@@ -128,7 +128,7 @@ def _drug(data: Mapping[str, object], where: str) -> Drug:
     )
 
 
-def _proof(table: Table) -> tuple[bool, str]:
+def proof(table: Table) -> tuple[bool, str]:
     """(verified, source): what was not read in its source must say so in words, and what was must not."""
     verified, source = table.flag("verified"), table.text("source")
     if verified == (DOUBT in source) or not source.strip():
@@ -141,7 +141,7 @@ def _molar_mass(top: Table) -> MolarMass:
     table = top.table("molar_mass", required=("value", "unit", *_PROOF))
     if table.text("unit") != "g/mol":
         raise table.fault("unit", "not g/mol", "give the molar mass in g/mol")
-    verified, source = _proof(table)
+    verified, source = proof(table)
     return MolarMass(value=table.positive("value"), verified=verified, source=source)
 
 
@@ -150,7 +150,7 @@ def _code(row: Table) -> Code:
     system, code = table.choice("system", _PATTERNS), table.text("code")
     if not re.fullmatch(_PATTERNS[system], code) or (system == "LOINC" and not loinc_digit_fits(code)):
         raise table.fault("code", f"{code[:20]!r} is not a {system} code", "check its form and its check digit")
-    verified, source = _proof(table)
+    verified, source = proof(table)
     return Code(system=system, code=code, meaning=table.text("meaning"), verified=verified, source=source)
 
 
@@ -161,6 +161,8 @@ def loinc_digit_fits(code: str) -> bool:
     (True, False)
     """
     digits, _, check = code.partition("-")
+    if not (digits.isascii() and digits.isdigit()):
+        return False
     doubled = (2 * int(d) if k % 2 == 0 else int(d) for k, d in enumerate(reversed(digits)))
     total = sum(value // 10 + value % 10 for value in doubled)
     return str(-total % 10) == check
@@ -171,7 +173,7 @@ def _target(row: Table) -> DrugTarget:
     low, high = table.maybe("low", low=0.0), table.maybe("high", low=0.0)
     if (low is None and high is None) or (low is not None and high is not None and not low < high):
         raise table.fault("high", "not a range", "give low, high or both, low below high")
-    verified, source = _proof(table)
+    verified, source = proof(table)
     words = {key: table.text(key) for key in ("metric", "unit")}
     return DrugTarget(**words, low=low, high=high, use=table.text("use", ""), verified=verified, source=source)
 
@@ -184,7 +186,7 @@ def _form(row: Table) -> Form:
     single = {key: table.positive(key) for key in (*amounts[1:], "infusion_h") if key in table.data}
     if min((*several["strengths"], *several["intervals_h"]), default=1.0) <= 0:
         raise table.fault("strengths", "an amount or interval of zero or less", "list what can be given")
-    verified, source = _proof(table)
+    verified, source = proof(table)
     return Form(
         route=table.choice("route", ("oral", "iv")),
         form=table.text("form"),

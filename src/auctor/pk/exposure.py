@@ -17,6 +17,7 @@ from auctor.pk.timeline import build, stack
 Array = NDArray[np.float64]
 
 GRID_POINTS = 240
+AREAS = (MetricKind.AUC, MetricKind.CAVG)
 PATIENTS = 1024  # laid out at a time
 
 
@@ -34,7 +35,7 @@ def exposures(model: DrugModel, regimen: Regimen, metric: Metric, covariates: Co
     if not regimen.doses:
         return np.zeros(len(eta_draws))
     direct = is_direct(model)
-    if metric.kind in (MetricKind.AUC, MetricKind.CAVG):
+    if metric.kind in AREAS:
         window = np.asarray([metric.start_h, metric.stop_h])
         return _between(_readings(model, regimen, window, covariates, eta_draws, compiled=not direct).auc, metric)
     # a whole grid of many draws is the compiled engine's work
@@ -63,11 +64,19 @@ def _exposures_of_block(
 ) -> Array:
     from auctor.pk.course import readings_of
 
-    area = metric.kind in (MetricKind.AUC, MetricKind.CAVG)
-    times = [np.asarray([metric.start_h, metric.stop_h]) if area else _reading_times(r, metric) for r in regimens]
+    times = [asked_times(r, metric) for r in regimens]
     batch = stack([build(model, r, c, t) for r, c, t in zip(regimens, covariates, times, strict=True)])
-    concentration, auc = readings_of(model, batch, eta)
-    if area:
+    return read_off(metric, *readings_of(model, batch, eta))
+
+
+def asked_times(regimen: Regimen, metric: Metric) -> Array:
+    """When a course has to be read for `read_off` to give the metric, h."""
+    return np.asarray([metric.start_h, metric.stop_h]) if metric.kind in AREAS else _reading_times(regimen, metric)
+
+
+def read_off(metric: Metric, concentration: Array, auc: Array) -> Array:
+    """The metric (n,) from concentrations and areas so far (n, k) at `asked_times`; later columns may repeat the last one."""
+    if metric.kind in AREAS:
         return _between(auc[:, :2], metric)
     # columns past a patient's own times repeat the last one, which moves neither extreme
     return np.asarray(concentration.max(axis=1) if metric.kind is MetricKind.CMAX else concentration.min(axis=1))

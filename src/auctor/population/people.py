@@ -1,13 +1,13 @@
 """Who the virtual patients are: covariates drawn one by one, or together from a table or a copula, growing by charts, or worked out.
 
-Order: the joint source, independent distributions, weight and height by the growth charts, then formulas in file order. Each has a stream
-of its own. `possible` draws again whoever it does not hold for.
+Order: the joint source, independent distributions, those that follow an age, weight and height by the growth charts, then formulas in file
+order. Each has a stream of its own. `possible` draws again whoever it does not hold for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -44,9 +44,39 @@ class Joint(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class ByAge:
+    """A truncated normal for every whole year of the covariate `by`, the first being that of one year; ages beyond are refused."""
+
+    by: str
+    years: tuple[Distribution, ...]
+    where: str
+
+    @classmethod
+    def read(cls, row: Table) -> ByAge:
+        """`{ by = "AGE", mean = [..], sd = [..], low = [..], high = [..] }`. Errors: PlanError."""
+        keys = ("mean", "sd", "low", "high")
+        by, lists = row.text("by"), {key: row.numbers(key) for key in keys}
+        row.done()
+        if len({len(values) for values in lists.values()}) > 1:
+            raise row.refuse("mean", "and the other lists differ in length", "give as many years of each")
+        each = [dict(zip(keys, values, strict=True)) for values in zip(*lists.values(), strict=True)]
+        return cls(by=by, years=tuple(Distribution.read({"kind": "truncnormal", **one}, where=row.where) for one in each), where=row.where)
+
+    def draw(self, known: Mapping[str, Array], rng: np.random.Generator, n: int) -> Array:
+        """One value for each of `n` patients, (n,). Raises PlanError for an age that has no distribution."""
+        years, found = known[self.by].astype(np.int64) - 1, np.empty(n)
+        if len(years) and not 0 <= years.min() <= years.max() < len(self.years):
+            raise PlanError(where=self.where, what=f"has no values for every {self.by}", remedy="list every year from one on")
+        for year in np.unique(years):
+            own = np.flatnonzero(years == year)
+            found[own] = self.years[year].draw(rng, len(own))
+        return found
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class People:
-    """The covariates of a plan: independent distributions, what is drawn together, growth charts, and formulas in order.
+    """The covariates of a plan: independent distributions, what is drawn together or by age, growth charts, and formulas in order.
 
     `factors` turn what the joint source gives into the unit of the model's covariate. `where` is the plan's name, for errors.
     """
@@ -58,12 +88,13 @@ class People:
     derived: Mapping[str, Expression]
     factors: Mapping[str, float]
     possible: Expression | None = None
+    by_age: Mapping[str, ByAge] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every covariate that a patient has."""
         joint = self.joint.names if self.joint else ()
-        return (*joint, *self.independent, *(self.growth.names if self.growth else ()), *self.derived)
+        return (*joint, *self.independent, *self.by_age, *(self.growth.names if self.growth else ()), *self.derived)
 
     def draw(self, n: int, *, seed: int) -> dict[str, Array]:
         """`n` patients, name -> (n,). Raises PlanError where a formula has no finite value or nobody is `possible`."""
@@ -90,6 +121,7 @@ class People:
             drawn = self.joint.draw(stream(seed, f"covariates{mark}"), n)
             found |= {name: values * self.factors.get(name, 1.0) for name, values in drawn.items()}
         found |= {name: d.draw(stream(seed, f"covariate:{name}{mark}"), n) for name, d in self.independent.items()}
+        found |= {name: one.draw(found, stream(seed, f"covariate:{name}{mark}"), n) for name, one in self.by_age.items()}
         if self.growth:
             found |= self.growth.draw(found, stream(seed, f"growth{mark}"), n)
         return found | self.worked_out(found)
@@ -115,8 +147,9 @@ def read_people(table: Table, models: tuple[DrugModel, ...], folder: Path) -> Pe
     given = {*(joint.names if joint else ()), *(growth.names if growth else ())}
     rows = {name: table.table(name) for name in tuple(table.left) if name != "possible"}
     formulas = [name for name, row in rows.items() if row.has("expr")]
-    independent = _independent(table, rows, covariates, {*given, *formulas})
-    known = {*given, *independent}
+    by_age = {name: ByAge.read(rows[name]) for name in [name for name, row in rows.items() if row.has("by")]}
+    independent = _independent(table, rows, covariates, {*given, *formulas, *by_age})
+    known = {*given, *independent, *by_age}
     derived: dict[str, Expression] = {}
     for name in formulas:
         derived[name] = rows[name].formula("expr", names=known)
@@ -127,12 +160,16 @@ def read_people(table: Table, models: tuple[DrugModel, ...], folder: Path) -> Pe
         independent=independent,
         joint=joint,
         growth=growth,
+        by_age=by_age,
         derived=derived,
         factors=_factors(table, joint, covariates),
         possible=table.formula("possible", names=known) if table.has("possible") else None,
     )
     table.done()
     _refuse_twice(table, people, covariates)
+    for name, one in by_age.items():
+        if one.by not in {*given, *independent}:
+            raise table.refuse(f"{name}.by", f"names {one.by!r}, which is not drawn before", "name an age of the plan in whole years")
     return people
 
 

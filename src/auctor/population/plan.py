@@ -348,7 +348,8 @@ def _check_used(plan: Plan) -> None:
     read = {name for formula in rules if isinstance(formula, Expression) for name in formula.names}
     read |= {dosage.per, *(p.covariate for p in plan.paths), *(c.mic for c in plan.target.event if isinstance(c.mic, str))}
     read |= {people.growth.age, people.growth.sex} if people.growth else set()
-    for name in (*people.independent, *people.derived):
+    read |= {one.by for one in people.by_age.values()}
+    for name in (*people.independent, *people.by_age, *people.derived):
         if name not in plan.needed and name not in read:
             raise PlanError(
                 where=f"{plan.name}.covariates.{name}",

@@ -82,6 +82,11 @@ class PlanTarget:
         return self.scale in PROPORTIONAL
 
     @property
+    def task(self) -> str:
+        """What a learner does: it gives the probability of an event, or a number."""
+        return "classification" if self.event else "regression"
+
+    @property
     def logarithmic(self) -> bool:
         """Whether the logarithm is modelled."""
         return self.scale != "plain"

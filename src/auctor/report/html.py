@@ -33,6 +33,7 @@ BASIS = {
     "map": "mode; shares by Laplace",
     "posterior": "importance resampling",
     "ml": "conformal interval",
+    "amortised": "several models, by weight",
 }
 BLQ = {
     Blq.M1: "levels below the LLOQ are left out (M1)",

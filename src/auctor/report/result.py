@@ -17,6 +17,7 @@ from auctor.dosing.recommend import Forecast, Recommendation
 from auctor.errors import Notice
 from auctor.predictor import Array, Draws
 from auctor.report.shown import Shown, concentration, exposure
+from auctor.report.words import interpretations, next_dose, preselected
 
 SCHEMA = 1
 DIGITS = 8  # significant: beyond the accuracy of any method, within that of the arithmetic
@@ -43,9 +44,15 @@ def as_dict(analysis: Analysis) -> dict[str, Any]:
         "occasions": _occasions(analysis),
         "samples": [_sample(row, level) for row in analysis.samples],
         "curve": _curve(analysis, level),
+        "preferred": analysis.preferred.key,
+        "preselected": None if (best := preselected(analysis)) is None else best.option.label,
+        "next_dose": next_dose(analysis),
+        "interpretation": [{"name": t.name, "question": t.question, "text": t.text} for t in interpretations(analysis)],
         "notices": [_notice(n) for n in analysis.notices],
         "signing_blocked": bool(analysis.blocking),
     }
+    if analysis.amortised is not None:
+        found["amortised"] = dict(zip(("plan", "sha256"), analysis.amortised, strict=True))
     return {key: _rounded(value) for key, value in found.items()}
 
 
@@ -141,10 +148,10 @@ def _method(method: MethodResult, metric: Shown) -> dict[str, Any]:
         "explained": method.explained,
         "effective_draws": method.ess,
         "parameters": {"values": dict(method.params), "unit": "engine units: h, mg, L"},
-        "current": None if found is None or found.current is None else _forecast(found.current, metric),
+        "current": None if found is None or found.current is None else forecast_data(found.current, metric),
         "sampled_occasion": None if method.sampled is None else _exposure(method.sampled, metric),
         "recommendation": None if found is None else _recommendation(found),
-        "candidates": [] if found is None else [_forecast(f, metric) for f in found.forecasts],
+        "candidates": [] if found is None else [forecast_data(f, metric) for f in found.forecasts],
     }
 
 
@@ -157,7 +164,8 @@ def _recommendation(found: Recommendation) -> dict[str, Any]:
     }
 
 
-def _forecast(forecast: Forecast, metric: Shown) -> dict[str, Any]:
+def forecast_data(forecast: Forecast, metric: Shown) -> dict[str, Any]:
+    """One regimen's forecast as it stands in result.json; rounding is left to the whole."""
     option = _option(forecast.option)
     if forecast.exposure is None:
         return {"option": option, "abstained": forecast.abstained}

@@ -27,10 +27,11 @@ def chosen(table: StudyTable) -> dict[str, str]:
     """Which row of a table is drawn as what; of several models the one with the least rRMSE."""
 
     def best(fits: Callable[[str], bool]) -> str:
-        return min((row for row in table.rows if fits(row)), key=lambda row: table.rows[row]["rRMSE"].value)
+        return min((row for row in table.rows if fits(row)), key=lambda row: table.rows[row]["rRMSE"].value, default="")
 
     found = {"covariates": best(lambda r: r.startswith("covariates only"))}
-    found["map"] = best(lambda r: r.startswith("MAP") and "published" in r)
+    mapped = best(lambda r: r.startswith("MAP") and "published" in r)  # none where nobody was sampled
+    found |= {"map": mapped} if mapped else {}
     averaged = [row for row in table.rows if row.startswith("model averaging, published")]
     return found | ({"average": averaged[0]} if averaged else {}) | {"learner": table.best, "limit": table.limit}
 

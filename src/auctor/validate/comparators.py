@@ -1,7 +1,7 @@
 """What a learner is judged against: covariates alone, MAP, and the posterior mean, for many virtual patients at once.
 
-Every comparator gives F/CL (h/L), to which the exposure of a linear model is proportional: a point and a 90 % interval. `averaged`
-mixes the posteriors of several models by their marginal likelihoods.
+Every comparator gives F/CL (h/L), to which the exposure of a linear model is proportional, or the plan's target where that is read off
+the course (`own_course`): a point and a 90 % interval. `averaged` mixes the posteriors of several models by their marginal likelihoods.
 """
 
 from __future__ import annotations
@@ -14,18 +14,21 @@ from math import lgamma, log, pi
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.estimate.descent import Matrix
-from auctor.estimate.direct_map import objective_of, searched
+from auctor.estimate.descent import Evaluate, Matrix
+from auctor.estimate.direct_map import direct_map, objective_of, searched, settled
 from auctor.estimate.map import MapFit, map_batch
 from auctor.estimate.modes import fit_of
 from auctor.estimate.objective import sample_terms
 from auctor.estimate.observations import Observations
-from auctor.learn.labels import asked_times, levels
+from auctor.learn.labels import asked_times, levels, timelines
+from auctor.learn.scales import truth
 from auctor.models.model import DrugModel, Residual
 from auctor.pk.course import concentrations
+from auctor.pk.direct import is_direct, readings
 from auctor.pk.steady import steady_profile
-from auctor.pk.timeline import Batch
+from auctor.pk.timeline import Batch, Timeline
 from auctor.population.virtual import Profiles, Progress, exposure_per_rate, stream
+from auctor.validate.own_course import OwnCourse, own_course
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -33,12 +36,14 @@ DEGREES = 5.0  # of the Student proposal: heavier tails than any posterior here,
 WIDEN = 1.2
 BLOCK = 100
 CALL = 4000  # draws a call of the closed form
+FEW_PATIENTS = 64
+FEW = 200  # draws for an interval where each has to be read off a course
 ABSURD = 1e9  # mg/L: a draw whose course runs away
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Estimates:
-    """F/CL of n patients: `point`, `low`, `high` (n,), the interval being central 90 %."""
+    """F/CL, or the target, of n patients: `point`, `low`, `high` (n,), the interval being central 90 %."""
 
     point: Array
     low: Array
@@ -47,11 +52,12 @@ class Estimates:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Patients:
-    """Virtual patients as the estimators see them: timelines, measured levels, covariates; F/CL known for judging.
+    """Virtual patients as the estimators see them: timelines, measured levels, covariates; F/CL (or the target) known for judging.
 
     `steady` of patients at steady state on one dose: the model that is compiled (whatever residual error `model` is told), dose (mg),
     interval and infusion length (h), each (n,), and times (n, k) after the dose; the closed form then stands in for the timeline where
-    many draws are asked for.
+    many draws are asked for. `course` of patients whose target is no F/CL: what is read in its place.
+    `lines` of a few patients with other histories, who are read in NumPy: compiling would cost more than they do.
     """
 
     model: DrugModel
@@ -60,6 +66,13 @@ class Patients:
     covariates: Mapping[str, Array]
     truth: Array
     steady: tuple[DrugModel, Array, Array, Array, Array] | None = None
+    course: OwnCourse | None = None
+    lines: tuple[Timeline, ...] = ()
+
+    @property
+    def sampled(self) -> bool:
+        """Whether any level is known."""
+        return bool(self.seen.weight.any())
 
 
 def patients(profiles: Profiles, rows: Rows, model: DrugModel | None = None) -> Patients:
@@ -67,11 +80,15 @@ def patients(profiles: Profiles, rows: Rows, model: DrugModel | None = None) -> 
     model = model or profiles.plan.model
     batch, seen = levels(profiles, rows, model)
     covariates = {name: values[rows] for name, values in profiles.covariates.items()}
-    steady = None
-    if not profiles.plan.dosage.start and model.system is None and model.structure.linear:
+    steady, course = None, None if profiles.plan.target.proportional else own_course(profiles, rows, model)
+    if course is None and not profiles.plan.dosage.start and model.system is None and model.structure.linear:
         given = (profiles.dose_mg[rows], profiles.every_h[rows], profiles.infusion_h[rows])
         steady = (model, *given, asked_times(profiles, rows))
-    return Patients(model=model, batch=batch, seen=seen, covariates=covariates, truth=profiles.exposure[rows], steady=steady)
+    few = steady is None and course is None and len(rows) <= FEW_PATIENTS and is_direct(model)
+    lines = tuple(timelines(profiles, rows, model)) if few else ()
+    return Patients(
+        model=model, batch=batch, seen=seen, covariates=covariates, truth=truth(profiles)[rows], steady=steady, course=course, lines=lines
+    )  # fmt: skip
 
 
 def with_error(model: DrugModel, residual: Residual) -> DrugModel:
@@ -81,14 +98,16 @@ def with_error(model: DrugModel, residual: Residual) -> DrugModel:
 
 
 def exposure_of(who: Patients, etas: Array) -> Array:
-    """F/CL for eta draws (n, d, p): shape (n, d)."""
+    """F/CL, or the target, for eta draws (n, d, p): shape (n, d)."""
+    if who.course is not None:
+        return who.course.read(etas)[1]
     columns = {name: values[:, None] for name, values in who.covariates.items()}
     params = who.model.individual(columns, etas)
     return np.broadcast_to(exposure_per_rate(who.model, params), etas.shape[:2])
 
 
 def _normals(who: Patients, name: str, draws: int) -> Array:
-    shape = (len(who.truth), draws, len(who.model.eta_names))
+    shape = (len(who.truth), draws if who.course is None else min(draws, FEW), len(who.model.eta_names))
     return stream(0, f"comparators:{name}").standard_normal(shape)
 
 
@@ -143,6 +162,8 @@ def posterior(who: Patients, fit: MapFit, draws: int = 1000, progress: Progress 
 
 def drawn(who: Patients, fit: MapFit, draws: int = 1000, progress: Progress | None = None) -> Drawn:
     """The draws behind `posterior`, for mixing with those of other models (`averaged`)."""
+    if not who.sampled:
+        return _unseen(who, draws)
     rng, factor = stream(0, "comparators:posterior"), roots(fit)
     value, log_weight = (np.empty((len(who.truth), draws)) for _ in range(2))
     for start in range(0, draws, BLOCK):
@@ -153,6 +174,13 @@ def drawn(who: Patients, fit: MapFit, draws: int = 1000, progress: Progress | No
     top = log_weight.max(axis=1, keepdims=True)
     mean = top[:, 0] + np.log(np.mean(np.exp(log_weight - top), axis=1))
     return Drawn(value=value, log_weight=log_weight, log_marginal=mean + _constant(who.model, factor))
+
+
+def _unseen(who: Patients, draws: int) -> Drawn:
+    """Without a level the posterior is the prior, and every model is as probable as before."""
+    z = stream(0, "comparators:posterior").standard_normal((len(who.truth), draws, len(who.model.eta_names)))
+    value = exposure_of(who, z @ np.linalg.cholesky(who.model.omega).T)
+    return Drawn(value=value, log_weight=np.zeros_like(value), log_marginal=np.zeros(len(value)))
 
 
 def _constant(model: DrugModel, factor: Array) -> Array:
@@ -203,15 +231,28 @@ def _weighed(who: Patients, center: Array, factor: Array, rng: np.random.Generat
     etas = center[:, None] + np.einsum("npq,ndq->ndp", factor, z)
     prior = np.einsum("ndp,pq,ndq->nd", etas, np.linalg.inv(who.model.omega), etas)
     proposal = -0.5 * (DEGREES + p) * np.log1p(np.sum(z * z, axis=-1) / (WIDEN**2 * DEGREES))
-    return exposure_of(who, etas), -0.5 * (prior + _misfits(who, etas)) - proposal
+    found, value = _read(who, etas)
+    exists = np.isfinite(value) & (value > 0)
+    log_weight = np.where(exists, -0.5 * (prior + _misfits(who, found)) - proposal, -np.inf)
+    return np.where(exists, value, 1.0), log_weight  # a value that weighs nothing
 
 
-def _misfits(who: Patients, etas: Array) -> Array:
-    """-2 log likelihood of every draw, (n, d); infinite where a draw has no course (a negative volume, say)."""
+def _read(who: Patients, etas: Array) -> tuple[Array, Array]:
+    """Levels (n, d, k) and F/CL or target (n, d) of every draw (n, d, p)."""
+    if who.course is not None:
+        return who.course.read(etas)
     if who.steady is not None:
-        found = _steady_levels(who, etas)
-    else:
-        found = np.stack([concentrations(who.model, who.batch, etas[:, d]) for d in range(etas.shape[1])], axis=1)
+        return _steady_levels(who, etas), exposure_of(who, etas)
+    if who.lines:
+        with np.errstate(all="ignore"):  # a draw without a course weighs nothing
+            found = np.stack([readings(who.model, line, own)[0] for line, own in zip(who.lines, etas, strict=True)])
+        return found, exposure_of(who, etas)
+    found = np.stack([concentrations(who.model, who.batch, etas[:, d]) for d in range(etas.shape[1])], axis=1)
+    return found, exposure_of(who, etas)
+
+
+def _misfits(who: Patients, found: Array) -> Array:
+    """-2 log likelihood of every draw's levels (n, d, k), (n, d); infinite where it has no course (a negative volume, say)."""
     sound = np.asarray(((found > 0) & (found < ABSURD)).all(axis=2))
     seen = Observations(*(np.broadcast_to(v[:, None, : found.shape[2]], found.shape) for v in who.seen))
     terms = sample_terms(who.model.residual, np.where(sound[:, :, None], found, 1.0), seen).sum(axis=2)
@@ -236,7 +277,27 @@ def _steady_levels(who: Patients, etas: Array) -> Array:
 def steady_fit(who: Patients) -> MapFit:
     """`map_fit` of patients at steady state by the closed form: the same objective and descent, with nothing but the profile to compile."""
     assert who.steady is not None
-    k = who.steady[4].shape[1]
+    n = len(who.truth)
+    owner, fine = searched(n, np.zeros((n, len(who.model.eta_names))), _evaluated(who, who.steady[4].shape[1]))
+    return fit_of(who.model, n, owner, fine)
+
+
+def course_fit(who: Patients) -> MapFit:
+    """MAP of patients whose levels are read off their course: the same objective, by Fisher scoring from one start."""
+    assert who.course is not None
+    n = len(who.truth)
+    return fit_of(who.model, n, np.arange(n), settled(np.zeros((n, len(who.model.eta_names))), _evaluated(who, who.course.samples)))
+
+
+def direct_fit(who: Patients) -> MapFit:
+    """MAP of a few patients one by one in NumPy, from one start."""
+    k = len(who.lines[0].wanted)
+    each = zip(who.lines, zip(*(values[:, :k] for values in who.seen), strict=True), strict=True)
+    return MapFit.together([direct_map(who.model, line, Observations(*own), starts=1) for line, own in each])
+
+
+def _evaluated(who: Patients, k: int) -> Evaluate:
+    """What a search asks: objective, slope and curvature of the patients' k levels."""
     seen = Observations(*(values[:, :k] for values in who.seen))
 
     def evaluate(u: Array) -> tuple[Array, Array, Matrix]:
@@ -245,16 +306,14 @@ def steady_fit(who: Patients) -> MapFit:
         own = Observations(*(np.repeat(values, repeats, axis=0) for values in seen))
         return objective_of(who.model, own, partial(_shifted, who, len(u), repeats), u)
 
-    n = len(who.truth)
-    owner, fine = searched(n, np.zeros((n, len(who.model.eta_names))), evaluate)
-    return fit_of(who.model, n, owner, fine)
+    return evaluate
 
 
 def _shifted(who: Patients, p: int, repeats: int, etas: Array) -> Array:
     """Levels at etas ordered shift, patient, repeat: `objective_of` asks in that order."""
     n = len(who.truth)
     by_patient = etas.reshape(2 * p + 1, n, repeats, p).transpose(1, 0, 2, 3).reshape(n, -1, p)
-    found = _steady_levels(who, by_patient)
+    found = _read(who, by_patient)[0]
     return found.reshape(n, 2 * p + 1, repeats, -1).transpose(1, 0, 2, 3).reshape(len(etas), -1)
 
 
@@ -263,6 +322,15 @@ def _weighted_quantile(value: Array, weight: Array, level: float) -> Array:
     below = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1)
     place = np.argmax(below >= level, axis=1)
     return np.asarray(np.take_along_axis(value, order, axis=1)[np.arange(len(value)), place], dtype=np.float64)
+
+
+def fitted(who: Patients) -> MapFit:
+    """MAP of every patient by what serves them best."""
+    if who.course is not None:
+        return course_fit(who)
+    if who.lines:
+        return direct_fit(who)
+    return steady_fit(who) if who.steady is not None else map_fit(who)
 
 
 def map_fit(who: Patients) -> MapFit:

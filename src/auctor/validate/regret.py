@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from auctor.learn.probability import roc_auc, roc_score
 from auctor.learn.scores import Score, resamples, score
 
 Array = NDArray[np.float64]
@@ -30,26 +31,4 @@ def _mean(values: Array) -> Array:
     return np.asarray(np.mean(values, axis=-1), dtype=np.float64)
 
 
-def roc_auc(event: Array, predicted: Array) -> float:
-    """Area under the ROC curve of a score (n,) for events (n,) of 0 or 1: P(score of an event > score of none), ties a half.
-
-    Reference: Hanley & McNeil, Radiology 1982;143:29-36.
-
-    >>> roc_auc(np.array([0.0, 1.0, 1.0]), np.array([0.2, 0.2, 0.9]))
-    0.75
-    """
-    from scipy.stats import rankdata
-
-    positive = event > 0.5
-    n1, n0 = int(positive.sum()), int((~positive).sum())
-    if min(n1, n0) == 0:
-        return float("nan")
-    ranks = rankdata(predicted)
-    return float((ranks[positive].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))
-
-
-def roc_score(event: Array, predicted: Array, *, seed: int = 0, times: int = 500) -> Score:
-    """The area with its bootstrap 95 % interval over patients."""
-    drawn = [roc_auc(event[rows], predicted[rows]) for rows in resamples(len(event), times=times, seed=seed)]
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return Score(value=roc_auc(event, predicted), low=float(low), high=float(high))
+__all__ = ["regret_scores", "roc_auc", "roc_score"]

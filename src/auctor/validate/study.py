@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.estimate.modes import MapFit
+from auctor.learn.amortised.store import Amortised, amortised_for
 from auctor.learn.observed import of_profiles
+from auctor.learn.scales import truth
+from auctor.learn.subgroups import coverage_table
 from auctor.learn.train import Material, prepare
 from auctor.models.model import DrugModel, Residual
 from auctor.population.plan import Plan
@@ -25,19 +27,19 @@ from auctor.validate.comparators import (
     Posterior,
     a_priori,
     drawn,
+    fitted,
     map_estimates,
-    map_fit,
     patients,
-    steady_fit,
     summarised,
     with_error,
 )
 from auctor.validate.exposure_study import NOISELESS_SD
-from auctor.validate.metrics import accuracy, error_ratio
+from auctor.validate.metrics import accuracy, error_ratio, explained
+from auctor.validate.study_amortised import amortised_row
 from auctor.validate.study_file import SAME, Design, Sizes, StudyFile
 from auctor.validate.study_learners import Answer, trained
-from auctor.validate.study_result import StudyResult, StudyTable
-from auctor.validate.worlds import other_world, possible, training_plan
+from auctor.validate.study_result import Covered, StudyCoverage, StudyResult, StudyTable
+from auctor.validate.worlds import more_patients, other_world, possible, training_plan
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -64,8 +66,8 @@ class World:
 
     @property
     def truth(self) -> Array:
-        """F/CL, h/L."""
-        return self.profiles.exposure[self.rows]
+        """F/CL in h/L, or the target."""
+        return truth(self.profiles)[self.rows]
 
     @property
     def single(self) -> DrugModel | None:
@@ -87,11 +89,41 @@ def run_study(study: StudyFile, *, quick: bool = False, progress: Progress | Non
     return StudyResult(study=study, quick=quick, tables=tuple(tables))
 
 
+def study_coverage(study: StudyFile, *, quick: bool = False, progress: Progress | None = None) -> StudyCoverage:
+    """What the learners' 90 % intervals cover in every design and noise regime, and nothing else: no comparator is computed."""
+    sizes = study.quick if quick else study.full
+    steps = [(d, noise) for d in study.designs if (d.quick if quick else d.full) for noise in d.noise]
+    found: dict[tuple[str, str], Mapping[str, tuple[Covered, ...]]] = {}
+    for k, (design, noise) in enumerate(steps):
+        made = _living(prepare(training_plan(study, design, noise, sizes)))
+        found[design.name, noise] = _held(made, trained(study.learners, made), sizes)
+        if progress:
+            progress(f"{design.name}, noise {noise}", (k + 1) / len(steps))
+    return StudyCoverage(study=study, quick=quick, held=found)
+
+
 def _judged(study: StudyFile, design: Design, noise: str, sizes: Sizes) -> Iterator[StudyTable]:
     made = _living(prepare(training_plan(study, design, noise, sizes)))
     answers = trained(study.learners, made)
+    asked = study.amortised if noise == "full" and sizes == study.full else ""
+    amortised = amortised_for(asked) if asked else None
+    held = _held(made, answers, sizes)
     for world in _worlds(study, design, made, sizes):
-        yield _table(world, answers)
+        found = _table(world, answers, amortised)
+        yield replace(found, held=held) if world.name == SAME else found
+
+
+def _held(made: Material, answers: Mapping[str, Answer], sizes: Sizes) -> Mapping[str, tuple[Covered, ...]]:
+    """What share of patients each learner's 90 % interval holds: all, and by subgroup."""
+    plan = made.profiles.plan
+    more = more_patients(plan, sizes.coverage) if sizes.coverage else made.profiles
+    rows = np.flatnonzero(possible(more)) if sizes.coverage else made.parts["test"]
+    shown, true = of_profiles(replace(more, plan=plan)).rows(rows), truth(more)[rows]
+    found: dict[str, tuple[Covered, ...]] = {}
+    for name, answer in answers.items():
+        said = answer(shown)
+        found[name] = tuple(Covered(**row) for row in coverage_table(shown, (said.low <= true) & (true <= said.high)))
+    return found
 
 
 def _living(made: Material) -> Material:
@@ -109,15 +141,23 @@ def _worlds(study: StudyFile, design: Design, made: Material, sizes: Sizes) -> I
         yield World(design=design, name=other.name, plan=plan, profiles=profiles, rows=np.flatnonzero(possible(profiles)), draws=draws)
 
 
-def _table(world: World, answers: Mapping[str, Answer]) -> StudyTable:
+def _table(world: World, answers: Mapping[str, Answer], amortised: Amortised | None = None) -> StudyTable:
     found, ess = _comparators(world)
     shown = of_profiles(replace(world.profiles, plan=world.plan)).rows(world.rows)
     found |= {name: answer(shown) for name, answer in answers.items()}
-    seed, truth = world.plan.seed, world.truth
-    scores = {m: accuracy(e.point, truth, interval=(e.low, e.high), seed=seed) for m, e in found.items()}
+    seed, true, spread = world.plan.seed, world.truth, not world.plan.target.proportional
+    scores = {m: accuracy(e.point, true, interval=(e.low, e.high), seed=seed) for m, e in found.items()}
+    if spread:
+        scores = {m: s | {"R2": explained(found[m].point, true, seed=seed)} for m, s in scores.items()}
     best = min(answers, key=lambda name: scores[name]["rRMSE"].value)
     limit, least = (UNKNOWN, UNKNOWN_LEAST) if UNKNOWN in found else (KNOWN, KNOWN_LEAST)
-    ratios = [error_ratio(found[best].point, found[row].point, truth, seed=seed) for row in (limit, least)]
+    ratios = [error_ratio(found[best].point, found[row].point, true, seed=seed) for row in (limit, least)]
+    several = None
+    if amortised is not None:
+        row = amortised_row(amortised, replace(world.profiles, plan=world.plan), world.rows, draws=world.draws)
+        scores |= row.scores(true, seed=seed)
+        several = row.ratio(found[limit], true, seed=seed)
+        refused = len(row.kept) - int(row.kept.sum())
     return StudyTable(
         design=world.design.name,
         noise=world.plan.noise,
@@ -131,8 +171,9 @@ def _table(world: World, answers: Mapping[str, Answer]) -> StudyTable:
         least=least,
         ratio=ratios[0],
         ratio_least=ratios[1],
+        ratio_amortised=several,
         ess_p05=ess,
-        notes=_notes(world),
+        notes=(*_notes(world), *([_asked(amortised, refused)] if amortised is not None else [])),
     )
 
 
@@ -159,11 +200,13 @@ def _comparators(world: World) -> tuple[dict[str, Estimates], float]:
 
 def _single(world: World, who: Patients, published: list[Drawn], matched: list[Drawn]) -> dict[str, Estimates]:
     """The rows of one training model; its draws under both residual errors are added to the lists."""
-    name, fit = who.model.name, _fit(who)
-    found = {f"covariates only, {name}": a_priori(who), f"MAP, {name}, published residual error": map_estimates(who, fit)}
+    name, fit = who.model.name, fitted(who)
+    found = {f"covariates only, {name}": a_priori(who)}
+    if who.sampled:
+        found[f"MAP, {name}, published residual error"] = map_estimates(who, fit)
     several = len(world.plan.models) > 1
     residual = _data_error(world, who.model)
-    if residual == who.model.residual:
+    if residual == who.model.residual or not who.sampled:
         own = drawn(who, fit, world.draws)
         published.append(own)
         matched.append(own)
@@ -171,15 +214,11 @@ def _single(world: World, who: Patients, published: list[Drawn], matched: list[D
     if several:
         published.append(drawn(who, fit, world.draws))
     told = replace(who, model=with_error(who.model, residual))
-    fit = _fit(told)
+    fit = fitted(told)
     found[f"MAP, {name}, residual error as in the data"] = map_estimates(told, fit)
     if several or world.single == who.model:
         matched.append(drawn(told, fit, world.draws))
     return found
-
-
-def _fit(who: Patients) -> MapFit:
-    return steady_fit(who) if who.steady is not None else map_fit(who)
 
 
 def _data_error(world: World, model: DrugModel) -> Residual:
@@ -203,7 +242,7 @@ def _known(world: World, matched: list[Drawn]) -> Posterior:
         return summarised([_picked(matched, index)])
     own = patients(world.profiles, world.rows, truth[0])
     told = replace(own, model=with_error(own.model, _data_error(world, own.model)))
-    return summarised([drawn(told, _fit(told), world.draws)])
+    return summarised([drawn(told, fitted(told), world.draws)])
 
 
 def _picked(found: list[Drawn], index: Rows) -> Drawn:
@@ -213,6 +252,11 @@ def _picked(found: list[Drawn], index: Rows) -> Drawn:
         np.stack([getattr(one, name) for one in found])[index, rows] for name in ("value", "log_weight", "log_marginal")
     )
     return Drawn(value=value, log_weight=weight, log_marginal=marginal)
+
+
+def _asked(amortised: Amortised, refused: int) -> str:
+    models = ", ".join(m.name for m in amortised.plan.models)
+    return f"the amortised posterior is that of {amortised.plan.name} ({models}), which refused {refused} patients"
 
 
 def _notes(world: World) -> tuple[str, ...]:

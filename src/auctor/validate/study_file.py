@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from auctor.errors import AuctorError, PlanError
-from auctor.models.expressions import Expression, parse
+from auctor.models.expressions import parse
 from auctor.models.model import DrugModel
 from auctor.models.reader import read_model
 from auctor.models.variants import split_name
@@ -25,6 +25,7 @@ from auctor.population.reading import Table
 FOLDER = Path(__file__).parent / "studies"
 FLAGS = ("ABS", "FULL", "CODE", "SEED")
 SAME = "same"  # the world of the training simulators
+SHARED = ("train", "noise", "regimen", "sampling", "seen", "target", "groups")  # what a design may take from the top of the file
 
 
 class StudyTable(Table):
@@ -68,7 +69,10 @@ class Published:
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """Virtual patients that train, calibrate and test, those of every other world, posterior draws, and tuning configurations."""
+    """Virtual patients that train, calibrate and test, those of every other world, posterior draws, and tuning configurations.
+
+    `coverage` further patients show what the learners' intervals cover, subgroup by subgroup; 0: those that test.
+    """
 
     train: int
     calibration: int
@@ -76,6 +80,7 @@ class Sizes:
     other: int
     draws: int
     configurations: int
+    coverage: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +96,9 @@ class Other:
 class Design:
     """One arm: the training models, the noise regimes and other worlds it is judged in, and its part of a plan file.
 
-    `plan` holds the tables regimen and sampling; `covariates` replaces distributions of the study's; `seen` are the covariates among
-    the features. `quick`, `full`: the forms that it is part of.
+    `plan` holds the tables regimen and sampling (empty: no samples); `target` that of a plan where it is no F/CL; `covariates` replaces
+    distributions of the study's; `groups` are subgroups as in a plan's [interval]; `seen` are the covariates among the features.
+    `quick`, `full`: the forms that it is part of.
     """
 
     name: str
@@ -101,6 +107,8 @@ class Design:
     others: tuple[str, ...]
     covariates: Mapping[str, Mapping[str, Any]]
     plan: Mapping[str, Any]
+    target: Mapping[str, Any]
+    groups: tuple[Mapping[str, Any], ...]
     seen: tuple[str, ...]
     quick: bool
     full: bool
@@ -108,7 +116,7 @@ class Design:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyFile:
-    """A whole study. `sha256` covers its content and that of its models."""
+    """A whole study. `sha256` covers its content and that of its models; `amortised` names a plan whose posterior is a row ("": none)."""
 
     name: str
     slug: str
@@ -125,6 +133,7 @@ class StudyFile:
     scale: str
     assay_cv: float
     learners: tuple[str, ...]
+    amortised: str
     learner: Mapping[str, Any]
     full: Sizes
     quick: Sizes
@@ -175,9 +184,10 @@ def read_study(path: Path, *, text: str | None = None) -> StudyFile:
         decides=top.texts("decides"),
         published=tuple(_published(row) for row in top.tables("published")),
         seed=top.integer("seed", high=2**63),
-        scale=top.text("scale"),
+        scale=top.text("scale", default="dose_rate"),
         assay_cv=top.number("assay_cv", low=0, high=1, default=0.05),
         learners=top.texts("learners"),
+        amortised=top.text("amortised", default=""),
         learner=top.table("learner").left,
         full=_sizes(top.table("full")),
         quick=_sizes(top.table("quick")),
@@ -187,7 +197,7 @@ def read_study(path: Path, *, text: str | None = None) -> StudyFile:
         others=others,
         sha256=_digest(content, models),
     )
-    for key in ("train", "noise", "regimen", "sampling", "seen"):
+    for key in SHARED:
         top.left.pop(key, None)
     top.done()
     _check(study)
@@ -263,13 +273,15 @@ def _published(row: StudyTable) -> Published:
 def _sizes(table: StudyTable) -> Sizes:
     names = ("train", "calibration", "test", "other", "draws", "configurations")
     found = {name: table.integer(name, low=1) for name in names}
+    if table.has("coverage"):
+        found["coverage"] = table.integer("coverage", low=1)
     table.done()
     return Sizes(**found)
 
 
 def _design(row: StudyTable, top: StudyTable, models: Mapping[str, DrugModel], others: tuple[Other, ...]) -> Design:
     """An arm; what it does not say itself it takes from the top of the file."""
-    for key in ("train", "noise", "regimen", "sampling", "seen"):
+    for key in SHARED:
         if not row.has(key) and top.has(key):
             row.left[key] = top.left[key]
     known = {other.name: other for other in others}
@@ -281,11 +293,14 @@ def _design(row: StudyTable, top: StudyTable, models: Mapping[str, DrugModel], o
         others=_labels(row, "others", known) if row.has("others") else tuple(known),
         covariates=_covariates(row.table("covariates", optional=True)),
         plan={key: row.table(key).left for key in ("regimen", "sampling")},
+        target=row.table("target", optional=True).left,
+        groups=tuple(one.left for one in row.tables("groups", optional=True)),
         seen=row.texts("seen"),
         quick=form != "full",
         full=form != "quick",
     )
-    row.left.pop("covariates", None)
+    for key in ("covariates", "target", "groups"):
+        row.left.pop(key, None)
     row.done()
     return found
 
@@ -302,14 +317,15 @@ def _check(study: StudyFile) -> None:
                 where=f"{study.slug}.published", what=f"{figure.what!r} names a table there is not", remedy="check design, noise and world"
             )
     for name in study.covariates:
-        formula(study, name)
+        _formula(study, name)
 
 
 def _judged(design: Design, figure: Published) -> bool:
     return design.name == figure.design and figure.noise in design.noise and figure.world in (SAME, *design.others)
 
 
-def formula(study: StudyFile, name: str) -> Expression | None:
-    """The formula of a derived covariate; None for one that is drawn."""
+def _formula(study: StudyFile, name: str) -> None:
+    """Refuse a formula that does not parse (ModelError)."""
     text = study.covariates[name].get("formula")
-    return None if text is None else parse(str(text), where=f"{study.slug}.covariates.{name}")
+    if text is not None:
+        parse(str(text), where=f"{study.slug}.covariates.{name}")

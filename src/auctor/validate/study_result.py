@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from auctor.validate.metrics import COLUMNS, Score, score_table
+from auctor.validate.metrics import Score, score_table
 from auctor.validate.study_file import Published, StudyFile
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+COVERED = ("design", "noise", "learner", "subgroup", "patients", "90 % interval covers")
 WORDS = {"none": "no noise", "assay": "assay noise", "full": "full residual error"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Covered:
+    """The share of a subgroup's `patients` whose interval holds the truth, with exact 95 % limits (Clopper-Pearson)."""
+
+    subgroup: str
+    patients: int
+    coverage: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{100 * self.coverage:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +36,8 @@ class StudyTable:
 
     `truth` names the models that made them, `train` those that the learners, MAP and averaging know. `learned` are the rows of learners.
     `limit` and `least` name the rows of the posterior mean and of the least rRMSE, as far as anyone can know them who is told what the
-    methods are told: which models there are, not which of them made a patient. `ratio` is the best learner's rRMSE over that of `limit`.
+    methods are told: which models there are, not which of them made a patient. `ratio` is the best learner's rRMSE over that of `limit`,
+    `ratio_amortised` that of the amortised posterior where it has a row. `held`: what each learner's interval covers.
     """
 
     design: str
@@ -38,6 +54,8 @@ class StudyTable:
     ratio_least: Score
     ess_p05: float
     notes: tuple[str, ...] = ()
+    ratio_amortised: Score | None = None
+    held: Mapping[str, tuple[Covered, ...]] = field(default_factory=dict)
 
     @property
     def best(self) -> str:
@@ -59,19 +77,27 @@ class StudyTable:
             "methods": {method: {name: score.as_dict() for name, score in scores.items()} for method, scores in self.rows.items()},
             "ratio_to_limit": self.ratio.as_dict(),
             "ratio_to_least": self.ratio_least.as_dict(),
+            **({} if self.ratio_amortised is None else {"amortised_to_limit": self.ratio_amortised.as_dict()}),
+            "held": {name: [asdict(one) for one in rows] for name, rows in self.held.items()},
             "ess_p05": round(self.ess_p05, 1),
             "notes": list(self.notes),
         }
 
     def caption(self) -> str:
         """The learner against the limits, in one line, and the notes."""
-        over = [f"{r.value:.3f} ({r.low:.3f} to {r.high:.3f})" for r in (self.ratio, self.ratio_least)]
+        over = [_times(r) for r in (self.ratio, self.ratio_least)]
         first = f"{self.best} over '{self.limit}': {over[0]}; over '{self.least}': {over[1]}"
+        if self.ratio_amortised is not None:
+            first += f"; amortised over '{self.limit}': {_times(self.ratio_amortised)}"
         return "\n".join((f"{first}; effective draws of one patient in twenty: at most {self.ess_p05:.0f}", *self.notes))
 
     def table(self) -> Table:
         """For the terminal: percent with 95 % bootstrap intervals."""
         return score_table(self.rows, title=f"{self.title}, {self.patients} virtual patients", caption=self.caption())
+
+
+def _times(ratio: Score) -> str:
+    return f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +146,50 @@ class StudyResult:
             found.add_row(*row)
         return found
 
+    def coverage(self) -> StudyCoverage:
+        """What the learners' intervals cover, subgroup by subgroup."""
+        held = {(table.design, table.noise): table.held for table in self.tables if table.held}
+        return StudyCoverage(study=self.study, quick=self.quick, held=held)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyCoverage:
+    """What 90 % intervals hold of new patients of the training simulators: (design, noise) -> learner -> all and each subgroup."""
+
+    study: StudyFile
+    quick: bool
+    held: Mapping[tuple[str, str], Mapping[str, tuple[Covered, ...]]]
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Design, noise, learner, subgroup, patients, share and limits as text."""
+        return [
+            (design, WORDS[noise], learner, one.subgroup, str(one.patients), str(one))
+            for (design, noise), learners in self.held.items()
+            for learner, each in learners.items()
+            for one in each
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        found = [
+            {"design": design, "noise": noise, "learner": learner, **asdict(one)}
+            for (design, noise), learners in self.held.items()
+            for learner, each in learners.items()
+            for one in each
+        ]
+        return {"study": self.study.name, "sha256": self.study.sha256, "quick": self.quick, "coverage": found}
+
+    def table(self) -> Table:
+        """For the terminal."""
+        from rich.table import Table
+
+        found = Table(title=f"{self.study.name}: share of new patients of the training simulators that a 90 % interval holds")
+        for name in COVERED:
+            found.add_column(name)
+        for row in self.rows():
+            found.add_row(*row)
+        return found
+
 
 def compared(result: StudyResult) -> list[tuple[str, ...]]:
     """Published figures beside ours as text: what, measure, printed, how read, our best learner, our limit."""
@@ -128,7 +198,7 @@ def compared(result: StudyResult) -> list[tuple[str, ...]]:
 
 def _compared(result: StudyResult, figure: Published) -> tuple[str, ...]:
     table = result.find(figure)
-    ours = [str(table.rows[row][figure.measure]) if table and figure.measure in COLUMNS else "-" for row in _pair(table)]
+    ours = [str(table.rows[row].get(figure.measure, "-")) if table else "-" for row in _pair(table)]
     return (figure.what, figure.measure, f"{figure.percent:g} %", figure.flag, *ours)
 
 

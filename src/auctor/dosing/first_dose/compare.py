@@ -21,6 +21,7 @@ from auctor.dosing.first_dose.training import PATIENTS, Virtual, require_inside,
 from auctor.errors import CaseError, OutOfDomain
 from auctor.models.domain import domain_notices
 from auctor.models.model import DrugModel
+from auctor.population.people import People
 
 INTEGRATION, UTILITY = "popPK integration over the prior", "popPK integration, expected utility"
 REFERENCE = "the population model itself"
@@ -29,7 +30,10 @@ RULE = "nomogram: "
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One patient without levels: covariates in the model's units, what is to be reached, and the doses to choose from."""
+    """One patient without levels: covariates in the model's units, what is to be reached, and the doses to choose from.
+
+    `people`: whom the learners are trained on, of a plan; without them the model's source population.
+    """
 
     model: DrugModel
     covariates: Mapping[str, float]
@@ -40,6 +44,7 @@ class Question:
     seed: int = 0
     learners: tuple[str, ...] = tuple(LEARNERS)
     nomograms: tuple[str, ...] | None = None
+    people: People | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +153,7 @@ def _at(question: Question, method: str, rung: int, found: tuple[Chance | None, 
 def _learned(question: Question, found: tuple[Chance | None, ...]) -> tuple[tuple[Proposal, ...], tuple[Leaf, ...]]:
     q = question
     try:
-        virtual = training_patients(q.model, q.target, q.ladder, n=q.patients, seed=q.seed)
+        virtual = training_patients(q.model, q.target, q.ladder, n=q.patients, seed=q.seed, people=q.people)
         require_inside(virtual, q.covariates)
     except OutOfDomain as refused:
         return (Proposal(method="learners trained by simulation", abstained=refused.what),), ()
@@ -163,7 +168,8 @@ def _by(question: Question, chooser: Any, virtual: Virtual, found: tuple[Chance 
     doses = question.ladder.doses_mg({name: np.asarray([value]) for name, value in question.covariates.items()})
     rung = int(chosen(chooser, one, doses)[0])
     own = float(chooser.scores(one, doses)[0, rung]) if chooser.gives_probability else None
-    return _at(question, chooser.name, rung, found, own=own, source=f"{len(virtual)} virtual patients of {question.model.name}")
+    whose = f", population of {question.people.where}" if question.people else ""
+    return _at(question, chooser.name, rung, found, own=own, source=f"{len(virtual)} virtual patients of {question.model.name}{whose}")
 
 
 def _nomograms(question: Question) -> tuple[str, ...]:

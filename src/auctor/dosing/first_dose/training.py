@@ -16,6 +16,7 @@ from auctor.errors import OutOfDomain, PlanError
 from auctor.models.domain import domain_text
 from auctor.models.model import DrugModel
 from auctor.population.distributions import Distribution
+from auctor.population.people import People
 from auctor.population.virtual import draw_covariates, source_population
 
 Array = NDArray[np.float64]
@@ -105,11 +106,30 @@ def simulate_patients(
 
 
 def training_patients(
-    model: DrugModel, target: JointTarget, ladder: Ladder, *, n: int = PATIENTS, courses: int = COURSES, seed: int = 0
+    model: DrugModel,
+    target: JointTarget,
+    ladder: Ladder,
+    *,
+    n: int = PATIENTS,
+    courses: int = COURSES,
+    seed: int = 0,
+    people: People | None = None,
 ) -> Virtual:
-    """Virtual patients of the model's source population; same input, same bytes."""
-    covariates = draw_covariates(population_of(model), n, seed=seed)
+    """Virtual patients of the model's source population, or `people` of a plan; same input, same bytes.
+
+    The source population is drawn covariate by covariate; a plan's may hang together. OutOfDomain where it lacks one of the model's.
+    """
+    covariates = draw_covariates(population_of(model), n, seed=seed) if people is None else _drawn(model, people, n, seed)
     return simulate_patients(model, target, ladder, covariates=covariates, seed=seed, courses=courses)
+
+
+def _drawn(model: DrugModel, people: People, n: int, seed: int) -> dict[str, Array]:
+    missing = [name for name in model.covariates if name not in people.names]
+    if missing:
+        what, remedy = f"has no {missing[0]}, which {model.name} needs", "name a plan with this model among its models"
+        raise OutOfDomain(where=people.where, what=what, remedy=remedy)
+    found = people.draw(n, seed=seed)
+    return {name: found[name] for name in model.covariates}
 
 
 def require_inside(virtual: Virtual, covariates: Mapping[str, float]) -> None:

@@ -23,7 +23,7 @@ from auctor.cache import cache_dir
 from auctor.case import Case
 from auctor.errors import ModelError
 from auctor.learn.amortised.network import Shape
-from auctor.learn.amortised.plan import AmortisedPlan, read_amortised_plan
+from auctor.learn.amortised.plan import ROLES, AmortisedPlan, read_amortised_plan
 from auctor.learn.artefact import code_hash, kept, verified
 from auctor.population.reading import plan_path, shipped
 from auctor.population.virtual import Progress
@@ -82,6 +82,17 @@ def shipped_amortised() -> tuple[str, ...]:
 def open_amortised_plan(name_or_path: str | Path) -> AmortisedPlan:
     """A shipped plan by name, or any plan by path. Raises PlanError."""
     return read_amortised_plan(plan_path(name_or_path, PLANS))
+
+
+def amortised_plan_of(model_name: str) -> str | None:
+    """The shipped plan with this model among its own, one for the clinic before one for studies before a test's; None without.
+
+    >>> amortised_plan_of("valganciclovir_vezina_2014")
+    'valganciclovir_amortised'
+    """
+    plans = [open_amortised_plan(name) for name in shipped_amortised()]
+    mine = [p for p in plans if model_name in [m.name for m in p.models]]
+    return min(mine, key=lambda p: ROLES.index(p.role)).name if mine else None
 
 
 def amortised_for(plan: str | Path | AmortisedPlan, progress: Progress | None = None) -> Amortised:

@@ -1,0 +1,66 @@
+"""The messages of the pages: which there are, which a catalogue lacks, which it no longer needs.
+
+python scripts/messages.py           what is missing from each catalogue
+python scripts/messages.py --list    every message, in the order of the files
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WEB = ROOT / "src/auctor/web"
+CATALOGUES = WEB / "pages/locale"
+_CALL = re.compile(r"""\bsay\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
+_MARKED, _SAID = {"say", "N_"}, {"what", "remedy"}
+FIXED = (  # said by variable: words of model files and case files, and the questions of the report
+    *("draft", "reviewed", "validated", "whole blood", "plasma", "serum", "yes", "no"),
+    "Are the levels what this patient's covariates let one expect?",
+    "Does the current regimen reach the target?",
+    "What would another regimen do?",
+    "When is the next level useful?",
+)
+
+
+def messages() -> list[str]:
+    """Every message, once, in the order of the files."""
+    found = [*FIXED]
+    for path in sorted(WEB.rglob("*.html")):
+        found += [ast.literal_eval(text) for text in _CALL.findall(path.read_text(encoding="utf-8"))]
+    for path in sorted([*(WEB / "pages").rglob("*.py"), *(WEB / "service").rglob("*.py")]):
+        found += list(_in_code(ast.parse(path.read_text(encoding="utf-8"))))
+    return list(dict.fromkeys(found))
+
+
+def _in_code(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        texts = node.args[:1] if name in _MARKED else []
+        texts += [keyword.value for keyword in node.keywords if keyword.arg in _SAID and name.endswith(("Error", "Refused", "Patient"))]
+        yield from (text.value for text in texts if isinstance(text, ast.Constant) and isinstance(text.value, str) and text.value)
+
+
+def catalogue(code: str) -> dict[str, str]:
+    """One catalogue as it is in the tree."""
+    from babel.messages.pofile import read_po
+
+    with (CATALOGUES / code / "messages.po").open("rb") as file:
+        return {str(m.id): str(m.string) for m in read_po(file, locale=code) if m.id}
+
+
+if __name__ == "__main__":
+    for text in messages() if "--list" in sys.argv else []:
+        print(repr(text))
+    for code in sorted(path.name for path in CATALOGUES.iterdir()) if "--list" not in sys.argv else []:
+        known = catalogue(code)
+        for text in messages():
+            if not known.get(text):
+                print(f"{code}: missing {text!r}")
+        for text in known.keys() - set(messages()):
+            print(f"{code}: no longer used {text!r}")

@@ -1,0 +1,178 @@
+"""`application(settings)`: the FastAPI application with its middleware, its routers, and refusals as pages or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from urllib.parse import quote, urlsplit
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from auctor import __version__
+from auctor.errors import AuctorError
+from auctor.web.accounts.reception import Reception
+from auctor.web.api.problems import Malformed, is_api, problem
+from auctor.web.middleware.body import BodyLimit
+from auctor.web.middleware.forgery import ForgeryGuard
+from auctor.web.middleware.headers import SecurityHeaders
+from auctor.web.middleware.refusal import status_of
+from auctor.web.middleware.visit import DutyFirst, SignInNeeded, Visits
+from auctor.web.operate.logs import event
+from auctor.web.operate.metrics import Metrics
+from auctor.web.operate.watch import Watch, account_of, route_of
+from auctor.web.settings import Settings
+from auctor.web.store import Store
+
+# each has `router`, an APIRouter
+ROUTERS = tuple(f"auctor.web.{part}.routes" for part in ("operate", "accounts", "pages", "api", "emr"))
+SIGN_IN = "/sign-in"
+EVENTS = {401, 403, 404, 429}
+
+
+class Refused(AuctorError):
+    """What the web server itself refuses: an unknown address, a wrong method, a form that cannot be read."""
+
+
+def application(settings: Settings, *, store: Store | None = None) -> FastAPI:
+    """The application of one installation, over its store (opened, and brought up to date, unless one is given).
+
+    Routes find `app.state.settings`, `.store`, `.reception` (accounts) and `.metrics`.
+    """
+    opened = store or open_store(settings)
+    app = FastAPI(title="auctor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
+    app.state.settings, app.state.store = settings, opened
+    app.state.reception, app.state.metrics = Reception.over(opened, settings), Metrics()
+    for name in ROUTERS:
+        if _exists(name):
+            app.include_router(import_module(name).router)
+    _handle(app)
+    _wrap(app, settings)
+    return app
+
+
+def open_store(settings: Settings) -> Store:
+    """The installation's store; its audit checkpoints lie in the data folder. Raises StoreError, StoreUnavailable."""
+    return Store.open(settings.database, secret=settings.key("store"), checkpoints=settings.data_folder / "auctor.checkpoints")
+
+
+def _wrap(app: FastAPI, settings: Settings) -> None:
+    """The middleware; the last added is the outermost."""
+    app.add_middleware(ForgeryGuard, settings=settings, exempt=_signed)
+    app.add_middleware(Visits, doorkeeper=app.state.reception, settings=settings)
+    app.add_middleware(BodyLimit, most=settings.max_body_bytes)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False)
+    app.add_middleware(Watch, metrics=app.state.metrics)
+    app.add_middleware(SecurityHeaders, settings=settings)
+
+
+def _signed(path: str) -> bool:
+    """Routes that no cookie opens: each call carries a token of its own, signed by the hospital's system."""
+    return path.startswith("/cds-services/")
+
+
+def _handle(app: FastAPI) -> None:
+    app.add_exception_handler(SignInNeeded, _ask_to_sign_in)
+    app.add_exception_handler(DutyFirst, _duty_first)
+    app.add_exception_handler(AuctorError, _refuse)
+    app.add_exception_handler(HTTPException, _not_here)
+    app.add_exception_handler(RequestValidationError, _unreadable)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Between start and stop. A stop comes after the running requests ended: the engine's threads end too, and the store is let go.
+
+    Every committed change has written its audit checkpoint already.
+    """
+    event("start", version=__version__)
+    yield
+    if hasattr(app.state, "clinic"):
+        await run_in_threadpool(app.state.clinic.engine.pool.shutdown, wait=True, cancel_futures=True)
+    app.state.store.close()
+    event("stop")
+
+
+def _exists(module: str) -> bool:
+    return find_spec(module.rpartition(".")[0]) is not None and find_spec(module) is not None
+
+
+def wants_json(request: Request) -> bool:
+    """Whether the sender is a program rather than a browser's page."""
+    programs = request.url.path.startswith(("/api/", "/cds-services", "/fhir/", "/health/")) or request.state.visit.by_key
+    return programs or "application/json" in request.headers.get("accept", "")
+
+
+def _ask_to_sign_in(request: Request, error: Exception) -> Response:
+    if is_api(request.url.path):
+        needed = Refused(where="request", what="no valid key or session", remedy="send an API key as bearer token")
+        return problem(needed, 401, {"www-authenticate": "Bearer"})
+    if wants_json(request):
+        fields = {
+            "kind": "SignInNeeded",
+            "where": "request",
+            "what": "no valid key or session",
+            "remedy": "send an API key as bearer token",
+        }
+        return JSONResponse({"error": fields}, 401, {"www-authenticate": "Bearer"})
+    shown = urlsplit(request.headers.get("hx-current-url", "")).path  # a fragment is no page to go back to
+    here = shown or request.url.path if request.method == "GET" else "/account" if getattr(error, "again", False) else "/"
+    there = f"{SIGN_IN}?next={quote(here)}"
+    if request.headers.get("hx-request"):
+        return Response(status_code=401, headers={"hx-redirect": there})
+    return RedirectResponse(there, 303)
+
+
+def _duty_first(request: Request, error: Exception) -> Response:
+    if request.headers.get("hx-request"):
+        return Response(status_code=403, headers={"hx-redirect": "/account"})
+    return RedirectResponse("/account", 303)
+
+
+def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AuctorError)
+    status = status_of(error)
+    if status in EVENTS:
+        event("refused", kind=type(error).__name__, status=status, route=route_of(request.scope), account=account_of(request.scope))
+    headers = {"retry-after": str(error.seconds)} if hasattr(error, "seconds") else {}
+    if is_api(request.url.path):
+        return problem(error, status, headers)
+    if wants_json(request):
+        fields = {"kind": type(error).__name__, "where": error.where, "what": error.what, "remedy": error.remedy}
+        return JSONResponse({"error": fields}, status, headers)
+    from auctor.web.pages.rendering import refused
+
+    answer = refused(request, error, status=status, back="/", part="hx-request" in request.headers)
+    answer.headers.update(headers)
+    return answer
+
+
+def _not_here(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    refused = _as_refusal(error.status_code)
+    answer = problem(refused, error.status_code) if is_api(request.url.path) else _refuse(request, refused)
+    answer.status_code = error.status_code
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _as_refusal(status: int) -> Refused:
+    what = {404: "there is no such page", 405: "this is not done here in this way"}.get(status, "the request cannot be answered")
+    return Refused(where="address", what=what, remedy="go back to the start page")
+
+
+def _unreadable(request: Request, error: Exception) -> Response:
+    """A form or document of the wrong shape: names of fields and what is wrong with them, never what was in them."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:]) or "request"
+    if is_api(request.url.path):
+        what, remedy = first["type"].replace("_", " "), "send what /api/v1/openapi.json describes"
+        return problem(Malformed(where=where[:80], what=what, remedy=remedy), 400)
+    return _refuse(request, Refused(where=where[:80], what=first["type"].replace("_", " "), remedy="check the field"))

@@ -1,0 +1,1 @@
+"""Running the application: health, logs without patient values, metrics, start and orderly stop."""

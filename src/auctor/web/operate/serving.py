@@ -1,0 +1,76 @@
+"""The server process: where it may listen, what it says when it starts, and its orderly stop."""
+
+from __future__ import annotations
+
+import webbrowser
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from auctor.web.app import application
+from auctor.web.operate.logs import start_logging
+from auctor.web.settings import Settings, SettingsError, is_loopback
+
+KEEP_ALIVE_S = 15
+LONGEST_HEAD = 65_536
+
+
+def check_exposure(settings: Settings, *, plain: bool) -> None:
+    """Refuse an address that others can reach, unless passwords travel encrypted to it: TLS here, or a proxy that says so.
+
+    `plain` accepts the risk by name. Raises `SettingsError`.
+    """
+    behind_proxy = settings.public_url.startswith("https://") and bool(settings.proxy_addresses)
+    if is_loopback(settings.host) or settings.tls_certificate or behind_proxy or plain:
+        return
+    remedy = "set tls_certificate and tls_key, or public_url (https) and proxy_addresses, or say --plain-http if the network is trusted"
+    raise SettingsError(where="host", what="others could reach it, and passwords would travel in the clear", remedy=remedy)
+
+
+def serve(settings: Settings, *, tell: Callable[[str], None], plain: bool = False, open_browser: bool = False) -> None:
+    """Listen until SIGINT or SIGTERM; what runs then is finished within `stop_seconds`, and the store let go.
+
+    `tell` gets the address, and while there is no account the one-time token of the set-up page.
+    """
+    check_exposure(settings, plain=plain)
+    start_logging(settings.log_level)
+    app = application(settings)
+    address = settings.origin
+    if app.state.reception.setup.needed():
+        address = f"{settings.origin}/setup"
+        tell(f"No account yet. Make the first administrator, once, at {address} with the token {app.state.reception.setup.token}")
+    tell(f"auctor listens on {settings.origin} (data in {settings.data_folder}); stop it with Ctrl-C")
+    _Server(_config(app, settings), started_at=address if open_browser else "").run()
+
+
+def _config(app: Any, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        ssl_certfile=settings.tls_certificate or None,
+        ssl_keyfile=settings.tls_key or None,
+        proxy_headers=bool(settings.proxy_addresses),
+        forwarded_allow_ips=list(settings.proxy_addresses),
+        server_header=False,
+        access_log=False,  # it would hold addresses; `Watch` writes a line without one
+        log_config=None,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.stop_seconds,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which opens the browser once it listens."""
+
+    def __init__(self, config: uvicorn.Config, *, started_at: str) -> None:
+        super().__init__(config)
+        self._started_at = started_at
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Listen, then open the browser where it was asked for."""
+        await super().startup(sockets=sockets)
+        if self.started and self._started_at:
+            webbrowser.open(self._started_at)

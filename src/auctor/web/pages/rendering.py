@@ -1,0 +1,94 @@
+"""A page from a template: escaping on, an unknown name is an error, the reader's language, the form token and the patient's guard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from auctor import __version__
+from auctor.errors import AuctorError
+from auctor.web.middleware.forgery import FIELD, csrf_token
+from auctor.web.pages.language import COOKIE, LANGUAGES, Language, language, preferred
+from auctor.web.pages.words import field_name, notice_words
+
+FOLDERS = (Path(__file__).parent / "templates", Path(__file__).parents[1] / "accounts" / "templates")
+
+
+class Blank(dict[str, Any]):
+    """The values of a form; a field that was not sent is empty."""
+
+    def __missing__(self, key: str) -> str:
+        return ""
+
+    def __getattr__(self, key: str) -> Any:
+        return self[key]
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """The one template environment: autoescape and StrictUndefined."""
+    return Environment(loader=FileSystemLoader(FOLDERS), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+def language_of(request: Request) -> Language:
+    """What the reader chose (cookie), else what the browser asks for."""
+    return language(preferred(request.cookies.get(COOKIE), request.headers.get("accept-language")))
+
+
+def words(tongue: Language) -> dict[str, Any]:
+    """What every template has, whoever reads it."""
+    return {
+        "say": tongue.say,
+        "lang": tongue.code,
+        "languages": LANGUAGES,
+        "version": __version__,
+        "field_name": lambda where: field_name(str(where), tongue),
+        "notice": lambda found: notice_words(found, tongue),
+        "error": None,
+        "guard": None,
+        "section": "",
+        "form": Blank(),
+    }
+
+
+def text(template: str, tongue: Language, context: Mapping[str, Any]) -> str:
+    """A template as text, without a request: the report."""
+    return environment().get_template(template).render({**words(tongue), **context})
+
+
+def page(
+    request: Request, template: str, *, title: str, status: int = 200, headers: Mapping[str, str] | None = None, **context: Any
+) -> HTMLResponse:
+    """A template as an answer. `guard` (patient, course, revision) goes into the page and into the headers that the guard reads."""
+    tongue = language_of(request)
+    visit = getattr(request.state, "visit", None)
+    token = Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, csrf_token(request)) if visit is not None else Markup("")
+    shared = {
+        **words(tongue),
+        "title": tongue.say(title),
+        "actor": None if visit is None else visit.actor,
+        "csrf_field": token,
+        "here": escape(request.url.path),
+    }
+    filled = {**shared, **context}
+    answer = HTMLResponse(environment().get_template(template).render(filled), status_code=status, headers=dict(headers or {}))
+    guard = filled["guard"]
+    if guard is not None:
+        answer.headers["X-Auctor-Patient"] = guard.patient
+        answer.headers["X-Auctor-Course"] = guard.course
+    return answer
+
+
+def refused(request: Request, error: AuctorError, *, status: int, back: str = "/work", part: bool = False) -> HTMLResponse:
+    """A refusal as a page, or as a fragment; it shows no patient."""
+    template = "refused_part.html" if part else "refused.html"
+    return page(
+        request, template, title="Not possible", status=status, error=error, heading=language_of(request).say("Not possible"), back=back
+    )

@@ -1,0 +1,155 @@
+"""Courses: open, choose the model and target, look, close. A course's file is everything a page shows of it, read at one moment."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+
+from auctor.errors import CaseError
+from auctor.web.accounts.actor import Actor
+from auctor.web.accounts.permissions import Verb, demand
+from auctor.web.service.clinic import Clinic, checked_zone, zone_of
+from auctor.web.service.engine import read
+from auctor.web.service.models import offers
+from auctor.web.service.targets import read_target
+from auctor.web.store import Reading, facts, results
+from auctor.web.store.documents import assembled
+from auctor.web.store.results import Status
+from auctor.web.store.tables import Course, Fact, Patient, Reopening, Result, Signature, Ward, canonical
+
+
+@dataclass(frozen=True, kw_only=True)
+class CourseFile:
+    """A course as it stood when it was read. `document` is the case that its facts make; `results` are the newest first.
+
+    `revision` changes with every fact, choice and result: a page that carries another one is out of date.
+    """
+
+    patient: Patient
+    ward: str
+    course: Course
+    facts: tuple[Fact, ...]
+    document: dict[str, Any]
+    results: tuple[Result, ...]
+    statuses: dict[str, Status]
+    signatures: dict[str, Signature]
+    reopenings: dict[str, datetime]
+    zone: ZoneInfo
+    revision: str
+
+    @property
+    def latest(self) -> Result | None:
+        """The newest result."""
+        return self.results[0] if self.results else None
+
+    @property
+    def signed(self) -> Result | None:
+        """The newest signed result, standing or re-opened."""
+        return next((result for result in self.results if result.id in self.signatures), None)
+
+    def of_kind(self, kind: str) -> list[Fact]:
+        """The facts of a kind, in clinical order."""
+        return [fact for fact in self.facts if fact.kind == kind]
+
+    @property
+    def order(self) -> Fact | None:
+        """The order that holds now."""
+        orders = [fact for fact in self.of_kind("order") if fact.at is not None]
+        return max(orders, key=lambda fact: (fact.at, fact.entered_at), default=None)
+
+    def stale(self, result: Result) -> bool:
+        """Whether the present facts would make another document than the result was computed from."""
+        return results.sha256(canonical(self.document)) != result.document_sha256
+
+
+def look(clinic: Clinic, actor: Actor, course_id: str, *, audited: bool = False) -> CourseFile:
+    """A course's file; with `audited` the view leaves its entry. NotFound where there is none in reach."""
+    demand(actor, Verb.READ)
+    if not audited:
+        with clinic.store.read(actor) as reading:
+            return _file(clinic, reading, course_id)
+    with clinic.store.work(actor) as work:
+        found = _file(clinic, work, course_id)
+        demand(actor, Verb.READ, ward=found.patient.ward_id)
+        work.record("course.view", "course", course_id, ward=found.patient.ward_id, after={"patient": found.patient.id})
+        return found
+
+
+def _file(clinic: Clinic, reading: Reading, course_id: str) -> CourseFile:
+    course = reading.get(Course, course_id)
+    patient = reading.get(Patient, course.patient_id)
+    ward = reading.session.scalar(select(Ward.name).where(Ward.id == patient.ward_id)) or patient.ward_id
+    known, every = facts.current(reading, course_id), results.of_course(reading, course_id)
+    ids = [result.id for result in every]
+    signed = reading.session.scalars(select(Signature).where(Signature.result_id.in_(ids))).all()
+    opened = reading.session.scalars(select(Reopening).where(Reopening.result_id.in_(ids)).order_by(Reopening.reopened_at)).all()
+    parts = [course.version, *sorted(f"{fact.id}/{fact.revision}" for fact in known), *ids[:1], len(signed), len(opened)]
+    return CourseFile(
+        patient=patient,
+        ward=ward,
+        course=course,
+        facts=tuple(known),
+        document=assembled(course, known),
+        results=tuple(every),
+        statuses=results.statuses(reading, course_id),
+        signatures={one.result_id: one for one in signed},
+        reopenings={one.result_id: one.reopened_at for one in reversed(opened)},
+        zone=zone_of(course.time_zone, clinic),
+        revision=hashlib.sha256(repr(parts).encode()).hexdigest()[:16],
+    )
+
+
+def open_course(clinic: Clinic, actor: Actor, patient_id: str, *, drug: str, time_zone: str) -> str:
+    """A new course of a drug of the library; its identifier. The model is chosen where the drug has only one."""
+    demand(actor, Verb.REGISTER)
+    offered, zone = offers(drug), checked_zone(time_zone)
+    with clinic.store.work(actor) as work:
+        patient = work.get(Patient, patient_id)
+        demand(actor, Verb.REGISTER, ward=patient.ward_id)
+        model = offered[0].model.name if len(offered) == 1 else None
+        course = Course(patient_id=patient.id, drug=offered[0].model.drug, model=model, time_zone=zone)
+        work.session.add(course)
+        work.session.flush()
+        work.record("course.open", "course", course.id, ward=patient.ward_id, after=course.as_data())
+        return course.id
+
+
+def choose(clinic: Clinic, actor: Actor, course_id: str, *, model: str, target: str, reason: str) -> None:
+    """Set the model and the target ("" for the model's own) of a course. CaseError for what does not belong to its drug."""
+    demand(actor, Verb.CORRECT)
+    with clinic.store.work(actor) as work:
+        course = work.get(Course, course_id)
+        patient = work.get(Patient, course.patient_id)
+        demand(actor, Verb.CORRECT, ward=patient.ward_id)
+        _check_open(course)
+        if model not in [offer.model.name for offer in offers(course.drug)]:
+            raise CaseError(where="model", what="not a model of this drug", remedy="choose one of the list")
+        if course.model and course.model != model and not reason.strip():
+            raise CaseError(where="reason", what="missing", remedy="say why the model is changed")
+        before = course.as_data()
+        course.model, course.target = model, read_target(target, read(model)) if target else None
+        work.session.flush()
+        work.record("course.choose", "course", course.id, ward=patient.ward_id, before=before, after=course.as_data(), reason=reason)
+
+
+def close_course(clinic: Clinic, actor: Actor, course_id: str, *, reason: str) -> None:
+    """Close a course: it stays readable and takes no more facts."""
+    demand(actor, Verb.REGISTER)
+    with clinic.store.work(actor) as work:
+        course = work.get(Course, course_id)
+        patient = work.get(Patient, course.patient_id)
+        demand(actor, Verb.REGISTER, ward=patient.ward_id)
+        _check_open(course)
+        before, course.closed_at = course.as_data(), work.at
+        work.session.flush()
+        work.record("course.close", "course", course.id, ward=patient.ward_id, before=before, after=course.as_data(), reason=reason)
+
+
+def _check_open(course: Course) -> None:
+    if course.closed_at is not None:
+        raise CaseError(where="course", what="closed", remedy="open a new course")

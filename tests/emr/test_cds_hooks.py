@@ -1,0 +1,431 @@
+"""CDS Hooks over the application: the twelve invariants, our stricter schema, healthchain's models, tokens, refusals, the time cap."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from fastapi.testclient import TestClient
+from joserfc.jwk import ECKey, OctKey, RSAKey
+from sqlalchemy import select
+
+from auctor.errors import RecordError
+from auctor.fhir.cds.cards import Action, Card, Coding, Indicator, Link, Suggestion, response
+from auctor.fhir.cds.discovery import SERVICES
+from auctor.fhir.cds.request import read_call, read_feedback, service_of
+from auctor.web.accounts.actor import Actor, Role
+from auctor.web.emr.tokens import Keys, Once
+from auctor.web.service.clinic import Clinic
+from auctor.web.service.feedback import acceptance
+from auctor.web.store.tables import Audit, Feedback
+from emr.cds_invariants import FEEDBACK, REQUEST, RESPONSE
+from emr.hospital import ISSUER, PATIENT, VANCOMYCIN, Hospital, admit, call, draft, make_hospital
+
+SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "src/auctor/fhir/cds/response.schema.json").read_text())
+HOOKS = {service.hook: service.id for service in SERVICES}
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
+    return make_hospital(tmp_path_factory.mktemp("hospital"))
+
+
+@pytest.fixture(scope="module")
+def client(hospital: Hospital) -> TestClient:
+    return TestClient(hospital.app, base_url=hospital.settings.origin, raise_server_exceptions=False)
+
+
+def _post(client: TestClient, hospital: Hospital, path: str, body: Any, **claims: Any) -> Any:
+    return client.post(path, json=body, headers={"authorization": f"Bearer {hospital.token(path, **claims)}"})
+
+
+def _cards(client: TestClient, hospital: Hospital, hook: str, *drafts: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
+    answer = _post(client, hospital, f"/cds-services/{HOOKS[hook]}", call(hook, *drafts, **more))
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    _check(body)
+    return list(body["cards"])
+
+
+def _check(body: dict[str, Any]) -> None:
+    """What every response must be."""
+    from healthchain.models.responses.cdsresponse import CDSResponse
+
+    jsonschema.validate(body, SCHEMA, cls=jsonschema.Draft202012Validator)
+    assert {name for name, rule in RESPONSE.items() if not rule(body)} == set()
+    assert not [found for card in body["cards"] for found in _empties(card)]
+    theirs = copy.deepcopy(body)
+    for card in theirs["cards"]:
+        for link in card.get("links", []):
+            link["autoLaunchable"] = link.pop("autolaunchable")  # healthchain spells it so
+    assert len(CDSResponse.model_validate(theirs).cards) == len(body["cards"])
+
+
+def _empties(value: Any) -> list[Any]:
+    if value in (None, "", [], {}):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [found for one in inner for found in _empties(one)]
+
+
+def test_discovery_is_open_and_as_healthchain_reads_it(client: TestClient) -> None:
+    from healthchain.models.responses.cdsdiscovery import CDSServiceInformation
+
+    body = client.get("/cds-services").json()
+    read = CDSServiceInformation.model_validate(body)
+    assert [s.hook for s in read.services] == ["patient-view", "order-select", "order-sign"] and not _empties(body["services"])
+    assert all("{{context.patientId}}" in query for s in body["services"] for query in s.get("prefetch", {}).values())
+
+
+def test_patient_view_says_that_levels_wait(client: TestClient, hospital: Hospital) -> None:
+    (card,) = _cards(client, hospital, "patient-view")
+    assert card["indicator"] == "info" and card["summary"] == "Vancomycin: a level that is not interpreted yet"
+    assert card["links"][0]["type"] == "smart" and json.loads(card["links"][0]["appContext"]) == {"course": hospital.course}
+    assert card["links"][0]["url"] == f"{hospital.settings.origin}/smart/launch"
+
+
+def test_order_sign_warns_and_proposes_an_update_of_the_whole_order(client: TestClient, hospital: Hospital) -> None:
+    order = draft(2000, every=12, minutes=120)
+    (card,) = _cards(client, hospital, "order-sign", order)
+    assert card["indicator"] == "warning" and "above the target" in card["summary"]
+    (suggestion,) = card["suggestions"]
+    (action,) = suggestion["actions"]
+    assert action["type"] == "update" and suggestion["isRecommended"]
+    changed = action["resource"]
+    assert {k: v for k, v in changed.items() if k != "dosageInstruction"} == {k: v for k, v in order.items() if k != "dosageInstruction"}
+    line, before = changed["dosageInstruction"][0], order["dosageInstruction"][0]
+    assert line["route"] == before["route"] and "text" not in line
+    assert line["timing"]["repeat"]["boundsPeriod"] == before["timing"]["repeat"]["boundsPeriod"]
+    mg, every = line["doseAndRate"][0]["doseQuantity"]["value"], line["timing"]["repeat"]["period"]
+    assert mg * 24 / every < 4000 and f"{mg} mg every {every} h" in suggestion["label"]
+    # the proposed order needs no word
+    assert not _cards(client, hospital, "order-sign", changed)
+
+
+def test_what_the_card_says_is_what_the_engine_says(client: TestClient, hospital: Hospital) -> None:
+    from dataclasses import replace
+
+    from auctor.analysis import analyse
+    from auctor.case import Regimen, Route
+    from auctor.data.casefile import read_case
+    from auctor.models.reader import read_model
+    from auctor.report.shown import frequency
+
+    model = read_model("vancomycin_goti_2018")
+    case = read_case(Path(__file__).resolve().parents[2] / "examples" / "vancomycin_two_levels.toml", model)
+    drafted = Regimen.steady(250, every_h=12, route=Route.IV, duration_h=1)
+    found = analyse(replace(case, current=drafted), model).method("posterior").recommendation
+    assert found is not None and found.current is not None
+    (card,) = _cards(client, hospital, "order-sign", draft(250))
+    assert f"below the target in {frequency(found.current.below)}" in card["summary"]
+
+
+def test_a_dose_above_a_cap_and_surely_too_much_is_critical_and_by_the_population_model(client: TestClient, hospital: Hospital) -> None:
+    (card,) = _cards(client, hospital, "order-sign", draft(6000, every=6, minutes=360))
+    assert card["indicator"] == "critical" and "exceeds a cap" in card["detail"] and "Posterior" in card["detail"]
+
+
+def test_a_length_that_was_not_said_is_said_on_the_card(client: TestClient, hospital: Hospital) -> None:
+    (card,) = _cards(client, hospital, "order-sign", draft(2000, minutes=None))
+    assert "does not say how long the infusion runs" in card["detail"]
+
+
+def test_order_select_offers_doses_and_recommends_one(client: TestClient, hospital: Hospital) -> None:
+    (card,) = _cards(client, hospital, "order-select", draft(2000))
+    assert [s["isRecommended"] for s in card["suggestions"]] == [True] + [False] * (len(card["suggestions"]) - 1)
+    assert 2 <= len(card["suggestions"]) <= 3 and len({s["uuid"] for s in card["suggestions"]}) == len(card["suggestions"])
+
+
+def test_at_most_one_card_for_a_drug_and_none_for_others(client: TestClient, hospital: Hospital) -> None:
+    two = (draft(2000, name="a"), draft(2500, name="b"))
+    assert len(_cards(client, hospital, "order-sign", *two)) == 1
+    paracetamol = {"system": VANCOMYCIN["system"], "code": "161"}
+    assert not _cards(client, hospital, "order-sign", draft(coding=paracetamol))
+    assert not _cards(client, hospital, "patient-view", patient="nobody")
+
+
+@pytest.mark.parametrize("change", ["as needed", "range", "two lines", "no dose", "oral"])
+def test_an_order_that_is_no_plain_regimen_gets_no_card_rather_than_a_wrong_one(
+    client: TestClient, hospital: Hospital, change: str
+) -> None:
+    order = draft(2000)
+    line = order["dosageInstruction"][0]
+    if change == "as needed":
+        line["asNeededBoolean"] = True
+    elif change == "range":
+        line["doseAndRate"] = [{"doseRange": {"low": {"value": 1}, "high": {"value": 2}}}]
+    elif change == "two lines":
+        order["dosageInstruction"] = [line, line]
+    elif change == "no dose":
+        del line["doseAndRate"]
+    else:
+        line["route"] = {"coding": [{"system": "http://snomed.info/sct", "code": "26643006"}]}
+        del line["timing"]["repeat"]["duration"]
+    assert not _cards(client, hospital, "order-sign", order)
+
+
+def test_a_monitored_drug_without_a_course_is_a_412_with_an_operation_outcome(client: TestClient, hospital: Hospital) -> None:
+    tacrolimus = {"system": VANCOMYCIN["system"], "code": "42316"}
+    for body in (call("order-sign", draft(coding=tacrolimus)), call("order-sign", draft(), patient="nobody")):
+        answer = _post(client, hospital, "/cds-services/tdm-order-sign", body)
+        assert answer.status_code == 412 and answer.json()["issue"][0]["code"] == "incomplete"
+
+
+def test_identifiers_of_a_prefetched_patient_find_the_course(client: TestClient, hospital: Hospital) -> None:
+    import tomllib
+
+    case = tomllib.loads((Path(__file__).resolve().parents[2] / "examples" / "vancomycin_two_levels.toml").read_text())
+    admit(hospital.app.state.store, case, authority="HOSP", identifier="42")
+    patient = {"resourceType": "Patient", "id": "p42", "identifier": [{"system": "urn:oid:1.2.250.1", "value": "42"}]}
+    body = call("patient-view", patient="p42", prefetch={"patient": patient, "other": None})
+    assert len(_post(client, hospital, "/cds-services/tdm-patient-view", body).json()["cards"]) == 1
+    swapped = call("patient-view", patient="p43", prefetch={"patient": patient})
+    assert not _post(client, hospital, "/cds-services/tdm-patient-view", swapped).json()["cards"]
+
+
+def test_the_same_call_gives_the_same_bytes(client: TestClient, hospital: Hospital) -> None:
+    path, body = "/cds-services/tdm-order-sign", call("order-sign", draft(2000))
+    assert len({_post(client, hospital, path, body).content for _ in range(3)}) == 1
+
+
+_BAD_CALLS: list[dict[str, Any]] = [
+    {"hook": "order-sign"}, {"hookInstance": "x"}, {"hookInstance": None}, {"fhirServer": "javascript:1"}, {"context": {}}, {"context": []},
+    {"context": {"userId": "Practitioner/p1", "patientId": "a/b"}}, {"context": {"userId": "x", "patientId": PATIENT}},
+    {"context": {"userId": "Practitioner/p1", "patientId": None}}, {"extension": {"a": None}},
+    {"fhirServer": "", "fhirAuthorization": {"access_token": "t", "token_type": "Bearer", "expires_in": 1, "scope": "s", "subject": "c"}},
+    {"fhirAuthorization": {"access_token": "t", "token_type": "MAC", "expires_in": 1, "scope": "s", "subject": "c"}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", _BAD_CALLS, ids=range(len(_BAD_CALLS)))
+def test_calls_that_the_specification_forbids_are_refused(client: TestClient, hospital: Hospital, change: dict[str, Any]) -> None:
+    answer = _post(client, hospital, "/cds-services/tdm-patient-view", call("patient-view") | change)
+    assert answer.status_code == 400 and answer.json()["resourceType"] == "OperationOutcome"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'{"hook": NaN}', b'{"a":1,"a":2}', b"[" * 100_000])
+def test_bodies_that_are_no_call(client: TestClient, hospital: Hospital, body: bytes) -> None:
+    path = "/cds-services/tdm-patient-view"
+    answer = client.post(path, content=body, headers={"authorization": f"Bearer {hospital.token(path)}"})
+    assert answer.status_code == 400 and answer.json()["resourceType"] == "OperationOutcome"
+
+
+def test_an_unknown_service_is_a_404(client: TestClient, hospital: Hospital) -> None:
+    assert _post(client, hospital, "/cds-services/nothing", call("patient-view")).status_code == 404
+
+
+def test_request_invariants_by_example() -> None:
+    authorization = {"access_token": "t", "token_type": "Bearer", "expires_in": 300, "scope": "patient/Observation.rs", "subject": "c"}
+    service = service_of("tdm-patient-view")
+    without = {k: v for k, v in call("patient-view", fhirAuthorization=authorization).items() if k != "fhirServer"}
+    assert not REQUEST["cds-r-1"](without)
+    with pytest.raises(RecordError, match="cds-r-1"):
+        read_call(without, service)
+    body = call("patient-view", fhirAuthorization=authorization)
+    assert not REQUEST["cds-r-2"](body) and "cds-r-2" in read_call(body, service).notices[0]
+    body = call("patient-view", fhirAuthorization=authorization | {"patient": PATIENT})
+    assert REQUEST["cds-r-2"](body) and not read_call(body, service).notices
+    assert "access" not in repr(read_call(body, service))
+
+
+_CODING = Coding(system="s", code="c", display="d")
+_CARD: dict[str, Any] = {"uuid": "u", "summary": "s", "indicator": Indicator.INFO, "source": "x", "topic": _CODING}
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("cds-resp-1", {"cards": [{"selectionBehavior": "at-most-one", "suggestions": [{"isRecommended": True}] * 2}]}),
+        ("cds-resp-2", {"cards": [{"suggestions": [{"actions": [{"type": "delete", "resource": {"id": "1"}}]}]}]}),
+        ("cds-resp-3", {"cards": [{"links": [{"type": "absolute", "appContext": "x"}]}]}),
+        ("cds-resp-4", {"cards": [{"overrideReasons": [{"code": "x"}]}]}),
+        ("cds-resp-5", {"cards": [{"suggestions": [{"actions": [{"type": "create"}]}]}]}),
+        ("cds-resp-6", {"cards": [{"suggestions": [{}]}]}),
+        ("cds-resp-7", {"cards": [{"suggestions": [{"actionSelectionBehavior": "some"}]}]}),
+    ],
+)
+def test_the_response_invariants_can_fail(name: str, body: dict[str, Any]) -> None:
+    assert not RESPONSE[name](body)
+
+
+def test_cards_that_break_an_invariant_cannot_be_made() -> None:
+    action = Action(type="delete", description="d", resource_id="MedicationRequest/1")
+    suggestion = Suggestion(label="l", uuid="u", actions=(action,), recommended=True)
+    card = Card(**_CARD, suggestions=(suggestion,), reasons=(_CODING,), links=(Link(label="l", url="https://a", smart=True, context="c"),))
+    assert all(rule(response([card])) for rule in RESPONSE.values())
+    wrong = [
+        lambda: Card(**_CARD, suggestions=(suggestion, suggestion)),
+        lambda: Card(**{**_CARD, "summary": "x" * 140}),
+        lambda: Card(**{**_CARD, "summary": " "}),
+        lambda: Action(type="delete", description="d", resource={"a": 1}),
+        lambda: Action(type="delete", description="d"),
+        lambda: Action(type="update", description="d"),
+        lambda: Action(type="create", description=" ", resource={"a": 1}),
+        lambda: Action(type="apply", description="d", resource={"a": 1}),
+        lambda: Link(label="l", url="https://a", context="c"),
+        lambda: Link(label="l", url="/relative"),
+    ]
+    for make in wrong:
+        with pytest.raises(RecordError):
+            make()
+
+
+_ENTRY = {"card": "4e0a3a1e-3283-4575-ab82-028d55fe2719", "outcome": "overridden", "outcomeTimestamp": "2026-03-05T08:00:00Z"}
+_TAKEN = {"outcome": "accepted", "acceptedSuggestions": [{"id": "e56e1945-20b3-4393-8503-a1a20fd73152"}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ({}, ""), (_TAKEN, ""), ({"overrideReason": {"userComment": "no"}}, ""),
+        ({"overrideReason": {"reason": {"system": "s", "code": "c"}}}, ""),
+        ({"outcome": "ignored"}, "cds-fb-1"), ({"outcome": "accepted"}, "cds-fb-2"), ({"overrideReason": {"x": "y"}}, "cds-fb-3"),
+    ],
+)  # fmt: skip
+def test_feedback_invariants(change: dict[str, Any], broken: str) -> None:
+    entry = _ENTRY | change
+    assert {name for name, rule in FEEDBACK.items() if not rule(entry)} == ({broken} if broken else set())
+    if broken:
+        with pytest.raises(RecordError, match=broken):
+            read_feedback({"feedback": [entry]})
+    else:
+        assert read_feedback({"feedback": [entry]})[0].accepted == (entry["outcome"] == "accepted")
+
+
+@pytest.mark.parametrize(
+    "change", [{"card": "x"}, {"outcomeTimestamp": "2026-03-05T08:00"}, {"outcomeTimestamp": "now"}, {"outcomeTimestamp": None}]
+)
+def test_feedback_that_is_none(change: dict[str, Any]) -> None:
+    with pytest.raises(RecordError):
+        read_feedback({"feedback": [_ENTRY | change]})
+
+
+def test_feedback_is_kept_with_one_audit_entry_and_counted(client: TestClient, hospital: Hospital) -> None:
+    (card,) = _cards(client, hospital, "order-sign", draft(2000))
+    taken = _ENTRY | {"card": card["uuid"], "outcome": "accepted", "acceptedSuggestions": [{"id": card["suggestions"][0]["uuid"]}]}
+    answer = _post(client, hospital, "/cds-services/tdm-order-sign/feedback", {"feedback": [taken, _ENTRY]})
+    assert answer.status_code == 200 and not answer.content
+    store, boss = hospital.app.state.store, Actor.system("test")
+    with store.read(boss) as reading:
+        assert {row.outcome for row in reading.session.scalars(select(Feedback))} == {"accepted", "overridden"}
+        entries = reading.session.scalars(select(Audit).where(Audit.action == "cds.feedback")).all()
+    assert len(entries) == 1 and entries[0].login == f"cds:{ISSUER}"
+    viewer = Actor(account_id=None, login="v", roles=frozenset({Role.VIEWER}), wards=frozenset(), channel="page")
+    (found,) = acceptance(Clinic(store=store), viewer)
+    assert (found.service, found.accepted, found.overridden, found.rate) == ("tdm-order-sign", 1, 1, 0.5)
+
+
+_BAD_TOKENS: list[tuple[str, dict[str, Any]]] = [
+    ("another audience", {"aud": "https://auctor.example/cds-services/tdm-patient-view"}), ("several audiences", {"aud": ["a", "b"]}),
+    ("no audience", {"aud": None}), ("an unknown issuer", {"iss": "https://evil.example"}), ("no issuer", {"iss": None}),
+    ("expired", {"iat": 1_000_000_000, "exp": 1_000_000_060}),
+    ("not valid yet", {"iat": int(time.time()) + 3600, "exp": int(time.time()) + 3660}),
+    ("valid for a day", {"exp": int(time.time()) + 86_400}), ("no expiry", {"exp": None}),
+    ("no time", {"iat": None}), ("no jti", {"jti": None}),
+    ("an empty jti", {"jti": ""}), ("expiry as text", {"exp": "tomorrow"}), ("an infinite expiry", {"exp": 1e300}),
+    ("RS256", {"header": {"alg": "RS256", "kid": "rsa"}, "key": "rsa"}), ("no kid", {"header": {"kid": None}}),
+    ("an unknown kid", {"header": {"kid": "other"}}), ("keys elsewhere", {"header": {"jku": "https://evil.example/jwks"}}),
+    ("another key", {"key": "other"}), ("HS256 with the public key", {"header": {"alg": "HS256"}, "key": "public"}),
+    ("another type", {"header": {"typ": "at+jwt"}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "change"), _BAD_TOKENS, ids=[name for name, _ in _BAD_TOKENS])
+def test_tokens_that_are_not_believed(client: TestClient, hospital: Hospital, name: str, change: dict[str, Any]) -> None:
+    public = json.dumps(hospital.key.as_dict(private=False))
+    keys = {"rsa": hospital.rsa, "other": ECKey.generate_key("P-384"), "public": OctKey.import_key(public)}
+    change = {k: keys[v] if k == "key" else v for k, v in change.items()}
+    answer = _post(client, hospital, "/cds-services/tdm-patient-view", call("patient-view"), **change)
+    assert answer.status_code == 401 and answer.json()["resourceType"] == "OperationOutcome" and answer.headers["www-authenticate"]
+
+
+def test_unsigned_and_broken_tokens_are_refused(client: TestClient, hospital: Hospital) -> None:
+    path = "/cds-services/tdm-patient-view"
+    head, body, signature = hospital.token(path).split(".")
+    none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0"
+    for token in (
+        "",
+        "x",
+        "a.b",
+        f"{none}.{body}.",
+        f"{none}.{body}.{signature}",
+        f"{head}.{body}.",
+        f"{head}.{body}.{signature[:-6]}AAAAAA",
+        "é.é.é",
+    ):
+        headers = {"authorization": f"Bearer {token}".encode()}
+        answer = client.post(path, json=call("patient-view"), headers=headers)
+        assert answer.status_code == 401
+    assert client.post(path, json=call("patient-view")).status_code == 401
+
+
+def test_a_token_is_taken_once_and_both_algorithms_are(client: TestClient, hospital: Hospital) -> None:
+    path = "/cds-services/tdm-patient-view"
+    headers = {"authorization": f"Bearer {hospital.token(path)}"}
+    assert [client.post(path, json=call("patient-view"), headers=headers).status_code for _ in range(2)] == [200, 401]
+    assert _post(client, hospital, path, call("patient-view"), key=hospital.rsa, header={"alg": "RS384", "kid": "rsa"}).status_code == 200
+
+
+def test_a_client_speaks_for_its_own_servers_only(client: TestClient, hospital: Hospital) -> None:
+    body = call("patient-view", fhirServer="https://other.example/fhir")
+    assert _post(client, hospital, "/cds-services/tdm-patient-view", body).status_code == 401
+
+
+def test_remembered_tokens_are_bounded_and_full_means_no() -> None:
+    now = [1000.0]
+    once = Once(most=2, clock=lambda: now[0])
+    assert once.first("a", 1100) and once.first("b", 1200) and not once.first("c", 1200)
+    now[0] = 1150
+    assert once.first("c", 1300) and not once.first("b", 1200)
+
+
+def test_keys_are_fetched_from_the_agreed_address_and_again_for_a_new_key() -> None:
+    now, fetched = [1000.0], []
+
+    def fetching(url: str, *, where: str) -> dict[str, Any]:
+        fetched.append(url)
+        return {"keys": [{"kid": str(len(fetched))}]}
+
+    keys = Keys(clock=lambda: now[0], fetching=fetching)
+    keys.at("https://a", "1")
+    keys.at("https://a", "2")
+    assert len(fetched) == 1  # asked again at once, it is not fetched again at once
+    now[0] += 60
+    assert keys.at("https://a", "2")["keys"][0]["kid"] == "2" and len(fetched) == 2
+
+
+def test_out_of_time_is_no_card_and_the_unforeseen_is_a_412(
+    client: TestClient, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from auctor.web.emr.desk import Answers
+
+    def slow(*_: Any) -> tuple[()]:
+        time.sleep(0.5)
+        return ()
+
+    def broken(*_: Any) -> tuple[()]:
+        raise ZeroDivisionError("a patient's value")
+
+    monkeypatch.setattr(Answers, "answer", slow)
+    hospital.app.state.cds_cap_s = 0.05
+    try:
+        answer = _post(client, hospital, "/cds-services/tdm-patient-view", call("patient-view"))
+        assert answer.status_code == 200 and answer.json() == {"cards": []}
+    finally:
+        del hospital.app.state.cds_cap_s
+    monkeypatch.setattr(Answers, "answer", broken)
+    answer = _post(client, hospital, "/cds-services/tdm-patient-view", call("patient-view"))
+    assert answer.status_code == 412 and "value" not in answer.text
+
+
+def test_an_rsa_key_that_is_too_short_is_not_a_key(client: TestClient, hospital: Hospital) -> None:
+    weak = RSAKey.generate_key(2048, {"kid": "rsa"})
+    answer = _post(
+        client, hospital, "/cds-services/tdm-patient-view", call("patient-view"), key=weak, header={"alg": "RS384", "kid": "rsa"}
+    )
+    assert answer.status_code == 401

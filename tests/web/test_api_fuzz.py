@@ -1,0 +1,32 @@
+"""Schemathesis over the whole OpenAPI document, a bounded run of `benchmarks/api_fuzz.py`: no 5xx, no answer that is not described."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # schemathesis and what it imports have their own
+
+
+def benchmark(root: Path, name: str) -> Any:
+    """A program of benchmarks/, as a module."""
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", root / "benchmarks" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_no_request_of_any_shape_breaks_the_api(root: Path, quick_folder: Path) -> None:
+    api_fuzz = benchmark(root, "api_fuzz")
+    app, key, known = api_fuzz.installed(quick_folder)
+    tally = api_fuzz.fuzz(app, key, known, examples=1, seconds=60, seed=7)
+    app.state.store.close()
+    assert not tally.failures, tally.failures
+    assert tally.requests > 300 and {200, 201, 400, 401, 404, 405, 422} <= set(tally.statuses)
+    assert max(tally.statuses) < 500

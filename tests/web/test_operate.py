@@ -1,0 +1,225 @@
+"""Running it: health, figures, logs without a patient in them, where it may listen, an orderly stop, accounts by command."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from auctor.cli import app as command
+from auctor.web.operate.logs import LOG, Lines, told
+from auctor.web.operate.serving import check_exposure
+from auctor.web.settings import SettingsError, read_settings
+from auctor.web.store import StoreUnavailable
+from clinic import MACHINE, Clinic
+
+NAME, NUMBER = "Zsuzsanna-Q", "MRN-77-4711"
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """All that is logged, as `auctor serve` would write it."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(Lines())
+    root, ours = logging.getLogger(), logging.getLogger(LOG)
+    before = root.level, ours.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    ours.setLevel(logging.INFO)
+    yield stream
+    root.removeHandler(handler)
+    root.setLevel(before[0])
+    ours.setLevel(before[1])
+
+
+def test_ready_says_which_part_is_not(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = clinic.browser().client
+    assert client.get("/health/live").json() == {"status": "ok"}
+    answer = client.get("/health/ready")
+    assert (answer.status_code, set(answer.json()["checks"].values())) == (200, {"ok"})
+
+    def down(self: Any) -> None:
+        raise StoreUnavailable(where="database", what="does not answer", remedy="see the server")
+
+    monkeypatch.setattr(type(clinic.store), "ping", down)
+    monkeypatch.setattr("auctor.web.operate.readiness.ROOM_BYTES", 10**18)
+    answer = client.get("/health/ready")
+    assert (answer.status_code, answer.json()["checks"]) == (
+        503,
+        {"database": "failing", "migrations": "ok", "models": "ok", "disk": "failing"},
+    )
+
+
+def test_a_database_that_is_down_is_a_503_not_a_crash(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(self: Any, *given: Any) -> None:
+        raise StoreUnavailable(where="database", what="does not answer", remedy="see the server")
+
+    monkeypatch.setattr(type(clinic.store), "read", down)
+    browser = clinic.browser()
+    browser.get("/sign-in")
+    assert browser.post("/sign-in", {"login": "ada", "password": "any password at all"}).status_code == 503
+
+
+def test_figures_need_the_token_and_hold_patterns_only(clinic_folder: Path) -> None:
+    clinic = Clinic.opened(clinic_folder, metrics_token="token of the tests")
+    client = clinic.browser().client
+    assert client.get("/metrics").status_code == 303
+    assert client.get("/metrics", headers={"authorization": "Bearer wrong"}).status_code == 401
+    client.get(f"/patients/{NUMBER}")
+    client.get(f"/admin/accounts/{NUMBER}")
+    text = client.get("/metrics", headers={"authorization": "Bearer token of the tests"}).text
+    assert 'auctor_requests_total{method="GET",route="/admin/accounts/{account_id}",status="303"} 1.0' in text
+    assert "process_resident_memory_bytes" in text and NUMBER not in text
+
+
+def test_what_is_sent_to_any_route_is_not_in_the_log(clinic: Clinic, log: io.StringIO) -> None:
+    """A patient's name and number as path, query, form, JSON, header and user agent of every route that there is."""
+    clinic.person("boss", roles=("administrator", "signer"), wards=("icu",))
+    browser = clinic.signed_in("boss")
+    for route in clinic.routes():
+        path = re.sub(r"{[^}]*}", NUMBER, route.path)
+        for method in route.methods:
+            headers = {"origin": clinic.settings.origin, "x-csrf-token": browser.token, "user-agent": NAME, "x-patient": NUMBER}
+            send = browser.client.request
+            if path != "/sign-out":
+                send(method, path, params={"q": NAME, NAME: NUMBER}, headers=headers)
+                send(
+                    method,
+                    path,
+                    data={"name": NAME, "family": NAME, "identifier": NUMBER, "login": NAME, "password": NUMBER},
+                    headers=headers,
+                )
+                send(method, path, json={"name": NAME, "identifier": NUMBER, "answer": NUMBER}, headers=headers)
+    browser.client.get(f"/{NAME}/{NUMBER}")
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert len([line for line in lines if line.get("event") == "request"]) > 100
+    assert not re.search(f"{NAME}|{NUMBER}|4711", log.getvalue(), re.IGNORECASE)
+
+
+def test_refusals_and_forgeries_are_logged(clinic: Clinic, log: io.StringIO) -> None:
+    clinic.person("ada")
+    browser = clinic.signed_in("ada")
+    browser.get("/admin/accounts")
+    browser.client.post("/account/password", data={})
+    browser.client.post("/account/password", data={}, headers={"origin": clinic.settings.origin})
+    clinic.browser().sign_in("ada", "wrong horse battery")
+    clinic.browser().sign_in(NAME, "wrong horse battery")
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    events = [{name: line[name] for name in ("event", "kind", "why", "factor", "route") if name in line} for line in lines]
+    assert {"event": "refused", "kind": "Forbidden", "route": "/admin/accounts"} in events
+    assert [line["why"] for line in lines if line["event"] == "forged"] == ["origin", "token"]
+    refused = [line["account"] for line in lines if line["event"] == "sign-in.refused"]
+    assert len(refused) == 2 and refused[0] != refused[1] == "unknown"
+
+
+def test_an_error_is_logged_by_its_type_and_place_alone(clinic: Clinic, log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: Any) -> None:
+        raise ValueError(f"{NAME}: 12.5 mg/L")
+
+    monkeypatch.setattr(type(clinic.app.state.reception.setup), "check", fail)
+    number = clinic.browser().get("/setup").headers["x-request-id"]
+    [line] = [json.loads(line) for line in log.getvalue().splitlines() if '"event": "error"' in line]
+    assert (line["request"], line["error"], line["route"]) == (number, "ValueError", "/setup")
+    logging.getLogger("some.library").warning("about %s", NAME, exc_info=ValueError(NAME))
+    assert NAME not in log.getvalue() and '"event": "library"' in log.getvalue()
+    assert told(ValueError(NAME)) == {"error": "ValueError", "place": "?"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "plain", "fine"),
+    [
+        ({}, False, True),
+        ({"host": "::1"}, False, True),
+        ({"host": "0.0.0.0"}, False, False),
+        ({"host": "10.0.0.7"}, False, False),
+        ({"host": "0.0.0.0"}, True, True),
+        ({"host": "0.0.0.0", "tls_certificate": "c.pem"}, False, True),
+        ({"host": "0.0.0.0", "public_url": "https://a.example", "proxy_addresses": ("10.0.0.1",)}, False, True),
+        ({"host": "0.0.0.0", "public_url": "https://a.example"}, False, False),
+        ({"host": "0.0.0.0", "public_url": "http://a.example", "proxy_addresses": ("10.0.0.1",)}, False, False),
+    ],
+)
+def test_passwords_do_not_travel_in_the_clear_unasked(tmp_path: Path, settings: dict[str, Any], plain: bool, fine: bool) -> None:
+    found = read_settings({}, data_folder=tmp_path, **settings)
+    if fine:
+        check_exposure(found, plain=plain)
+    else:
+        with pytest.raises(SettingsError, match="in the clear"):
+            check_exposure(found, plain=plain)
+
+
+def test_serve_starts_prints_the_set_up_address_and_stops_in_order(clinic_folder: Path) -> None:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {"AUCTOR_DATA_FOLDER": str(clinic_folder), "AUCTOR_PORT": str(port), "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([sys.executable, "-m", "auctor", "serve"], env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        [(address, token)] = re.findall(rf"(http://localhost:{port}/setup) with the token (\S+)", said)
+        _until(f"http://localhost:{port}/health/live")
+        assert httpx.get(address).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    lines = [json.loads(line) for line in rest.splitlines() if line.startswith("{")]
+    assert lines[-1]["event"] == "stop"
+    assert process.returncode in {0, -signal.SIGTERM}
+    assert not any(token in json.dumps(line) for line in lines)
+
+
+def _until(address: str) -> None:
+    for _ in range(600):
+        try:
+            httpx.get(address)
+            return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError("did not start")
+
+
+def test_accounts_and_wards_by_command(clinic_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUCTOR_DATA_FOLDER", str(clinic_folder))
+
+    def run(*words: str) -> Any:
+        done = CliRunner().invoke(command, [*words, "--json"])
+        return done.exit_code, json.loads(done.stdout)
+
+    assert run("ward", "add", "icu", "--name", "Intensive care") == (0, {"id": "icu", "name": "Intensive care"})
+    assert run("ward", "list")[1] == [{"id": "icu", "name": "Intensive care", "active": True}]
+    code, made = run("account", "add", "Ada", "--role", "author", "--ward", "icu")
+    assert code == 0
+    assert run("account", "add", "ada")[0] == 2  # the login is taken
+    assert run("account", "add", "eve", "--role", "king")[0] == 2
+    assert [one["login"] for one in run("account", "list")[1]] == ["ada"]
+    clinic = Clinic.opened(clinic_folder)
+    assert clinic.browser().sign_in("ada", made["first_password"]).status_code == 303
+    again = run("account", "reset", "ada", "--reason", "forgotten")[1]
+    assert clinic.browser().sign_in("ada", again["first_password"]).status_code == 303
+    assert run("account", "disable", "ada") == (0, {"id": made["id"], "login": "ada", "active": False})
+    assert clinic.browser().sign_in("ada", again["first_password"]).status_code == 401
+    assert run("account", "disable", "nobody")[0] == 2
+    from auctor.web.store.tables import Audit
+
+    with clinic.store.read(MACHINE) as reading:
+        entries = reading.session.query(Audit).filter(Audit.channel == "cli").order_by(Audit.sequence).all()
+    assert [row.action for row in entries] == ["ward.add", "account.add", "account.reset", "account.disable"]
+    assert entries[2].reason == "forgotten" and entries[2].login.startswith("system:")

@@ -1,0 +1,220 @@
+"""A whole installation for the tests of the pages: a store, two wards, people of each role, and a client that fills in forms."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from httpx import Response
+
+from auctor.web.accounts.actor import Actor, Role
+from auctor.web.accounts.passwords import hashed
+from auctor.web.app import application
+from auctor.web.service.clinic import Clinic
+from auctor.web.service.engine import Engine
+from auctor.web.settings import Settings, read_settings
+from auctor.web.store.tables import Account, AccountWard, Ward
+
+PASSWORD = "correct horse battery staple 7"
+INSTALLER = Actor.system("install")
+PEOPLE = {
+    "ada": ([Role.VIEWER, Role.AUTHOR, Role.SIGNER, Role.ADMINISTRATOR], ["icu", "renal"]),
+    "vic": ([Role.VIEWER], ["icu"]),
+    "rena": ([Role.AUTHOR, Role.SIGNER], ["renal"]),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """The application and how to knock at it."""
+
+    app: FastAPI
+    settings: Settings
+
+    @property
+    def origin(self) -> str:
+        """What browsers show."""
+        return self.settings.origin
+
+    def client(self, login: str = "ada", *, language: str = "en") -> Person:
+        """A signed-in person with a browser of their own."""
+        person = Person(client=TestClient(self.app, base_url=self.origin, headers={"origin": self.origin, "accept-language": language}))
+        answer = person.submit("/sign-in", {"login": login, "password": PASSWORD})
+        assert answer.status_code == 200 and "/sign-in" not in str(answer.url), answer.text[:2000]
+        return person
+
+
+def make_site(folder: Path, *, port: int = 8571, **settings: Any) -> Site:
+    """A fresh installation in a folder."""
+    settings = read_settings({}, data_folder=folder, port=port, **settings)
+    app = application(settings)
+    app.state.clinic = Clinic(store=app.state.store, engine=Engine(ml=False))  # a learner takes seconds to load
+    word = hashed(PASSWORD)
+    with app.state.store.work(INSTALLER) as work:
+        work.session.add_all([Ward(id="icu", name="Intensive care"), Ward(id="renal", name="Renal unit")])
+        for login, (roles, wards) in PEOPLE.items():
+            account = Account(login=login, name=login.title(), roles=[role.value for role in roles], password_hash=word)
+            work.session.add(account)
+            work.session.flush()
+            work.session.add_all([AccountWard(account_id=account.id, ward_id=ward) for ward in wards])
+        work.record("test.install", "installation", "test")
+    return Site(app=app, settings=settings)
+
+
+class _Form(HTMLParser):
+    """The hidden and filled-in fields of the form of a page that posts to an address."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__()
+        self.action, self.fields, self.found = action, {}, False
+        self._inside = False
+        self._select = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self._inside = given.get("action", "") == self.action
+            self.found |= self._inside
+        if not self._inside:
+            return
+        if tag == "input" and given.get("name") and given.get("type") not in ("checkbox", "radio"):
+            self.fields.setdefault(given["name"], given.get("value", ""))
+        if tag == "input" and given.get("type") in ("checkbox", "radio") and "checked" in given:
+            self.fields[given["name"]] = given.get("value", "on")
+        if tag == "select":
+            self._select = given.get("name", "")
+        if tag == "option" and self._select and ("selected" in given or self._select not in self.fields):
+            self.fields[self._select] = given.get("value", "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._inside = False
+
+
+def form_of(text: str, action: str) -> dict[str, str]:
+    """What a browser would send of that form when nothing is typed."""
+    parser = _Form(action)
+    parser.feed(text)
+    assert parser.found, f"no form that posts to {action}"
+    return parser.fields
+
+
+@dataclass
+class Person:
+    """A browser without JavaScript: it follows links and fills in the forms that it was shown."""
+
+    client: TestClient
+    seen: dict[str, str] = field(default_factory=dict)
+
+    def get(self, path: str, **headers: str) -> Response:
+        """A page, following redirects."""
+        return self.client.get(path, headers=headers)
+
+    def submit(self, page: str, values: dict[str, Any], *, action: str | None = None) -> Response:
+        """Open a page, fill in its form and send it."""
+        there = action or page
+        fields = form_of(self.get(page).text, there) | {name: str(value) for name, value in values.items() if value is not None}
+        for name in [name for name, value in values.items() if value is None]:
+            fields.pop(name, None)
+        return self.client.post(there, data=fields)
+
+
+def refusal(text: str) -> str:
+    """The refusal that a page shows, without its tags."""
+    found = re.search(r'<div class="note bad" role="alert"[^>]*>(.*?)</div>', text, re.S)
+    return re.sub(r"<[^>]+>", "", found[1]) if found else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """One patient's course: where its pages are."""
+
+    patient: str
+    course: str
+    result: str = ""
+
+
+Entries = list[tuple[str, dict[str, Any]]]
+
+
+def _pushed(amount: str, at: str) -> tuple[str, dict[str, Any]]:
+    return "dose", {"amount": amount, "amount_unit": "mg", "route": "iv", "at": at, "bolus": "on"}
+
+
+NEONATE: Entries = [
+    _pushed("15", "2026-03-02 08:00"),
+    _pushed("1.9", "2026-03-02 20:00"),
+    _pushed("2", "2026-03-03 08:00"),
+    ("sample", {"value": "13.7", "value_unit": "mg/L", "at": "2026-03-02 10:00", "matrix": "serum"}),
+    ("sample", {"value": "16.7", "value_unit": "mg/L", "at": "2026-03-03 07:30", "matrix": "serum"}),
+    ("covariate", {"at": "2026-03-02 07:00", "c_WT": "0.7", "c_APGR": "6"}),
+    ("order", {"amount": "2", "amount_unit": "mg", "every": "12", "route": "iv", "bolus": "on"}),
+]
+KIDNEY: Entries = [
+    ("dose", {"amount": "3", "amount_unit": "mg", "route": "oral", "at": "2026-03-02 08:00", "every": "12", "steady_state": "on"}),
+    *(
+        ("sample", {"value": v, "value_unit": "ng/mL", "at": f"2026-03-02 {t}", "matrix": "whole blood", "assay": "LC-MS/MS", "lloq": "1"})
+        for v, t in (("6.8", "08:00"), ("18.5", "09:00"), ("14.2", "11:00"))
+    ),
+    ("covariate", {"at": "2026-03-02 07:00", "c_HCT": "32.3", "c_CYP3A5": "nonexpresser", "c_FORM": "immediate"}),
+    ("order", {"amount": "3", "amount_unit": "mg", "every": "12", "route": "oral"}),
+]
+MODELS = {"phenobarbital": "phenobarbital_grasela_1985", "tacrolimus": "tacrolimus_woillard_2011"}
+
+
+def register(person: Person, *, family: str, identifier: str, ward: str = "icu", demo: bool = True) -> str:
+    """A new patient's page."""
+    values = {"family": family, "given": "Ann", "identifier": identifier, "birth_date": "2026-02-20", "sex": "female", "ward": ward}
+    answer = person.submit("/patients/new", values | {"demo": "on" if demo else None}, action="/patients")
+    assert answer.status_code == 200, refusal(answer.text)
+    return answer.url.path
+
+
+def open_course(person: Person, patient: str, drug: str) -> str:
+    """A new course's page, its model chosen."""
+    answer = person.submit(patient, {"drug": drug, "time_zone": "Europe/Paris"}, action=f"{patient}/courses")
+    course = answer.url.path.removesuffix("/model")
+    answer = person.submit(f"{course}/model", {"model": MODELS[drug]})
+    assert answer.url.path == course, refusal(answer.text)
+    return course
+
+
+def add(person: Person, course: str, kind: str, values: dict[str, Any]) -> Response:
+    """Fill in an entry form."""
+    return person.submit(f"{course}/add/{kind}", values)
+
+
+def case(person: Person, *, family: str, identifier: str, drug: str = "phenobarbital", entries: Entries = NEONATE, **fields: Any) -> Opened:
+    """A patient whose course was entered by hand and analysed."""
+    patient = register(person, family=family, identifier=identifier, **fields)
+    course = open_course(person, patient, drug)
+    for kind, values in entries:
+        answer = add(person, course, kind, values)
+        assert answer.url.path == course, (kind, refusal(answer.text))
+    return Opened(patient=patient, course=course, result=analyse(person, course))
+
+
+def analyse(person: Person, course: str) -> str:
+    """Press Analyse; the identifier of the result."""
+    answer = person.submit(course, {}, action=f"{course}/analyse")
+    assert "said=analysed" in str(answer.url), refusal(answer.text)
+    return latest(answer.text)
+
+
+def latest(text: str) -> str:
+    """The result that a course's page shows."""
+    return re.findall(r"/results/(\w+)/sign", text)[0] if "/sign" in text else re.findall(r"/results/(\w+)/report", text)[-1]
+
+
+def sign(person: Person, result: str, regimen: str, **values: str) -> Response:
+    """Sign, giving a reason to whatever asks for one."""
+    page = f"/results/{result}/sign"
+    asked = person.client.get(page, params={"regimen": regimen})
+    fields = form_of(asked.text, page) if asked.status_code == 200 else {}
+    reasons = {name: "checked with the ward" for name in fields if name.startswith("reason")}
+    return person.client.post(page, data=fields | reasons | {"password": PASSWORD, "meaning": "recommended"} | values)
