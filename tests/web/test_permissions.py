@@ -107,7 +107,7 @@ def test_every_route_refuses_whoever_lacks_its_verb(clinic: Clinic) -> None:
                 status = browser.get(path).status_code if method == "GET" else browser.post(path).status_code
                 assert (status == 403) == (not may), (method, path, login, status)
                 refused, answered = refused + (not may), answered + may
-    assert refused > 50 and answered > 50
+    assert refused > 40 and answered > 50
 
 
 @pytest.mark.parametrize(("roles", "there"), [(("signer",), "/work"), (("administrator",), "/admin/accounts"), ((), "/account")])
