@@ -100,20 +100,16 @@ def test_the_same_on_both_databases(database: Any) -> None:
         store.close()
 
 
-def test_an_open_question_keeps_everything_out(clinic: Clinic, course: str) -> None:
-    raw = record(given("a4", "2026-03-02T20:05:00+01:00"))
-    assert [q.notice.code for q in preview_bundle(clinic, DOCTOR, course, raw, ANSWERS).questions] == ["no-duration"]
-    with pytest.raises(RecordError):
-        take(clinic, course, raw)
+def test_a_record_that_is_not_whole_keeps_everything_out(clinic: Clinic, course: str) -> None:
+    with pytest.raises(RecordError, match="one page of a longer record"):
+        take(clinic, course, record() | {"link": [{"relation": "next", "url": "https://ehr.example/fhir/2"}]})
     assert document(clinic, course)["doses"] == []
-    answered = Answers(formula="cockcroft-gault", authorities=ANSWERS.authorities, infusions={"MedicationAdministration/a4": "60 min"})
-    assert len(take(clinic, course, raw, answered).added) == 9
 
 
 def test_a_level_corrected_in_the_record_is_a_revision_and_reopens_what_was_signed(clinic: Clinic, course: str) -> None:
     take(clinic, course, record())
     kept = Kept(id=course, dose="", sample="", signer=hire(clinic.store))
-    result = keep(clinic.store, kept, now=datetime(2026, 3, 3, tzinfo=UTC))
+    result = keep(clinic.store, kept.id, now=datetime(2026, 3, 3, tzinfo=UTC))
     sign(clinic.store, kept, result)
     assert take(clinic, course, record()).corrected == () and status(clinic, result) is Status.SIGNED
     trough = observed("trough", "4092-3", 4.2, "mg/L", "2026-03-02T19:40:00+01:00", status="corrected", meta={"versionId": "2"})
