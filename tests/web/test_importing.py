@@ -17,7 +17,7 @@ from auctor.errors import AuctorError, RecordError
 from auctor.models.reader import read_model
 from auctor.web.accounts.permissions import Forbidden
 from auctor.web.service.clinic import Clinic
-from auctor.web.service.importing import Answers, Arrived, import_bundle, preview_bundle
+from auctor.web.service.importing import Answers, Arrived, import_bundle
 from auctor.web.store import Store, documents, facts, results
 from auctor.web.store.results import Status
 from auctor.web.store.tables import Audit

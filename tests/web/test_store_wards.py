@@ -13,7 +13,21 @@ from auctor.web.accounts.actor import EVERY_WARD, Actor
 from auctor.web.store import NotFound, Store, StoreError, facts, questions
 from auctor.web.store.engine import make_engine
 from auctor.web.store.questions import Asked
-from auctor.web.store.tables import Course, Fact, Message, Outbox, Patient, Prediction, Question, RecordRead, Reopening, Result, Score, Settlement, Signature
+from auctor.web.store.tables import (
+    Course,
+    Fact,
+    Message,
+    Outbox,
+    Patient,
+    Prediction,
+    Question,
+    RecordRead,
+    Reopening,
+    Result,
+    Score,
+    Settlement,
+    Signature,
+)
 from auctor.web.store.work import APPLICATION
 from web_kept import kept_and_signed
 from web_people import DOCTOR, STRANGER, know, open_course

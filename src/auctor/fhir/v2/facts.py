@@ -76,7 +76,7 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Unread:
-    """A dose, level or covariate of a patient that could not be read: of which drug or covariate, and why. `key` names it in its message."""
+    """A dose, level or covariate that could not be read: of which drug or covariate, and why. `key` names it in its message."""
 
     kind: Kind
     about: str

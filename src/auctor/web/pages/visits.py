@@ -28,11 +28,8 @@ class WrongPatient(AuctorError):
 
 
 def clinic_of(request: Request) -> Clinic:
-    """The clinic of the application, made over its store on first use."""
-    state = request.app.state
-    if not hasattr(state, "clinic"):
-        state.clinic = Clinic(store=state.store)
-    found: Clinic = state.clinic
+    """The clinic of the application."""
+    found: Clinic = request.app.state.open_clinic()
     return found
 
 

@@ -69,9 +69,7 @@ def _entered(work: Work, question: Question, kind: str, body: dict[str, Any], re
     reference = named(question, kind, body)
     known = facts.referenced(work, question.course_id, question.source, reference)
     if known is None:
-        return facts.add(
-            work, question.course_id, kind=kind, body=body, source=question.source, reference=reference, reason=reason
-        )
+        return facts.add(work, question.course_id, kind=kind, body=body, source=question.source, reference=reference, reason=reason)
     return facts.correct(work, known.id, made_from=known.revision, body=body, reason=reason, source=question.source, reference=reference)
 
 

@@ -92,7 +92,14 @@ def _file(clinic: Clinic, reading: Reading, course_id: str) -> CourseFile:
     signed = reading.session.scalars(select(Signature).where(Signature.result_id.in_(ids))).all()
     opened = reading.session.scalars(select(Reopening).where(Reopening.result_id.in_(ids)).order_by(Reopening.reopened_at)).all()
     asked = questions.opened(reading, [course_id])
-    parts = [*(question.id for question in asked), course.version, *sorted(f"{fact.id}/{fact.revision}" for fact in known), *ids[:1], len(signed), len(opened)]
+    parts = [
+        *(question.id for question in asked),
+        course.version,
+        *sorted(f"{fact.id}/{fact.revision}" for fact in known),
+        *ids[:1],
+        len(signed),
+        len(opened),
+    ]
     return CourseFile(
         patient=patient,
         ward=ward,

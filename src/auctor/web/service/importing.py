@@ -1,9 +1,9 @@
 """Import a patient's FHIR record into a course: all of it or nothing, in one unit of work, and again as often as one likes.
 
 What the record does not say is kept with the course as a question, which blocks signing until a person settles it; so are facts that the
-record makes doubtful (doses that were only ordered). A fact is known by the resource that it came from. The same record twice adds nothing; a corrected resource is the next revision, and
-what no longer follows from a resource that is there (entered in error, not given, replaced) is withdrawn; either re-opens what was signed
-on it. What a person changed by hand is never changed back by an import: it is listed.
+record makes doubtful (doses that were only ordered). A fact is known by the resource that it came from. The same record twice adds nothing;
+a corrected resource is the next revision, and what no longer follows from a resource that is there (entered in error, not given, replaced)
+is withdrawn; either re-opens what was signed on it. What a person changed by hand is never changed back by an import: it is listed.
 """
 
 from __future__ import annotations
@@ -279,3 +279,13 @@ def _after(tally: _Tally, found: fhir.Imported) -> dict[str, Any]:
         "left_out": [[entry.source, entry.code] for entry in found.left],
         "asked": [[question.id, question.code, question.reference] for question in tally.asked],
     }
+
+
+def not_read(clinic: Clinic, actor: Actor, course_id: str, server: str, error: AuctorError) -> None:
+    """Note that the record could not be read, so that the page says how old its data are."""
+    demand(actor, Verb.IMPORT)
+    with clinic.store.work(actor) as work:
+        ward = work.get(Patient, work.get(Course, course_id).patient_id).ward_id
+        demand(actor, Verb.IMPORT, ward=ward)
+        row = questions.note_read(work, course_id, server=server, problem=f"{error.what}; {error.remedy}", fresh=False)
+        work.record("record.not-read", "course", course_id, ward=ward, after=row.as_data())

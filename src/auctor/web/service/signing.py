@@ -70,14 +70,12 @@ def choose(clinic: Clinic, actor: Actor, file: CourseFile, result: Result, *, la
     return Choice(label=label, forecast=found)
 
 
-def sign(
-    clinic: Clinic, actor: Actor, result_id: str, wish: Wish, *, confirm: Callable[[], None], destination: str = ""
-) -> Signature:
+def sign(clinic: Clinic, actor: Actor, result_id: str, wish: Wish, *, confirm: Callable[[], None]) -> Signature:
     """Sign a result. `confirm` asks the signer for the password or second factor again and raises when it is wrong.
 
-    CaseError for a missing reason or an unknown meaning, while a question of the course is open, for inputs that changed since the result was computed, and for a result that is
-    not the newest; the store refuses what is signed already. `destination` is a hospital's server that the signed result goes to: it is
-    put into the outbox in the same transaction.
+    CaseError for a missing reason or an unknown meaning, while a question of the course is open, for inputs that changed since the result
+    was computed, and for a result that is not the newest; the store refuses what is signed already. Where signed results of the ward go by
+    themselves, it is put into the outbox in the same transaction.
     """
     file, result = result_file(clinic, actor, result_id)
     demand(actor, Verb.SIGN, ward=file.patient.ward_id)
@@ -95,7 +93,7 @@ def sign(
             reason="; ".join(f"{key}: {reason}" for key, reason in reasons.items()),
         )
         after = {"course": file.course.id, "signature": signature.id, "regimen": wish.choice.label, "meaning": wish.meaning}
-        if destination:
+        if destination := clinic.destination(file.patient.ward_id):
             after["outbox"] = outbox.put(work, result_id, destination).id
         work.record("result.sign", "result", result_id, ward=file.patient.ward_id, after=after, reason=signature.reason)
         return signature
