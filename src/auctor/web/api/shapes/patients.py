@@ -63,7 +63,7 @@ class Waiting(Shown):
     ward: str
     drug: str
     why: list[str] = Field(
-        description="asked: an open question; pending: a level no result knows; changed: data changed after signing; unsigned"
+        description="asked: an open question; pending: a level no result knows; changed: changed after signing; unsigned"
     )
     since: datetime
 
