@@ -18,6 +18,7 @@ from auctor.web.accounts.actor import Actor
 from auctor.web.settings import Settings
 
 OWN_PAGES, STATIC = "/account", "/static/"
+UNSEEN = (STATIC, "/health/")  # who asks for these does not matter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +113,7 @@ class Visits:
         request = Request(scope)
         scope.setdefault("state", {})["visit"] = Visit()
         try:
-            visit = Visit() if scope["path"].startswith(STATIC) else await self._visit(request)
+            visit = Visit() if scope["path"].startswith(UNSEEN) else await self._visit(request)
         except AuctorError as error:  # the store does not answer: nobody is known, and that is said
             answer = await run_in_threadpool(self._refuse, request, error)
             await answer(scope, receive, send)
