@@ -102,10 +102,10 @@ def test_locks_hold_every_dependency_once_with_hashes_and_without_an_index() -> 
     assert _pins("requirements.lock").items() <= _pins("requirements-dev.lock").items()
 
 
-DEVELOPMENT = ["build", "dev", "docs", "nonmem", "learn", "catboost"]
+DEVELOPMENT = ["build", "dev", "docs", "nonmem", "learn", "catboost", "web"]
 
 
-@pytest.mark.parametrize(("lock", "extras"), [("requirements.lock", ["build"]), ("requirements-dev.lock", DEVELOPMENT)])
+@pytest.mark.parametrize(("lock", "extras"), [("requirements.lock", ["build", "web"]), ("requirements-dev.lock", DEVELOPMENT)])
 def test_locks_agree_with_the_project(lock: str, extras: list[str]) -> None:
     project, pins = _project(), _pins(lock)
     wanted = [Requirement(r) for r in [*project["dependencies"], *(r for e in extras for r in project["optional-dependencies"][e])]]
