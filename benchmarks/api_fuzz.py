@@ -22,16 +22,6 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 # well-formed, and still not possible: an unknown unit, a closed course, no If-Match
 REFUSED = ["2xx", "3xx", "401", "403", "404", "409", "412", "422", "428"]
-    "2xx",
-    "3xx",
-    "401",
-    "403",
-    "404",
-    "409",
-    "412",
-    "422",
-    "428",
-]  # well-formed, and still not possible: an unknown unit, no If-Match
 
 
 @dataclass
