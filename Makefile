@@ -85,10 +85,11 @@ docs: $(VENV)/dev.stamp
 	$(MKDOCS) --site-dir site
 	@echo "site/index.html"
 
-# The picture in the README, from the report of the demo.
+# The picture in the README, from the report of the demo, and those of docs/application.md.
 picture: $(VENV)/dev.stamp browser
 	test -d $(DEMO_OUT) || $(MAKE) demo
 	AUCTOR_CHROMIUM="$$(scripts/browser)" $(BIN)/python scripts/picture.py $(DEMO_OUT) docs/img/report.png
+	AUCTOR_CHROMIUM="$$(scripts/browser)" $(BIN)/python scripts/pages_pictures.py docs/img/app
 
 lock: | $(VENV)/made.stamp
 	$(PIP) install uv

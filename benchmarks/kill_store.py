@@ -74,7 +74,7 @@ def child(place: Place, course: Kept, pipe: int, first: int) -> None:
     for number in count(first):
         kind = ("write", "import", "keep")[number % 3]
         if kind == "keep":
-            result = keep(store, course)
+            result = keep(store, course.id)
             os.write(pipe, f"keep {result}\n".encode())
             sign(store, course, result)
             os.write(pipe, f"sign {result}\n".encode())

@@ -89,45 +89,48 @@ def _scored(design: Design, asked: argparse.Namespace, kept: Path, what: str) ->
     path = kept / f"{design.name.replace(' ', '_').replace(',', '')}-{what}-{asked.seed}-{n_clean}-{n_corrupted}.pickle"
     if asked.from_kept and path.exists():
         return list(pickle.loads(path.read_bytes()))
-    began = time.perf_counter()
+    began = time.process_time()
     injected = plan(design, n_clean=n_clean, n_corrupted=n_corrupted)
     found = scores(design, injected, seed=asked.seed if judged else asked.seed + 1)
-    print(f"{design.name}: {what}, {len(found)} cases, {1000 * (time.perf_counter() - began) / len(found):.0f} ms each", flush=True)
+    print(
+        f"{design.name}: {what}, {len(found)} cases, {1000 * (time.process_time() - began) / len(found):.0f} ms of processor time each",
+        flush=True,
+    )
     path.write_bytes(pickle.dumps(found))
     return found
 
 
 def _calibrate(designs: Sequence[Design], asked: argparse.Namespace, kept: Path) -> None:
-    """Thresholds of each drug, the largest that any of its designs needs, from clean cases that are not judged later; to thresholds.toml."""
-    drugs: dict[str, list[dict[Family, float]]] = {}
+    """Thresholds of each model, the largest that any of its designs needs, from clean cases not judged later; to thresholds.toml."""
+    models: dict[str, list[dict[Family, float]]] = {}
     for design in designs:
         limits = calibrated(_scored(design, asked, kept, "calibration"))
         print(f"{design.name}: " + ", ".join(f"{f.value} {limit:.3f}" for f, limit in limits.items()), flush=True)
-        drugs.setdefault(design.read().drug, []).append(limits)
-    for drug, several in drugs.items():
+        models.setdefault(design.model, []).append(limits)
+    for name, several in models.items():
         if not asked.quick:
             largest = {f: max(one[f] for one in several if f in one) for f in Family if any(f in one for one in several)}
-            _write(drug, largest, len(several), asked)
+            _write(name, largest, len(several), asked)
 
 
-def _write(drug: str, limits: Mapping[Family, float], designs: int, asked: argparse.Namespace) -> None:
+def _write(model: str, limits: Mapping[Family, float], designs: int, asked: argparse.Namespace) -> None:
     path = ROOT / "src/auctor/data/plausibility/thresholds.toml"
-    head, *tables = path.read_text(encoding="utf-8").split("[drugs.")
+    head, *tables = path.read_text(encoding="utf-8").split("[models.")
     kept = {table.split("]")[0]: table for table in tables}
     command = (
         f"# {designs} design(s), {asked.calibration} clean cases each: python benchmarks/plausibility.py --calibrate"
         f" --calibration {asked.calibration} --seed {asked.seed}\n"
     )
-    kept[drug] = f"{drug}]\n{command}" + "".join(f"{family.value} = {limit:.3f}\n" for family, limit in limits.items()) + "\n"
+    kept[model] = f"{model}]\n{command}" + "".join(f"{family.value} = {limit:.3f}\n" for family, limit in limits.items()) + "\n"
     path.write_text(
-        head.rstrip("\n") + "\n\n" + "".join(f"[drugs.{kept[name]}" for name in sorted(kept)).rstrip("\n") + "\n", encoding="utf-8"
+        head.rstrip("\n") + "\n\n" + "".join(f"[models.{kept[name]}" for name in sorted(kept)).rstrip("\n") + "\n", encoding="utf-8"
     )
     shipped._calibrated.cache_clear()
 
 
 def _judged(design: Design, cases: Sequence[Scored]) -> dict[str, object]:
     """One design's table, printed in Markdown and returned."""
-    limits, known = shipped.log_thresholds(design.read().drug)
+    limits, known = shipped.log_thresholds(design.model)
     clean = [c for c in cases if c.injected == CLEAN]
     alarms = {f.value: float(np.mean(family_scores(clean, f) >= limits[f])) for f in Family}
     every = float(np.mean(flagged(clean, limits)))

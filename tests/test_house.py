@@ -16,8 +16,12 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-IMPORT_NAME = {"scikit-learn": "sklearn", "xgboost-cpu": "xgboost", "pharmpy-core": "pharmpy", "py-earth2": "pyearth"}
-BROUGHT_ALONG = {"pydantic_core"}  # pydantic's other half: pinned by pydantic itself to the version that fits
+IMPORT_NAME = {
+    "scikit-learn": "sklearn", "xgboost-cpu": "xgboost", "pharmpy-core": "pharmpy", "py-earth2": "pyearth",
+    "argon2-cffi": "argon2", "prometheus-client": "prometheus_client",
+}  # fmt: skip
+# the other halves of pydantic, FastAPI and Jinja2: pinned by them to the versions that fit
+BROUGHT_ALONG = {"pydantic_core", "starlette", "markupsafe"}
 
 
 def _run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

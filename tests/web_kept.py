@@ -46,10 +46,10 @@ def begun(store: Store) -> Kept:
     return Kept(id=opened, dose=know(store, opened, "dose", DOSE), sample=know(store, opened, "sample", SAMPLE), signer=hire(store))
 
 
-def keep(store: Store, course: Kept, answer: Answer | None = None, now: datetime | None = NOW) -> str:
+def keep(store: Store, course: str, answer: Answer | None = None, now: datetime | None = NOW) -> str:
     """An analysis of the course as it stands; its id."""
     with store.work(DOCTOR) as work:
-        result = results.keep(work, course.id, taken=documents.document(work, course.id, now=now), computed=answer or Answer())
+        result = results.keep(work, course, taken=documents.document(work, course, now=now), computed=answer or Answer())
         work.record("result.keep", "result", result.id, ward="icu", after={"sha256": result.result_sha256})
     return result.id
 
@@ -66,7 +66,7 @@ def sign(store: Store, course: Kept, result: str, *, reason: str = "") -> str:
 def kept_and_signed(store: Store) -> Kept:
     """A course with a result that was signed and re-opened, a prediction with its score, a message."""
     course = begun(store)
-    result = keep(store, course)
+    result = keep(store, course.id)
     sign(store, course, result)
     correct(store, course.sample, SAMPLE | {"value": "21.1 mg/L"}, made_from=1, reason="typed wrongly")
     with store.work(DOCTOR) as work:

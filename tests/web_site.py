@@ -15,6 +15,8 @@ from httpx import Response
 from auctor.web.accounts.actor import Actor, Role
 from auctor.web.accounts.passwords import hashed
 from auctor.web.app import application
+from auctor.web.service.clinic import Clinic
+from auctor.web.service.engine import Engine
 from auctor.web.settings import Settings, read_settings
 from auctor.web.store.tables import Account, AccountWard, Ward
 
@@ -51,6 +53,7 @@ def make_site(folder: Path, *, port: int = 8571, **settings: Any) -> Site:
     """A fresh installation in a folder."""
     settings = read_settings({}, data_folder=folder, port=port, **settings)
     app = application(settings)
+    app.state.clinic = Clinic(store=app.state.store, engine=Engine(ml=False))  # a learner takes seconds to load
     word = hashed(PASSWORD)
     with app.state.store.work(INSTALLER) as work:
         work.session.add_all([Ward(id="icu", name="Intensive care"), Ward(id="renal", name="Renal unit")])

@@ -93,6 +93,12 @@ def vancomycin_record() -> dict[str, Any]:
     )
 
 
+def transaction(*resources: dict[str, Any]) -> dict[str, Any]:
+    """Resources put by their ids."""
+    entries = [{"resource": r, "request": {"method": "PUT", "url": f"{r['resourceType']}/{r['id']}"}} for r in resources]
+    return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+
 def _changed(found: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Keys replaced; those set to None are taken out. A copy: builders share parts."""
     merged = {key: value for key, value in (found | changes).items() if value is not None}

@@ -7,8 +7,10 @@ import time
 import tomllib
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 from joserfc import jwt
@@ -85,12 +87,20 @@ def admit(store: Store, case: dict[str, Any], *, authority: str = FHIR, identifi
 
 
 def bodies(case: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The facts of a case file."""
+    """The facts of a case file, its local times with their offsets."""
+    zone = case.get("time_zone")
     found = [("dose", dict(dose)) for dose in case["doses"]] + [("sample", dict(sample)) for sample in case.get("samples", [])]
     for name, series in case.get("covariates", {}).items():
         points = series if isinstance(series, list) else [{"value": series}]
         found += [("covariate", {"name": name, **point}) for point in points]
-    return found + ([("order", dict(case["current"]))] if "current" in case else [])
+    return [(kind, _zoned(body, zone)) for kind, body in found] + ([("order", dict(case["current"]))] if "current" in case else [])
+
+
+def _zoned(body: dict[str, Any], zone: str | None) -> dict[str, Any]:
+    if zone is None:
+        return body
+    clocks = {key: datetime.fromisoformat(str(body[key])) for key in ("at", "stop_at") if key in body}
+    return body | {key: at.replace(tzinfo=at.tzinfo or ZoneInfo(zone)).isoformat() for key, at in clocks.items()}
 
 
 def draft(

@@ -22,7 +22,7 @@ from emr.bundles import LOINC, PATIENT, RXNORM, SNOMED, bundle, coded, given, ob
 WANTED = Wanted(
     drug="vancomycin", models=("vancomycin_goti_2018",), formula="cockcroft-gault", now="2026-03-03T08:00:00+01:00", infusions={"*": "1 h"}
 )
-TYPES = ("Patient", "MedicationAdministration", "MedicationRequest", "Observation", "Medication", "Specimen", "Bundle")
+TYPES = ("Patient", "MedicationAdministration", "MedicationRequest", "Observation", "Medication", "Specimen", "Procedure", "Bundle")
 SECRETS = ("Beispiel", "4711")
 ODD: tuple[Any, ...] = (
     None, "", " ", 0, -1, 1, True, False, 1e308, -1e308, 5e-324, 10**400, "NaN", "1,5", [], {}, [[]], [None], {"a": {}}, [{}],
@@ -49,6 +49,8 @@ def whole_record() -> dict[str, Any]:
         observed("gen", "84413-4", 1, "1", "2026-03-01T07:00:00+01:00", valueQuantity=None, valueCodeableConcept={"text": "CYP3A5 *1/*3"},
                  component=[{"code": coded(LOINC, "48018-6"), "valueCodeableConcept": {"text": "CYP3A5"}}]),
         ordered("r2", status="completed"),
+        {"resourceType": "Procedure", "id": "t", "status": "completed", "subject": PATIENT, "code": coded(SNOMED, "70536003"),
+         "performedPeriod": {"start": "2026-02-20T08:00:00Z"}},
     )  # fmt: skip
     return bundle(*(entry["resource"] for entry in vancomycin_record()["entry"]), *more, total=None)
 

@@ -19,46 +19,17 @@ from auctor.web.emr.backend_token import assertion
 from auctor.web.emr.fhir_client import FhirClient
 from auctor.web.emr.fhir_hook import PATH, Ping, hook_router, secret_of
 from auctor.web.emr.remote import Failed, Incomplete, NotAllowed, Refused, RemoteError, Server, TooLarge, TooSlow, Unreachable
-from emr.bundles import observed, patient, quantity, vancomycin_record
+from emr.bundles import observed, patient, quantity, transaction, vancomycin_record
 from emr.results import sent
-from emr.servers import CLIENT, FaultProxy, free_port, new_key, sekmet, wait_for
+from emr.servers import CLIENT, FaultProxy, free_port, new_key, wait_for
 
 GOTI = Wanted(drug="vancomycin", models=("vancomycin_goti_2018",), formula="cockcroft-gault")
-
-
-@pytest.fixture(scope="module")
-def key() -> tuple[str, dict[str, Any]]:
-    return new_key()
-
-
-@pytest.fixture(scope="module")
-def hospital(tmp_path_factory: pytest.TempPathFactory, key: tuple[str, dict[str, Any]]) -> Iterator[Server]:
-    """sekmet-fhir with SMART backend tokens, holding one patient's record."""
-    with sekmet(tmp_path_factory.mktemp("sekmet"), key[1]) as base:
-        server = Server(
-            base_url=base,
-            allowed=(base,),
-            client_id=CLIENT,
-            private_key=key[0],
-            key_id="k1",
-            algorithm="ES384",
-            scope="system/*.cruds",
-            page_size=3,
-        )
-        with FhirClient(server) as client:
-            client.write(transaction(*(e["resource"] for e in vancomycin_record()["entry"])))
-        yield server
 
 
 @pytest.fixture
 def client(hospital: Server) -> Iterator[FhirClient]:
     with FhirClient(hospital) as client:
         yield client
-
-
-def transaction(*resources: dict[str, Any]) -> dict[str, Any]:
-    entries = [{"resource": r, "request": {"method": "PUT", "url": f"{r['resourceType']}/{r['id']}"}} for r in resources]
-    return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
 
 def test_a_live_read_gives_the_case_that_the_file_gives(client: FhirClient) -> None:

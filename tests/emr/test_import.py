@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -272,6 +275,12 @@ SPECIMEN = {
         ({"valueQuantity": {"value": 14.2, "comparator": "~", "unit": "mg/L"}}, "malformed"),
         ({"valueQuantity": None, "valueString": "14.2"}, "no-number"),
         ({"code": {"text": "Vancomycin level"}}, "unmapped-level"),
+        ({"code": {"text": "Vancomycin level"}, "valueQuantity": None, "valueString": "14.2 mg/L"}, "unmapped-level"),
+        (
+            {"code": {"text": "Panel"}, "component": [{"code": coded(LOINC, "20578-1"), "valueQuantity": quantity(14.2, "mg/L")}]},
+            "component",
+        ),
+        ({"specimen": {"reference": "#u"}, "contained": [{"resourceType": "Specimen", "id": "u", "type": {"text": "Urine"}}]}, "matrix"),
         ({"code": {"coding": [{"system": LOINC, "code": "20578-2"}], "text": "vancomycin"}}, "unmapped-level"),
         ({"code": {"coding": [*coded(LOINC, "4092-3")["coding"], *coded(LOINC, "4090-7")["coding"]]}}, "codes-disagree"),
         ({"code": {"coding": [*coded(LOINC, "4092-3")["coding"], *coded(LOINC, "2160-0")["coding"]]}}, "codes-disagree"),
@@ -294,6 +303,7 @@ def test_levels_that_are_asked_about(change: dict[str, Any], code: str) -> None:
         ({"code": coded(LOINC, "3969-3")}, "part-of-level"),
         ({"code": coded(LOINC, "98979-8")}, "computed-filtration"),
         ({"code": {"text": "Vancomycin [Susceptibility]"}}, "other-measurement"),
+        ({"code": {"coding": [{"system": "urn:auctor:code", "code": "auc"}], "text": "vancomycin AUC0-24"}}, "own-result"),
     ],
 )
 def test_levels_that_are_left_out(change: dict[str, Any], code: str) -> None:
@@ -328,6 +338,20 @@ def test_times_without_an_offset_need_the_sites_zone_and_carry_a_flag() -> None:
     assert asked(one(twice, wanted=Wanted(drug="vancomycin", time_zone="Europe/Paris"))) == ["malformed"]
 
 
+def test_the_same_instants_written_in_another_zone_make_the_same_case() -> None:
+    def elsewhere(found: re.Match[str]) -> str:
+        return datetime.fromisoformat(found[0]).astimezone(timezone(timedelta(hours=-9, minutes=-30))).isoformat()
+
+    text = json.dumps(vancomycin_record())
+    moved = json.loads(re.sub(r"\d{4}-\d\d-\d\dT[\d:]{8}\+01:00", elsewhere, text))
+    assert moved != json.loads(text)
+    cases = [
+        case_of(check_document(case_document(read_bundle(raw, GOTI), GOTI)), read_model(GOTI.models[0]))
+        for raw in (json.loads(text), moved)
+    ]
+    assert cases[0] == cases[1]
+
+
 @pytest.mark.parametrize(
     ("said", "value"),
     [("CYP3A5 *1/*3", "expresser"), ("CYP3A5 *3/*3", "nonexpresser"), ("CYP3A5*3/*6", "nonexpresser")],
@@ -341,6 +365,24 @@ def test_genotypes(said: str, value: str) -> None:
     assert asked(one(odd, wanted=Wanted(drug="tacrolimus"))) == ["genotype"]
     other = found | {"valueCodeableConcept": {"text": "CYP2C9 *2/*5"}, "component": []}
     assert left(one(other, wanted=Wanted(drug="tacrolimus"))) == ["another-gene"]
+
+
+def transplanted(day: str, **changes: Any) -> dict[str, Any]:
+    found = {"resourceType": "Procedure", "id": f"t-{day}", "status": "completed", "subject": {"reference": "Patient/p1"}}
+    return found | {"code": coded(SNOMED, "70536003"), "performedDateTime": day} | changes
+
+
+def test_days_after_transplantation_by_the_day() -> None:
+    wanted = Wanted(drug="tacrolimus", models=("tacrolimus_bergmann_2014",))
+    doses = [given(f"d{k}", f"2026-03-0{k}T08:00:00+01:00", drug="tacrolimus", mg=2, route="oral") for k in (1, 2)]
+    level = observed("l", "11253-2", 6.1, "ng/mL", "2026-03-02T19:30:00+01:00")
+    found = one(*doses, level, transplanted("2026-02-20"), transplanted("2019-01-01"), wanted=wanted)
+    points = [(f.body["value"], f.body["at"]) for f in found.of("covariate") if f.body["name"] == "POD"]
+    assert points == [("9 d", "2026-03-01T08:00:00+01:00"), ("10 d", "2026-03-02T08:00:00+01:00")]
+    assert "transplant-during-course" in asked(one(*doses, transplanted("2026-03-02"), wanted=wanted))
+    assert "no-time" in asked(one(*doses, transplanted("2026-02"), wanted=wanted))
+    for change in ({"status": "preparation"}, {"code": coded(SNOMED, "80146002")}):
+        assert left(one(*doses, transplanted("2026-02-20", **change), wanted=wanted))[-1] in ("not-given", "not-used")
 
 
 def test_a_filtration_rate_needs_a_named_formula() -> None:

@@ -286,7 +286,21 @@ def _auctor(*words: str) -> Result:
 
 def test_the_commands_listen_parse_and_list_dead_letters(tmp_path: Path) -> None:
     site, kept = _site_file(tmp_path), tmp_path / "hl7.sqlite"
-    command = [sys.executable, "-m", "auctor", "hl7", "listen", "--site", str(site), "--journal", str(kept), "--port", "0", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "auctor",
+        "hl7",
+        "listen",
+        "--site",
+        str(site),
+        "--journal",
+        str(kept),
+        "--port",
+        "0",
+        "--keep-only",
+        "--json",
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as running:
         assert running.stderr is not None and running.stdout is not None
         port = int(running.stderr.readline().strip().rsplit(":", 1)[1])
@@ -295,7 +309,7 @@ def test_the_commands_listen_parse_and_list_dead_letters(tmp_path: Path) -> None
         assert json.loads(running.stdout.read()) == {"kept": 0, "done": 1, "dead": 1} and running.wait(20) == 0
     listed = json.loads(_auctor("dead-letters", "--journal", str(kept), "--json").stdout)
     assert listed["dead"][0]["problems"] == ["OBX[1]-5: not a number; send the number, or '<' and the limit as SN"]
-    again = _auctor("dead-letters", "--journal", str(kept), "--site", str(site), "--replay", str(listed["dead"][0]["id"]))
+    again = _auctor("dead-letters", "--journal", str(kept), "--keep-only", "--site", str(site), "--replay", str(listed["dead"][0]["id"]))
     assert again.exit_code == 0 and "still not read" in again.stderr and "123456" not in again.stdout
     (tmp_path / "ras.hl7").write_bytes(framed(ras()))
     read = json.loads(_auctor("parse", str(tmp_path / "ras.hl7"), "--site", str(site), "--json").stdout)

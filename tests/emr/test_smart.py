@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import re
 import time
@@ -218,14 +220,18 @@ def test_a_launch_without_its_value_is_refused(ehr: FakeEhr, browser: TestClient
 
 
 _BAD_CONFIGURATIONS: list[tuple[str, dict[str, Any]]] = [
-    ("no PKCE", {"code_challenge_methods_supported": None}), ("PKCE plain only", {"code_challenge_methods_supported": ["plain"]}),
+    ("no PKCE", {"code_challenge_methods_supported": None}),
+    ("PKCE plain only", {"code_challenge_methods_supported": ["plain"]}),
     ("no signed assertions", {"token_endpoint_auth_methods_supported": ["client_secret_basic"]}),
     ("no EHR launch", {"capabilities": []}),
-    ("no authorization endpoint", {"authorization_endpoint": None}), ("a script for one", {"authorization_endpoint": "javascript:alert(1)"}),
-    ("plain http", {"authorization_endpoint": "http://ehr.example/authorize"}), ("a token endpoint inside", {"token_endpoint": "http://10.0.0.1/"}),
-    ("a file of keys", {"jwks_uri": "file:///etc/passwd"}), ("no issuer", {"issuer": None}),
+    ("no authorization endpoint", {"authorization_endpoint": None}),
+    ("a script for one", {"authorization_endpoint": "javascript:alert(1)"}),
+    ("plain http", {"authorization_endpoint": "http://ehr.example/authorize"}),
+    ("a token endpoint inside", {"token_endpoint": "http://10.0.0.1/"}),
+    ("a file of keys", {"jwks_uri": "file:///etc/passwd"}),
+    ("no issuer", {"issuer": None}),
     ("credentials in it", {"token_endpoint": "https://user:word@ehr.example/token"}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "lie"), _BAD_CONFIGURATIONS, ids=[name for name, _ in _BAD_CONFIGURATIONS])
@@ -241,7 +247,8 @@ def test_configurations_that_are_refused(
 def test_configurations_that_are_none(site: tuple[FastAPI, Settings, str], ehr: FakeEhr, browser: TestClient, lie: str) -> None:
     _fresh(site)
     ehr.lies["configuration_response"] = {
-        "redirect": RedirectResponse(f"{ehr.base}/elsewhere"), "html": PlainTextResponse("<html>"), "large": PlainTextResponse("x" * (MOST_BYTES + 1)),
+        "redirect": RedirectResponse(f"{ehr.base}/elsewhere"), "html": PlainTextResponse("<html>"),
+        "large": PlainTextResponse("x" * (MOST_BYTES + 1)),
         "500": PlainTextResponse("", 500), "array": JSONResponse([]),
     }[lie]  # fmt: skip
     assert browser.get(f"/smart/launch?{urlencode({'iss': ehr.iss, 'launch': 'x'})}").status_code == 502
@@ -279,11 +286,18 @@ def _with(url: str, **changes: str | None) -> str:
 
 
 _BAD_ANSWERS: list[tuple[str, dict[str, str | None]]] = [
-    ("another state", {"state": "A" * 43}), ("no state", {"state": None}), ("an empty state", {"state": ""}), ("a long state", {"state": "x" * 9000}),
-    ("no code", {"code": None}), ("an empty code", {"code": ""}), ("another code", {"code": "wrong"}), ("a long code", {"code": "x" * 9000}),
-    ("another issuer (mix-up)", {"iss": "https://evil.example"}), ("no issuer though it names itself", {"iss": None}),
+    ("another state", {"state": "A" * 43}),
+    ("no state", {"state": None}),
+    ("an empty state", {"state": ""}),
+    ("a long state", {"state": "x" * 9000}),
+    ("no code", {"code": None}),
+    ("an empty code", {"code": ""}),
+    ("another code", {"code": "wrong"}),
+    ("a long code", {"code": "x" * 9000}),
+    ("another issuer (mix-up)", {"iss": "https://evil.example"}),
+    ("no issuer though it names itself", {"iss": None}),
     ("an error", {"error": "access_denied"}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "change"), _BAD_ANSWERS, ids=[name for name, _ in _BAD_ANSWERS])
@@ -309,11 +323,18 @@ def test_an_answer_that_comes_too_late_is_refused(
 
 
 _BAD_TOKENS: list[tuple[str, dict[str, Any]]] = [
-    ("no patient", {"patient": None}), ("a patient that is a path", {"patient": "../admin"}), ("a patient that is a list", {"patient": ["pat1"]}),
-    ("no bearer", {"token_type": "mac"}), ("no token", {"access_token": ""}), ("no lifetime", {"expires_in": None}), ("for ever", {"expires_in": 10**9}),
-    ("a lifetime of zero", {"expires_in": 0}), ("no patient scope", {"scope": "openid fhirUser"}), ("no identity", {"id_token": None}),
+    ("no patient", {"patient": None}),
+    ("a patient that is a path", {"patient": "../admin"}),
+    ("a patient that is a list", {"patient": ["pat1"]}),
+    ("no bearer", {"token_type": "mac"}),
+    ("no token", {"access_token": ""}),
+    ("no lifetime", {"expires_in": None}),
+    ("for ever", {"expires_in": 10**9}),
+    ("a lifetime of zero", {"expires_in": 0}),
+    ("no patient scope", {"scope": "openid fhirUser"}),
+    ("no identity", {"id_token": None}),
     ("an identity that is no token", {"id_token": "x"}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "lie"), _BAD_TOKENS, ids=[name for name, _ in _BAD_TOKENS])
@@ -340,42 +361,64 @@ def _identity(*, header: dict[str, Any] | None = None, key: str = "key", alg: st
 
     def forge(claims: dict[str, Any], ehr: FakeEhr) -> str:
         kept = {name: value for name, value in (claims | changes).items() if value is not None}
-        keys = {"key": ehr.key, "other": ehr.other, "ec": ehr.ec, "public": OctKey.import_key(ehr.key.as_pem(private=False))}
+        keys = {"key": ehr.key, "other": ehr.other, "ec": ehr.ec}
         head = {"alg": alg, "kid": "sig"} | (header or {})
         return jwt.encode({n: v for n, v in head.items() if v is not None}, kept, keys[key], algorithms=[alg])
 
     return forge
 
 
-def _unsigned(claims: dict[str, Any], ehr: FakeEhr) -> str:
-    import base64
+def _parts(*parts: dict[str, Any]) -> str:
+    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
 
-    parts = ({"alg": "none", "kid": "sig"}, claims)
-    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts) + "."
+
+def _unsigned(claims: dict[str, Any], ehr: FakeEhr) -> str:
+    return f"{_parts({'alg': 'none', 'kid': 'sig'}, claims)}."
+
+
+def _by_public_key(claims: dict[str, Any], ehr: FakeEhr) -> str:
+    """HS256 with the public key as its secret: what a verifier that believes `alg` would take."""
+    signed = _parts({"alg": "HS256", "kid": "sig"}, claims)
+    digest = hmac.digest(ehr.key.as_pem(private=False), signed.encode(), "sha256")
+    return f"{signed}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 
 
 def _swapped(claims: dict[str, Any], ehr: FakeEhr) -> str:
     """The signature of one token under the claims of another."""
-    import base64
-
     head, _, signature = str(_identity()(claims, ehr)).split(".")
-    body = base64.urlsafe_b64encode(json.dumps(claims | {"sub": "admin"}).encode()).rstrip(b"=").decode()
-    return f"{head}.{body}.{signature}"
+    return f"{head}.{_parts(claims | {'sub': 'admin'})}.{signature}"
 
 
 _NOW = int(time.time())
 _BAD_IDENTITIES: list[tuple[str, Any]] = [
-    ("alg none", _unsigned), ("HS256 with the public key", _identity(alg="HS256", key="public")), ("another key", _identity(key="other")),
-    ("claims swapped", _swapped), ("an unknown kid", _identity(header={"kid": "other"})), ("no kid", _identity(header={"kid": None})),
-    ("keys brought along", _identity(header={"jku": "https://evil.example/jwks"})), ("RS512", _identity(alg="RS512")),
-    ("another issuer", _identity(iss="https://evil.example")), ("no issuer", _identity(iss=None)), ("another audience", _identity(aud="other")),
-    ("several audiences without azp", _identity(aud=["auctor", "other"])), ("another azp", _identity(aud=["auctor", "other"], azp="other")),
-    ("no audience", _identity(aud=None)), ("expired", _identity(iat=_NOW - 400, exp=_NOW - 100)), ("no expiry", _identity(exp=None)),
-    ("expiry as text", _identity(exp="never")), ("issued tomorrow", _identity(iat=_NOW + 86_400)), ("issued long ago", _identity(iat=_NOW - 86_400)),
-    ("another nonce (replayed)", _identity(nonce="A" * 43)), ("no nonce", _identity(nonce=None)), ("nobody", _identity(sub=None)),
-    ("an empty subject", _identity(sub="")), ("a patient as the user", _identity(fhirUser="Patient/pat1")), ("no user", _identity(fhirUser=None)),
-    ("a user of another server", _identity(fhirUser="https://evil.example/fhir/Practitioner/p1")), ("a user that is a path", _identity(fhirUser="../x")),
-]  # fmt: skip
+    ("alg none", _unsigned),
+    ("HS256 with the public key", _by_public_key),
+    ("another key", _identity(key="other")),
+    ("claims swapped", _swapped),
+    ("an unknown kid", _identity(header={"kid": "other"})),
+    ("no kid", _identity(header={"kid": None})),
+    ("keys brought along", _identity(header={"jku": "https://evil.example/jwks"})),
+    ("RS512", _identity(alg="RS512")),
+    ("another issuer", _identity(iss="https://evil.example")),
+    ("no issuer", _identity(iss=None)),
+    ("another audience", _identity(aud="other")),
+    ("several audiences without azp", _identity(aud=["auctor", "other"])),
+    ("another azp", _identity(aud=["auctor", "other"], azp="other")),
+    ("no audience", _identity(aud=None)),
+    ("expired", _identity(iat=_NOW - 400, exp=_NOW - 100)),
+    ("no expiry", _identity(exp=None)),
+    ("expiry as text", _identity(exp="never")),
+    ("issued tomorrow", _identity(iat=_NOW + 86_400)),
+    ("issued long ago", _identity(iat=_NOW - 86_400)),
+    ("another nonce (replayed)", _identity(nonce="A" * 43)),
+    ("no nonce", _identity(nonce=None)),
+    ("nobody", _identity(sub=None)),
+    ("an empty subject", _identity(sub="")),
+    ("a patient as the user", _identity(fhirUser="Patient/pat1")),
+    ("no user", _identity(fhirUser=None)),
+    ("a user of another server", _identity(fhirUser="https://evil.example/fhir/Practitioner/p1")),
+    ("a user that is a path", _identity(fhirUser="../x")),
+]
 
 
 @pytest.mark.parametrize(("name", "forge"), _BAD_IDENTITIES, ids=[name for name, _ in _BAD_IDENTITIES])

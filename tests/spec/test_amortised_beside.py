@@ -160,7 +160,8 @@ def test_patients_outside_its_training_are_left_out_of_the_row(quick: Amortised,
     found = amortised_row(quick, replace(profiles, dose_mg=dose), np.arange(8), draws=100)
     assert found.kept.tolist() == [i != 3 for i in range(8)]
     assert len(found.found.point) == 7
-    scores = found.scores(profiles.exposure, seed=1)
-    assert np.isfinite(scores["rRMSE"].value) and 0 <= scores["coverage"].value <= 1
+    assert np.all(found.least.point < found.found.point)
+    for scores in found.scores(profiles.exposure, seed=1).values():
+        assert np.isfinite(scores["rRMSE"].value) and 0 <= scores["coverage"].value <= 1
     with pytest.raises(PlanError, match="none of the patients"):
         amortised_row(quick, replace(profiles, dose_mg=np.full(8, 40.0)), np.arange(8), draws=100)

@@ -117,7 +117,7 @@ def test_the_same_question_has_the_same_answer() -> None:
 def test_every_kind_has_a_prior_and_every_family_a_share() -> None:
     assert set(priors()) == set(Kind)
     assert sum(FALSE_ALARMS.values()) == pytest.approx(0.05)
-    limits, calibrated = log_thresholds("a drug that nobody calibrated")
+    limits, calibrated = log_thresholds("a model that nobody calibrated")
     assert not calibrated
     assert set(limits) == set(Family)
 

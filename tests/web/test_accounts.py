@@ -95,10 +95,12 @@ def test_where_a_second_factor_is_asked_for_nothing_answers_before_it_is_set_up(
     import pyotp
 
     clinic = Clinic.opened(clinic_folder, second_factor_required=True)
-    clinic.person("boss", roles=("administrator",))
+    boss = clinic.person("boss", roles=("administrator",))
     browser = clinic.signed_in("boss")
     assert browser.get("/admin/accounts").headers["location"] == "/account"
     browser.get("/account")
+    assert browser.post("/account/keys", {"key_name": "k", "days": "1", "scopes": "operate"}).headers["location"] == "/account"
+    assert clinic.app.state.reception.keys.of(boss) == []  # a key would do without the second factor
     key = re.search(r'id="totp-key">(\w+)<', browser.post("/account/totp").text)[1]
     assert browser.post("/account/totp/confirm", {"code": "12345"}).status_code == 422
     browser.post("/account/totp/confirm", {"code": pyotp.TOTP(key).now()})
@@ -131,6 +133,29 @@ def test_an_account_is_made_changed_closed_and_reset_on_the_pages(clinic: Clinic
     assert clinic.browser().sign_in("ada", NEW).status_code == 401
     done = [action for action in _actions(clinic) if action.startswith("account.")]
     assert done[1:] == ["account.add", "account.password", *["account.change"] * 2, "account.disable", "account.enable", "account.reset"]
+
+
+def test_a_reset_leaves_second_factors_alone_unless_they_are_lost_too(clinic: Clinic) -> None:
+    import pyotp
+
+    ada = clinic.person("ada")
+    browser = clinic.signed_in("ada")
+    key = re.search(r'id="totp-key">(\w+)<', browser.post("/account/totp").text)[1]
+    browser.post("/account/totp/confirm", {"code": pyotp.TOTP(key).now()})
+    directory = clinic.app.state.reception.directory
+    first = directory.reset(MACHINE, ada)
+    assert browser.get("/account").status_code == 303
+    assert "/sign-in/code" in clinic.browser().sign_in("ada", first).text  # still asked for the second factor
+    first = directory.reset(MACHINE, ada, factors=True)
+    assert clinic.browser().sign_in("ada", first).status_code == 303
+
+
+def test_an_administrator_signs_somebody_out_everywhere(clinic: Clinic) -> None:
+    ada = clinic.person("ada")
+    clinic.person("boss", roles=("administrator",))
+    one, other, boss = (clinic.signed_in(login) for login in ("ada", "ada", "boss"))
+    assert boss.post(f"/admin/accounts/{ada}/end-sessions").status_code == 303
+    assert [browser.get("/account").status_code for browser in (one, other, boss)] == [303, 303, 200]
 
 
 def test_somebody_is_always_left_to_administer(clinic: Clinic) -> None:

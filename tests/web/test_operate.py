@@ -110,6 +110,22 @@ def test_what_is_sent_to_any_route_is_not_in_the_log(clinic: Clinic, log: io.Str
     assert not re.search(f"{NAME}|{NUMBER}|4711", log.getvalue(), re.IGNORECASE)
 
 
+def test_refusals_and_forgeries_are_logged(clinic: Clinic, log: io.StringIO) -> None:
+    clinic.person("ada")
+    browser = clinic.signed_in("ada")
+    browser.get("/admin/accounts")
+    browser.client.post("/account/password", data={})
+    browser.client.post("/account/password", data={}, headers={"origin": clinic.settings.origin})
+    clinic.browser().sign_in("ada", "wrong horse battery")
+    clinic.browser().sign_in(NAME, "wrong horse battery")
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    events = [{name: line[name] for name in ("event", "kind", "why", "factor", "route") if name in line} for line in lines]
+    assert {"event": "refused", "kind": "Forbidden", "route": "/admin/accounts"} in events
+    assert [line["why"] for line in lines if line["event"] == "forged"] == ["origin", "token"]
+    refused = [line["account"] for line in lines if line["event"] == "sign-in.refused"]
+    assert len(refused) == 2 and refused[0] != refused[1] == "unknown"
+
+
 def test_an_error_is_logged_by_its_type_and_place_alone(clinic: Clinic, log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*given: Any) -> None:
         raise ValueError(f"{NAME}: 12.5 mg/L")

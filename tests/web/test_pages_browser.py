@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from web_site import KIDNEY, PASSWORD, Opened, Site, case, make_site
+from web_site import KIDNEY, PASSWORD, Opened, Site, add, case, make_site
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")]
 LAPTOP, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
@@ -191,6 +192,7 @@ def paths(opened: Opened) -> dict[str, str]:
         "audit": f"{opened.patient}/audit",
         "course": course,
         "model": f"{course}/model",
+        "suspicion": f"{course}/suspicion",
         **{f"add {kind}": f"{course}/add/{kind}" for kind in ("dose", "sample", "covariate", "order", "note")},
         "sign": f"/results/{result}/sign?regimen=4%20mg%20every%2012%20h",
         "report": f"/results/{result}/report",
@@ -212,11 +214,11 @@ def check_rules(tab: Tab, name: str) -> None:
     assert not found, (name, [(v["id"], [n["html"][:160] for n in v["nodes"][:3]]) for v in found])
 
 
-@pytest.mark.parametrize(("scheme", "viewport"), [("light", LAPTOP), ("dark", PHONE)])
+@pytest.mark.parametrize(("scheme", "viewport", "locale"), [("light", LAPTOP, "fr-FR"), ("dark", PHONE, "en-GB")])
 def test_every_page_keeps_the_policy_is_accessible_and_fits(
-    chromium: Any, site: Site, opened: Opened, scheme: str, viewport: dict[str, int]
+    chromium: Any, site: Site, opened: Opened, scheme: str, viewport: dict[str, int], locale: str
 ) -> None:
-    context = chromium.new_context(viewport=viewport, color_scheme=scheme, locale="en-GB")
+    context = chromium.new_context(viewport=viewport, color_scheme=scheme, locale=locale)
     tab = new_tab(context, site)
     tab.page.goto(f"{site.origin}/sign-in")
     check_rules(tab, "sign-in")
@@ -278,4 +280,111 @@ def test_without_javascript_the_curve_and_what_if_are_there(chromium: Any, site:
     page.fill("#dose", "4.5")
     page.click("#what-if button")
     assert "4.5 mg every 12 h" in page.locator("#what-if-answer").inner_text()
+    context.close()
+
+
+# --- never another patient ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def other(site: Site) -> Opened:
+    """A second patient of the same ward, analysed like the first."""
+    return case(site.client("ada"), family="Stranger", identifier="X-9", drug="tacrolimus", entries=KIDNEY)
+
+
+def try_dose(tab: Tab, dose: str) -> None:
+    tab.page.fill("#dose", dose)
+    tab.page.wait_for_selector("#what-if-answer table, #main > .note.bad, #what-if-answer .note.bad")
+
+
+def assert_only(tab: Tab, name: str, never: str) -> None:
+    text = tab.page.locator("body").inner_text()
+    assert never not in text and name in text
+
+
+def assert_refused(tab: Tab, never: str) -> None:
+    tab.page.wait_for_selector("[role=alert]")
+    text = tab.page.locator("body").inner_text()
+    assert never not in text and ("another patient" in text or "data changed" in text)
+
+
+def key(path: str) -> str:
+    return path.rsplit("/", 1)[1]
+
+
+def test_two_tabs_each_keep_their_own_patient(chromium: Any, site: Site, opened: Opened, other: Opened) -> None:
+    context = chromium.new_context(viewport=LAPTOP, locale="en-GB")
+    one, two = new_tab(context, site), new_tab(context, site)
+    sign_in(one)
+    one.go(opened.course)
+    two.go(other.course)
+    for tab, name, never in ((one, "Kidney", "Stranger"), (two, "Stranger", "Kidney, "), (one, "Kidney", "Stranger")):
+        try_dose(tab, "4.5")
+        assert_only(tab, name, never)
+    context.close()
+
+
+@pytest.mark.parametrize(
+    "mixed_up",
+    [
+        "([p, c]) => document.body.addEventListener('htmx:configRequest', (e) => { e.detail.path = '/courses/' + c + '/what-if/part'; })",
+        "([p, c]) => { document.querySelector('#what-if [name=patient]').value = p; }",
+        "([p, c]) => { document.querySelector('#what-if [name=course]').value = c; }",
+        "([p, c]) => { document.body.dataset.patient = p; }",
+        "([p, c]) => { document.body.dataset.course = c; }",
+        "([p, c]) => { document.querySelector('#what-if [name=revision]').value = '0'.repeat(16); }",
+    ],
+)
+def test_a_mixed_up_page_is_refused_by_the_server(tab: Tab, opened: Opened, other: Opened, mixed_up: str) -> None:
+    tab.go(opened.course)
+    tab.page.evaluate(mixed_up, [key(other.patient), key(other.course)])
+    tab.page.fill("#dose", "4.5")
+    assert_refused(tab, "Stranger")
+
+
+def test_an_answer_about_another_patient_is_not_put_into_the_page(tab: Tab, opened: Opened, other: Opened) -> None:
+    wrong = {"X-Auctor-Patient": key(other.patient)}
+    tab.go(opened.course)
+    tab.page.route("**/what-if/part*", lambda route: route.fulfill(status=200, headers=wrong, body="<p>Stranger: 9 mg</p>"))
+    tab.page.fill("#dose", "4.5")
+    assert_refused(tab, "Stranger")
+
+
+def test_a_curve_of_another_patient_is_not_drawn(tab: Tab, opened: Opened, other: Opened) -> None:
+    wrong = {"X-Auctor-Patient": key(other.patient), "content-type": "application/json"}
+    tab.page.route("**/curve.json*", lambda route: route.fulfill(status=200, headers=wrong, body="{}"))
+    tab.page.goto(tab.origin + opened.course)
+    tab.page.wait_for_timeout(300)
+    assert tab.page.locator("#interactive canvas").count() == 0 and tab.page.locator("#still svg").is_visible()
+
+
+def test_back_shows_the_present_state_not_a_remembered_page(tab: Tab, site: Site) -> None:
+    mine = case(site.client("ada"), family="Backman", identifier="B-0")
+    tab.go(mine.course)
+    tab.go("/work")
+    add(site.client("ada"), mine.course, "note", {"text": "written meanwhile"})
+    tab.page.go_back()
+    tab.page.wait_for_load_state("load")
+    assert "written meanwhile" in tab.page.locator("body").inner_text()
+
+
+def test_a_decision_on_a_page_that_is_out_of_date_is_refused(tab: Tab, site: Site) -> None:
+    mine = case(site.client("ada"), family="Stale", identifier="ST-0")
+    tab.go(mine.course)
+    add(site.client("ada"), mine.course, "sample", {"value": "20", "value_unit": "mg/L", "at": "2026-03-03 09:00", "matrix": "serum"})
+    tab.page.fill("#dose", "2.5")
+    assert_refused(tab, "Kidney")
+
+
+def test_signing_out_elsewhere_ends_this_page_too(chromium: Any, site: Site, opened: Opened) -> None:
+    context = chromium.new_context(viewport=LAPTOP, locale="en-GB")
+    one, two = new_tab(context, site), new_tab(context, site)
+    sign_in(one)
+    one.go(opened.course)
+    two.go("/work")
+    with two.page.expect_navigation():
+        two.page.click("form[action='/sign-out'] button")
+    one.page.fill("#dose", "4.5")
+    one.page.wait_for_url(re.compile("/sign-in"))
+    assert "Kidney" not in one.page.locator("body").inner_text()
     context.close()

@@ -95,7 +95,7 @@ def test_a_passkey_is_made_signs_in_and_cannot_be_replayed_or_cloned(served: Cli
     screen.sign_out()
     with screen.page.expect_request("**/sign-in/passkey") as sent:
         screen.page.click("[data-passkey=use] button")
-    screen.page.wait_for_url(f"{screen.origin}/")
+    screen.page.wait_for_url("**/work")
     screen.page.goto(f"{screen.origin}/account")
     assert "laptop" in screen.page.text_content("main")
     assert _actions(served) == ["account.add", "sign-in", "account.passkey", "session.end", "sign-in"]

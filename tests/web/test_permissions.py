@@ -110,6 +110,14 @@ def test_every_route_refuses_whoever_lacks_its_verb(clinic: Clinic) -> None:
     assert refused > 50 and answered > 50
 
 
+@pytest.mark.parametrize(("roles", "there"), [(("signer",), "/work"), (("administrator",), "/admin/accounts"), ((), "/account")])
+def test_everyone_starts_where_they_may_be(clinic: Clinic, roles: tuple[str, ...], there: str) -> None:
+    clinic.person("one", roles=roles)
+    browser = clinic.signed_in("one")
+    assert browser.get("/").headers["location"] == there
+    assert browser.get(there).status_code == 200
+
+
 def test_nobody_reads_the_accounts_below_the_pages_either(clinic: Clinic) -> None:
     directory = clinic.app.state.reception.directory
     calls = {

@@ -130,6 +130,19 @@ def test_a_form_may_be_multipart_and_its_files_arrive_whole(clinic: Clinic) -> N
     assert answer.status_code == 303
 
 
+def test_a_forwarded_address_is_not_believed(clinic: Clinic) -> None:
+    """Only uvicorn, from configured proxies, takes a forwarded address; the application itself never does."""
+    clinic.app.state.reception.sign_in.rates._clock = lambda: 0.0
+    browser = clinic.browser()
+    browser.get("/sign-in")
+    fields = {"login": "ada", "password": "wrong horse battery"}
+    codes = [
+        browser.post("/sign-in", fields, headers={"x-forwarded-for": f"10.0.0.{n}", "forwarded": f"for=10.0.0.{n}"}).status_code
+        for n in range(7)
+    ]
+    assert codes == [401] * 6 + [429]
+
+
 def test_an_unforeseen_error_shows_nothing_of_the_inside(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*given: Any) -> None:
         raise RuntimeError("Jane Doe, born 1961")

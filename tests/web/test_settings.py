@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from auctor.web.settings import SettingsError, is_loopback, kept_secret, read_settings
+from auctor.web.settings import Settings, SettingsError, is_loopback, kept_secret, read_settings
 
 
 def test_without_configuration_a_store_and_a_secret_of_the_users_own(tmp_path: Path) -> None:
@@ -88,6 +90,19 @@ def test_a_wrong_file_is_refused_by_the_name_of_the_key(text: str, where: str, t
 def test_origin(given: dict[str, str], origin: str, https: bool, tmp_path: Path) -> None:
     settings = read_settings(given, data_folder=tmp_path)
     assert (settings.origin, settings.https) == (origin, https)
+
+
+def test_every_setting_is_in_the_documentation_and_nothing_else(root: Path) -> None:
+    table = (root / "docs" / "serve.md").read_text().split("| Key | Default | Means |")[1].split("\n\n")[0]
+    shown = {name for line in table.splitlines() for name in re.findall(r"`(\w+)`", line.split("|")[1] if "|" in line else "")}
+    assert shown == {field.name for field in fields(Settings)}
+
+
+def test_every_test_that_the_security_page_names_exists(root: Path) -> None:
+    named = set(re.findall(r"`(test_\w+)`", (root / "docs" / "security.md").read_text()))
+    tests = "\n".join(path.read_text() for path in (root / "tests" / "web").glob("test_*.py"))
+    assert len(named) > 40
+    assert {name for name in named if f"def {name}(" not in tests} == set()
 
 
 def test_only_loopback_is_loopback() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hmac
 import json
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,23 @@ def test_a_backup_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     backup(store, tmp_path / "later.backup")
     with pytest.raises(StoreError, match="go to audit entry"):
         restore(target, path, secret=SECRET, checkpoints=store.checkpoints.path)
+    store.close()
+
+
+@pytest.mark.parametrize("revision", migrate.revisions())
+def test_a_backup_of_every_past_version_is_restored_and_upgraded(tmp_path: Path, revision: str) -> None:
+    store = Store.open(str(tmp_path / "origin.db"), secret=SECRET)
+    kept_and_signed(store)
+    path, key = tmp_path / "store.backup", store.sealer.key("backup")
+    backup(store, path)
+    lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)[:-1]
+    lines[0] = lines[0].replace(f'"revision":"{migrate.head()}"'.encode(), f'"revision":"{revision}"'.encode())
+    seal = hmac.digest(key, b"".join(lines), "sha256").hex()
+    path.write_bytes(gzip.compress(b"".join(lines) + f'{{"hmac":"{seal}"}}\n'.encode()))
+    assert restore(str(tmp_path / "again.db"), path, secret=SECRET).revision == revision
+    again = Store.open(str(tmp_path / "again.db"), secret=SECRET)
+    assert contents(again) == contents(store) and verify(again).whole
+    again.close()
     store.close()
 
 

@@ -14,6 +14,7 @@ from auctor.data.document import check_document
 from auctor.errors import AuctorError, CaseError
 from auctor.web.store import StaleError, Store, StoreError, documents, facts
 from auctor.web.store.tables import Course
+from auctor.web.store.verify import verify
 from web_people import DOCTOR, correct, know, open_course
 
 DOSE = {"amount": "1000 mg", "route": "iv", "duration": "1 h", "at": "2026-03-01T08:00:00+01:00"}
@@ -112,8 +113,14 @@ def test_a_body_that_no_case_file_would_take_is_refused(store: Store, course: st
     with pytest.raises(AuctorError) as refused:
         know(store, course, kind, body)
     assert where in refused.value.where
+    with pytest.raises(StoreError, match="cannot be kept"):
+        know(store, course, "note", {"text": "half a pair: \ud83d"})
     with store.read(DOCTOR) as reading:
         assert facts.current(reading, course) == []
+    note = know(store, course, "note", {"text": "a NUL \0, a pair \U0001f600, an accent é"})
+    with store.read(DOCTOR) as reading:
+        assert facts.history(reading, note)[0].body == {"text": "a NUL \0, a pair \U0001f600, an accent é"}
+    assert verify(store).whole
 
 
 def test_a_local_time_needs_the_zone_of_the_course(store: Store) -> None:

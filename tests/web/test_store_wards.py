@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from auctor.web.accounts.actor import EVERY_WARD, Actor
 from auctor.web.store import NotFound, Store, StoreError, facts
+from auctor.web.store.engine import make_engine
 from auctor.web.store.tables import Course, Fact, Message, Outbox, Patient, Prediction, Reopening, Result, Score, Signature
 from auctor.web.store.work import APPLICATION
 from web_kept import kept_and_signed
@@ -134,3 +135,17 @@ def test_a_transaction_after_a_rollback_keeps_its_role_and_wards(store: Store) -
     with store.work(STRANGER) as work:
         work.session.rollback()
         assert work.session.scalars(select(Patient)).all() == []
+
+
+def test_a_login_that_may_not_migrate_says_who_may(database: Any, tmp_path: Any) -> None:
+    if not database.postgresql:
+        pytest.skip("SQLite has no roles")
+    empty = make_engine(database.owner)
+    with empty.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text("CREATE SCHEMA empty"))
+    url = f"{database.url}&options=-csearch_path%3Dempty"
+    with pytest.raises(StoreError, match="as the owner of the tables"):
+        Store.open(url, secret=b"a secret of the tests and of nothing else", checkpoints=tmp_path / "marks")
+    with empty.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text("DROP SCHEMA empty CASCADE"))
+    empty.dispose()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import select, text
 
-from auctor.web.store import AuditError, NotFound, StaleError, Store, StoreError
+from auctor.web.store import AuditError, NotFound, StaleError, Store, StoreError, StoreUnavailable
 from auctor.web.store.tables import Audit, Patient, Ward
 from web_people import DOCTOR, INSTALLER, admit
 
@@ -118,3 +120,19 @@ def test_sqlite_is_opened_to_survive_a_loss_of_power(store: Store) -> None:
     with store.engine.connect() as connection:
         found = [connection.execute(text(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "synchronous", "foreign_keys")]
     assert found == ["wal", 2, 1]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_and_the_change_stands(store: Store) -> None:
+    store.checkpoints.path.mkdir(parents=True)
+    with pytest.raises(StoreUnavailable, match="the change itself is in the database"), store.work(INSTALLER) as work:
+        work.record("account.sign-in", "account", "a1")
+    with store.read(INSTALLER) as reading:
+        assert reading.session.scalars(select(Audit.action)).all() == ["account.sign-in"]
+
+
+def test_a_database_that_does_not_answer_is_a_typed_error(tmp_path: Path) -> None:
+    for url in ("postgresql://nobody@/nothing?host=/nowhere", f"sqlite:///{tmp_path}/no/such/folder/auctor.db"):
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            Store.open(url, secret=b"a secret of the tests and of nothing else", checkpoints=tmp_path / "marks")
+    with pytest.raises(StoreError, match="not a database that auctor knows"):
+        Store.open("mysql://localhost/auctor", secret=b"a secret of the tests and of nothing else")

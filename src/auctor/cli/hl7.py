@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from auctor.fhir.v2.facts import Reading
     from auctor.web.emr.journal import Entry
     from auctor.web.emr.mllp import Listener
+    from auctor.web.emr.receiver import Deliver
 
 SiteFile = Annotated[Path, typer.Option("--site", metavar="FILE", help="The site's TOML file, see docs/hl7.md.", show_default=False)]
 JournalFile = Annotated[
@@ -32,22 +33,37 @@ def listen(
     tls_certificate: TlsFile = None,
     tls_key: TlsFile = None,
     client_ca: TlsFile = None,
+    keep_only: Annotated[bool, typer.Option("--keep-only", help="Keep messages in the journal and enter nothing into the store.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Receive ORU^R01 and RAS^O17 over MLLP until interrupted; each is on disk before it is acknowledged."""
+    """Receive ORU^R01 and RAS^O17 over MLLP until interrupted; each is on disk before it is acknowledged.
+
+    Levels, doses and covariates go into the open courses of the installation's store (AUCTOR_* settings, as for `auctor serve`).
+    """
     import asyncio
 
     from auctor.fhir.v2.site import read_site
     from auctor.web.emr.journal import Journal
     from auctor.web.emr.mllp import Listener, tls
-    from auctor.web.emr.receiver import Receiver
+    from auctor.web.emr.receiver import Receiver, discard
 
     security = tls(tls_certificate, tls_key, client_ca=client_ca) if tls_certificate and tls_key else None
     with Journal(journal) as kept:
-        receiver = Receiver(site=read_site(site), journal=kept)
+        receiver = Receiver(site=read_site(site), journal=kept, deliver=discard if keep_only else _into_store())
         asyncio.run(_until_told(Listener(receiver=receiver, host=host, port=port, security=security), as_json=as_json))
         if as_json:
             put_json(kept.counts())
+
+
+def _into_store() -> Deliver:
+    """Delivery into the store of this installation."""
+    from auctor.web.app import open_store
+    from auctor.web.service.clinic import Clinic
+    from auctor.web.service.messages import INTERFACE, take
+    from auctor.web.settings import read_settings
+
+    clinic = Clinic(store=open_store(read_settings()))
+    return lambda reading, *, message: take(clinic, INTERFACE, reading)
 
 
 async def _until_told(listener: Listener, *, as_json: bool) -> None:
@@ -126,6 +142,7 @@ def dead_letters(
     site: Annotated[
         Path | None, typer.Option("--site", metavar="FILE", help="The site's TOML file, to replay.", show_default=False)
     ] = None,
+    keep_only: Annotated[bool, typer.Option("--keep-only", help="Replay without entering anything into the store.")] = False,
     replay: Annotated[int | None, typer.Option(metavar="NUMBER", help="Read this message again.", show_default=False)] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -134,7 +151,7 @@ def dead_letters(
 
     with Journal(journal) as kept:
         if replay is not None:
-            _replay(kept, replay, site)
+            _replay(kept, replay, site, keep_only=keep_only)
         found = [_shown(entry) for entry in kept.entries(State.DEAD)]
         counts = kept.counts()
     if as_json:
@@ -144,17 +161,18 @@ def dead_letters(
     put_text("".join(f"{row}\n" for row in [*rows, f"{len(found)} message(s) wait; {counts['done']} are done"]))
 
 
-def _replay(kept: Any, number: int, site: Path | None) -> None:
+def _replay(kept: Any, number: int, site: Path | None, *, keep_only: bool) -> None:
     from auctor.errors import CaseError
     from auctor.fhir.v2.site import read_site
     from auctor.web.emr.journal import State
-    from auctor.web.emr.receiver import Receiver
+    from auctor.web.emr.receiver import Receiver, discard
 
     entry = next((e for e in kept.entries(State.DEAD, most=1_000_000) if e.id == number), None)
     if entry is None or site is None:
         what = "no dead letter of this number" if entry is None else "the site's file is needed to read it"
         raise CaseError(where="--replay", what=what, remedy="see the list" if entry is None else "add --site FILE")
-    outcome = Receiver(site=read_site(site), journal=kept).replay(entry)
+    deliver = discard if keep_only else _into_store()
+    outcome = Receiver(site=read_site(site), journal=kept, deliver=deliver).replay(entry)
     say(f"message {number}: {'done' if not outcome.problems else 'still not read'}")
 
 

@@ -20,12 +20,13 @@ def fit_copula(
     by: Annotated[str, typer.Option(help="A covariate of codes: one copula for each of its values.")] = "",
     where: Annotated[str, typer.Option(help="Which people, for example 'AGE >= 18'.")] = "",
     weight: Annotated[str, typer.Option(help="The column of survey weights.")] = "",
+    vine: Annotated[bool, typer.Option("--vine", help="A vine of pair copulas instead of one correlation: tails may depend.")] = False,
     title: Annotated[str, typer.Option(help="Who these people are.", show_default=False)],
     source: Annotated[str, typer.Option(help="Where the table comes from.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", metavar="FILE.toml", help="The copula.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """Fit a Gaussian copula to a table: quantiles of each covariate and the correlation of their normal scores.
+    """Fit a copula to a table: quantiles of each covariate, and the correlation of their normal scores or a vine of pairs.
 
     The file holds no row of the table. A plan draws from it with [covariates.copula].
     """
@@ -33,7 +34,7 @@ def fit_copula(
 
     asked = _asked(column, code or [], where=where, weight=weight)
     with working(f"copula of {table.name}") as steps:
-        text, rows = fit_table(table, asked, by=by, name=out.stem, title=title, source=source)
+        text, rows = fit_table(table, asked, by=by, name=out.stem, title=title, source=source, vine=vine)
         steps("fit", 1.0)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf-8")

@@ -128,6 +128,7 @@ def reproduce(
     experiment: Annotated[str | None, typer.Argument(metavar="STUDY", help="E1, E2, ...; --list names them.", show_default=False)] = None,
     *,
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes: seconds instead of minutes, wide intervals.")] = False,
+    coverage: Annotated[bool, typer.Option("--coverage", help="Only what the learners' intervals cover; of a study file.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Name the studies and what they are about, and stop.")] = False,
     write: Annotated[Path | None, typer.Option("--write", metavar="DIR", help="Also write the study's page and figure there.")] = None,
     data: Annotated[Path | None, typer.Option(metavar="CSV", help="IWPC: the data set's data.csv, where it is not in ../shared.")] = None,
@@ -138,7 +139,7 @@ def reproduce(
     if listed:
         _list({name: opened() for name, opened in known.items()}, as_json)
         return
-    recipe = _chosen(known, experiment)
+    recipe = _covering(experiment) if coverage else _chosen(known, experiment)
     if write is not None and (quick or recipe.write is None):
         what = "a quick run says nothing about the published numbers" if quick else f"{experiment} has no page"
         raise PlanError(where="--write", what=what, remedy="run a study file in full")
@@ -150,6 +151,20 @@ def reproduce(
         _print(recipe, results)
     if write is not None and recipe.write is not None:
         _say_written(recipe.write(results, write))
+
+
+def _covering(experiment: str | None) -> Recipe:
+    from auctor.validate.study_file import open_study
+
+    study = open_study(experiment or "")
+
+    def ran(quick: bool, _: Path | None) -> list[Result]:
+        from auctor.validate.study import study_coverage
+
+        with working(f"{study.name}: coverage") as steps:
+            return [study_coverage(study, quick=quick, progress=steps)]
+
+    return Recipe(title=study.title, published="no figure of a paper stands beside these shares", run=ran)
 
 
 def _chosen(known: Mapping[str, Callable[[], Recipe]], experiment: str | None) -> Recipe:
@@ -178,7 +193,7 @@ def _print(recipe: Recipe, results: list[Result]) -> None:
         for table in result.tables if isinstance(result, StudyResult) else ():
             console.print(table.table())
         if isinstance(result, StudyResult):
-            console.print(result.coverage())
+            console.print(result.coverage().table())
         console.print(result.table())
     console.print(f"Published: {recipe.published}", markup=False)
 

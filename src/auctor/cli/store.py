@@ -112,7 +112,7 @@ def _replayed(store: Store) -> list[dict[str, Any]]:
 
     engine = Engine()
     with working("computing kept results again"):
-        again = replay_all(store, lambda document, settings: engine.compute(document, ml=bool(settings.get("ml", True))))
+        again = replay_all(store, lambda document, settings: engine.compute(document, ml=settings.get("learner") is not None))
         return [asdict(one) for one in again]
 
 

@@ -1,8 +1,10 @@
 """The individual posterior by sampling-importance-resampling from a heavy-tailed mixture of the Laplace modes.
 
-Proposal: each mode's Gaussian widened to a Student t (5 degrees of freedom), mixed by Laplace mass. The effective sample size
-ESS = (sum w)^2 / sum w^2 says how well the proposals fit; until it reaches the draws asked for, a further batch is drawn from the modes
-and a component at the weighted draws so far, and all are weighed against the mixture of all proposals.
+Proposal: each mode's Gaussian widened to a Student t (5 degrees of freedom), mixed by Laplace mass, with more of them where an eta alone
+reaches further than the curvature says (`tails`). A pilot adds a component at its weighted draws and tells how many proposals the draws
+asked for need; its own draws are then left out, since weights that decide when to stop are biased towards what has been seen: tails come
+out too thin. The effective sample size ESS = (sum w)^2 / sum w^2 of what follows says how well the proposals fit; should it fall
+short, further batches are drawn, and all but the pilot are weighed against the mixture of all proposals.
 Reference: Rubin DB, Bayesian Statistics 3, 1988, 395-402; Cornuet JM et al., Scand J Stat 2012;39:798-812 (adaptive multiple sampling).
 """
 
@@ -18,12 +20,14 @@ from numpy.typing import NDArray
 
 from auctor.errors import EstimationError
 from auctor.estimate.modes import Mode
+from auctor.estimate.tails import tails
 
 Array = NDArray[np.float64]
 
 DEGREES = 5.0
 WIDEN = 1.1
-MOST_BATCHES, ADAPTED = 8, 4.0  # batches of proposals; what the component at the weighted draws weighs beside the best mode
+SPARE, MOST = 2.0, 16.0  # proposals for a draw, where all weigh alike, and at most
+MOST_BATCHES, ADAPTED = 5, 4.0  # batches of proposals; what the component at the weighted draws weighs beside the best mode
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,16 +44,19 @@ class Resampled:
 
 
 def importance_resample(modes: Sequence[Mode], ofv: Callable[[Array], Array], *, n_draws: int, seed: int) -> Resampled:
-    """Draw from exp(-OFV/2): batches of 2 n_draws proposals, importance weights, systematic resampling. `ofv` maps (n, p) to (n,).
+    """Draw from exp(-OFV/2): a pilot, importance weights, systematic resampling. `ofv` maps (n, p) to (n,).
 
     Raises EstimationError when no proposal has a finite weight.
     """
-    rng, n = np.random.default_rng(seed), 2 * n_draws
-    drawn = _Weighted(((*modes,),), *_valued(_propose(modes, n, rng), ofv))
+    rng, begun = np.random.default_rng(seed), (*modes, *tails(modes, ofv))
+    pilot = _Weighted((begun,), *_valued(_propose(begun, n_draws, rng), ofv))
+    proposal = (*begun, _adapted(modes, pilot))
+    n = math.ceil(n_draws * min(SPARE * n_draws / pilot.ess, MOST))
+    drawn = _Weighted((proposal,), *_valued(_propose(proposal, n, rng), ofv))
     while drawn.ess < n_draws and len(drawn.proposals) < MOST_BATCHES:
-        moved = (*modes, _adapted(modes, drawn))
-        etas, target = _valued(_propose(moved, n, rng), ofv)
-        drawn = _Weighted((*drawn.proposals, moved), np.concatenate([drawn.etas, etas]), np.concatenate([drawn.target, target]))
+        proposal = (*proposal, _adapted(modes, drawn))
+        etas, target = _valued(_propose(proposal, n, rng), ofv)
+        drawn = _Weighted((*drawn.proposals, proposal), np.concatenate([drawn.etas, etas]), np.concatenate([drawn.target, target]))
     share = drawn.share
     chosen = np.searchsorted(np.cumsum(share), (np.arange(n_draws) + rng.random()) / n_draws).clip(0, len(share) - 1)
     return Resampled(etas=drawn.etas[chosen], ess=drawn.ess, log_marginal=drawn.log_marginal)

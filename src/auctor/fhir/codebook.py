@@ -22,7 +22,7 @@ CODES = Path(__file__).parent / "codes"
 LOINC, ATC, RXNORM = "http://loinc.org", "http://www.whocc.no/atc", "http://www.nlm.nih.gov/research/umls/rxnorm"
 UCUM = "http://unitsofmeasure.org"
 SYSTEMS = {"LOINC": LOINC, "ATC": ATC, "RxNorm": RXNORM}
-KINDS = ("level", "drug", "covariate", "filtration", "genotype", "route", "specimen", "result")
+KINDS = ("level", "drug", "covariate", "filtration", "genotype", "route", "specimen", "procedure", "result")
 _NAMES = {"route": ("oral", "iv", "other"), "specimen": ("serum", "plasma", "whole blood"), "genotype": ("genotype", "gene")}
 _ROW = ("code", "name", "meaning", "verified", "source")
 

@@ -17,6 +17,7 @@ from auctor.models.drug_file import loinc_digit_fits
 
 SETTLED = ("final", "amended", "corrected")
 _NOT_LEVELS = ("suscept", "resist", "mic ", "minimum inhibitory", "antibod", "antigen", "allerg", "screen", "dose", "urine")
+_NOT_BLOOD = ("urine", "dialys", "effluent", "cerebrospinal", "csf", "bile", "pleural", "peritoneal", "ascit", "tissue", "saliva")
 _APART_H = 1 / 60  # collection times of an observation and of its specimen may differ by rounding to the minute
 
 
@@ -42,6 +43,8 @@ def read_observation(node: Node, reading: Reading) -> Fact:
 def _meaning(node: Node, reading: Reading) -> Meaning:
     """What was measured, where it is for this course."""
     code = node.node("code")
+    if meanings(code, reading.book, "result"):
+        raise LeftOut("own-result", "a result that auctor sent")
     found = meanings(code, reading.book, "level", "part", "covariate", "filtration", "genotype")
     if not found:
         raise _unknown(node, code, reading)
@@ -66,9 +69,13 @@ def _meaning(node: Node, reading: Reading) -> Meaning:
 def _unknown(node: Node, code: Node | None, reading: Reading) -> Question | LeftOut:
     """Named like the drug and not known: somebody has to map it. Anything else is not for this course."""
     said = words(code)
+    inside = [m for part in node.nodes("component") for m in meanings(part.node("code"), reading.book, "level")]
+    if any(m.name == reading.drug.drug for m in inside):
+        what, remedy = "a level inside a panel", "enter it by hand, or have the laboratory send it by itself"
+        return Question("component", where=node.at("component"), what=what, remedy=remedy)
     if not mentions(said, reading.drug.drug, reading.drug.analyte):
         return LeftOut("not-used", "not a measurement that is read")
-    if any(word in said for word in _NOT_LEVELS) or not node.has("valueQuantity"):
+    if any(word in said for word in _NOT_LEVELS) or not node.has("valueQuantity", "valueString"):
         return LeftOut("other-measurement", "named like the drug, but not a level of it in blood")
     wrong = any(s == "http://loinc.org" and not loinc_digit_fits(c) for s, c in ((x.text("system"), x.text("code")) for x in _coded(code)))
     what = "its LOINC code has a wrong check digit" if wrong else "named like the drug, but no known code says so"
@@ -152,7 +159,10 @@ def _as_mass(amount: Amount, node: Node, reading: Reading) -> tuple[Amount, tupl
 def _matrix(node: Node, meaning: Meaning, reading: Reading) -> str:
     """What was measured in: as the specimen says, else as the code says; a Question where they contradict each other."""
     specimen = _specimen(node, reading)
-    said = one_name(specimen.node("type"), reading.book, "specimen") if specimen is not None else ""
+    kind = specimen.node("type") if specimen is not None else None
+    said = one_name(kind, reading.book, "specimen")
+    if any(word in words(kind) for word in _NOT_BLOOD):
+        raise Question("matrix", where=node.at("specimen"), what="not blood, plasma or serum", remedy="leave it out, or ask the laboratory")
     if said and meaning.matrix and said != meaning.matrix:
         raise Question("matrix", where=node.at("specimen"), what="not the matrix that its code says", remedy="ask the laboratory")
     return said or meaning.matrix

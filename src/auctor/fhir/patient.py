@@ -10,7 +10,7 @@ from auctor.fhir.bundle import source_of
 from auctor.fhir.found import Fact, Identity, Question
 from auctor.fhir.node import Node
 from auctor.fhir.reading import unusable
-from auctor.fhir.when import When, read_date
+from auctor.fhir.when import When, day_of, read_date
 
 SEXES = ("male", "female", "other", "unknown")
 _YEAR_D = 365.25
@@ -51,20 +51,20 @@ def _doubts(node: Node) -> list[Notice]:
     return found
 
 
-def age_years(identity: Identity, at: When) -> float | None:
+def age_years(identity: Identity, at: When, zone: str) -> float | None:
     """Age in years of 365.25 days, None without a whole date of birth; RecordError for a birth after that day."""
     if identity.born is None:
         return None
-    days = (at.moment.date() - identity.born).days
+    days = (day_of(at, zone) - identity.born).days
     if days < 0:
         raise RecordError(where=f"{identity.reference}.birthDate", what="after the first entry", remedy="correct it at its source")
     return days / _YEAR_D
 
 
-def personal_facts(node: Node, identity: Identity, first: When, wanted: set[str]) -> tuple[list[Fact], list[Question]]:
+def personal_facts(node: Node, identity: Identity, first: When, zone: str, wanted: set[str]) -> tuple[list[Fact], list[Question]]:
     """AGE, PNA and SEX where the models want them, at the time of the first entry; questions for what the record does not say."""
     facts, questions = [], []
-    age = age_years(identity, first)
+    age = age_years(identity, first, zone)
     found: dict[str, Any] = {
         "AGE": None if age is None else f"{age:.6g} a",
         "PNA": None if age is None else f"{age * _YEAR_D:.6g} d",

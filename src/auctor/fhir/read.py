@@ -17,13 +17,17 @@ from auctor.fhir.orders import Order, assumed_doses, current_of, differs, read_o
 from auctor.fhir.patient import personal_facts, read_patient
 from auctor.fhir.reading import Reading, Wanted
 from auctor.fhir.renal import filtration_facts
+from auctor.fhir.transplants import COVARIATE as POD
+from auctor.fhir.transplants import Transplant, days_after, read_transplant
 from auctor.fhir.when import read_when
 from auctor.models.reader import list_models, read_model
 
-READERS: dict[str, tuple[str, Callable[[Node, Reading], Fact | OpenRate | Order]]] = {
+Found = Fact | OpenRate | Order | Transplant
+READERS: dict[str, tuple[str, Callable[[Node, Reading], Found]]] = {
     "MedicationAdministration": ("dose", read_administration),
     "MedicationRequest": ("current", read_order),
     "Observation": ("observation", read_observation),
+    "Procedure": ("covariate", read_transplant),
 }
 SUPPORTING = ("Medication", "Specimen")
 
@@ -35,15 +39,18 @@ class _Desk:
         self.facts: list[Fact] = []
         self.rates: list[OpenRate] = []
         self.orders: list[Order] = []
+        self.transplants: list[Transplant] = []
         self.withdrawn: list[str] = []
         self.left, self.questions = list(left), list(questions)
 
-    def put(self, found: Fact | OpenRate | Order) -> None:
+    def put(self, found: Found) -> None:
         """Onto the pile it belongs to."""
         if isinstance(found, Fact):
             self.facts.append(found)
         elif isinstance(found, OpenRate):
             self.rates.append(found)
+        elif isinstance(found, Transplant):
+            self.transplants.append(found)
         else:
             self.orders.append(found)
 
@@ -145,13 +152,19 @@ def _derived(desk: _Desk, patient: Node, identity: Any, wanted: Wanted, names: s
     if not moments:
         return
     try:
-        found, asked = personal_facts(patient, identity, min(moments, key=lambda when: when.moment), names)
+        found, asked = personal_facts(patient, identity, min(moments, key=lambda when: when.moment), wanted.time_zone, names)
         rates, more = filtration_facts(desk.facts, identity, wanted, names)
+        days, late = days_after(desk.transplants if POD in names else [], desk.facts, wanted.time_zone)
     except AuctorError as error:
         desk.ask(error, kind="covariate")
         return
-    desk.facts += [*found, *rates]
-    desk.ask(*asked, *more, kind="covariate")
+    desk.facts += [*found, *rates, *days]
+    desk.ask(*asked, *more, *late, kind="covariate")
+    if POD not in names:
+        desk.left += [
+            Left(source=one.source.reference, code="covariate-not-used", what=f"{POD} is not a covariate of the models")
+            for one in desk.transplants
+        ]
 
 
 def _covariate_names(wanted: Wanted, drug: str) -> set[str]:

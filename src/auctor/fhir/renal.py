@@ -28,15 +28,16 @@ def filtration_facts(facts: list[Fact], identity: Identity, wanted: Wanted, name
     found: list[Fact] = []
     questions: list[Question] = []
     for fact in creatinine if FORMULAS[wanted.formula].covariate in names else []:
-        answer = _computed(fact, facts, identity, wanted.formula)
+        answer = _computed(fact, facts, identity, wanted)
         (found if isinstance(answer, Fact) else questions).append(answer)  # type: ignore[arg-type]
     return found, questions
 
 
-def _computed(creatinine: Fact, facts: list[Fact], identity: Identity, name: str) -> Fact | Question:
-    formula, where = FORMULAS[name], creatinine.sources[0].reference
+def _computed(creatinine: Fact, facts: list[Fact], identity: Identity, wanted: Wanted) -> Fact | Question:
+    name, where = wanted.formula, creatinine.sources[0].reference
+    formula = FORMULAS[name]
     at = read_when(str(creatinine.body["at"]), "", where=where)
-    age = age_years(identity, at)
+    age = age_years(identity, at, wanted.time_zone)
     beside = {need: _latest(facts, {"weight": "WT", "height": "HT"}[need], at) for need in formula.needs}
     missing = [need for need, fact in beside.items() if fact is None]
     if age is None or identity.sex not in ("male", "female") or missing:

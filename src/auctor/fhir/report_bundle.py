@@ -41,7 +41,7 @@ def _check_result(result: Data, sent: Return) -> None:
             where="result", what=f"not a result.json of schema {SCHEMA}", remedy="give the file that `auctor analyse --out` wrote"
         )
     labels = {c["option"]["label"] for method in result["methods"].values() for c in method["candidates"]}
-    if sent.signed is not None and sent.signed.regimen and sent.signed.regimen not in labels:
+    if sent.signed is not None and sent.signed.regimen and sent.signed.forecast is None and sent.signed.regimen not in labels:
         remedy = "write the label of a candidate as result.json has it"
         raise RecordError(where="signed.regimen", what="none of the result's candidates", remedy=remedy)
 

@@ -51,17 +51,19 @@ def result_observations(result: Data, sent: Return) -> list[tuple[str, dict[str,
         if method["abstained"]:
             found.append((sent.key(f"{key}/abstained"), _abstained(key, method, result, sent)))
             continue
-        for part, forecast in _forecasts(method, sent):
+        for part, forecast in _forecasts(method, sent, preferred=key == result.get("preferred")):
             found.append((sent.key(f"{key}/{part}"), _exposure(method, forecast, result, sent)))
         found += [(sent.key(f"{key}/clearance"), resource) for resource in _clearance(method, result, sent)]
     return found
 
 
-def _forecasts(method: Data, sent: Return) -> list[tuple[str, Data]]:
+def _forecasts(method: Data, sent: Return, *, preferred: bool) -> list[tuple[str, Data]]:
     """What is sent of a method: the exposure under the current regimen and under the one chosen (signed) or selected (not signed)."""
-    found = [("current", method["current"])] if method["current"] else []
+    found: list[tuple[str, Data]] = [("current", method["current"])] if method["current"] else []
     chosen = sent.signed.regimen if sent.signed else (method["recommendation"] or {}).get("selected")
-    found += [("chosen", c) for c in method["candidates"] if c["option"]["label"] == chosen]
+    among = [("chosen", c) for c in method["candidates"] if c["option"]["label"] == chosen]
+    typed = sent.signed.forecast if sent.signed and preferred and not among else None
+    found += [("chosen", typed)] if typed else among
     return [(part, forecast) for part, forecast in found if "exposure" in forecast]
 
 

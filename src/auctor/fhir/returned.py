@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
@@ -32,13 +34,17 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Signed:
-    """Who signed when, the regimen chosen (the label of a candidate; "" for none), and why where a reason was needed."""
+    """Who signed when, the regimen chosen (its label; "" for none), and why where a reason was needed.
+
+    `forecast` is that of a regimen typed by hand, as result.json holds those of its candidates (by its preferred method).
+    """
 
     by: str
     at: str
     regimen: str = ""
     reason: str = ""
     reference: str = ""
+    forecast: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

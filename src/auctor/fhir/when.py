@@ -66,6 +66,15 @@ def _parsed(text: str, where: str) -> datetime:
     return found
 
 
+def day_of(when: When, zone: str) -> date:
+    """The calendar day at the site, in UTC where its zone is not known: the same however the moment was written.
+
+    >>> day_of(read_when("2026-03-01T23:30:00-02:00", "", where="x"), "Europe/Paris")
+    datetime.date(2026, 3, 2)
+    """
+    return when.moment.astimezone(ZoneInfo(zone) if zone else UTC).date()
+
+
 def read_date(text: str, *, where: str) -> date:
     """A whole date, as a date of birth is; RecordError for a year or a month alone."""
     try:

@@ -62,6 +62,9 @@ def learning_curve(made: Material, sizes: Sequence[int], progress: Progress | No
     Each size is tuned, fitted and calibrated as `train` does it; the calibration and test patients are the same for every size, and the
     bootstrap resamples too, so that differences between sizes are paired. Raises LeakageError, PlanError.
     """
+    if made.profiles.plan.target.event:
+        where = f"{made.profiles.plan.name}.target.event"
+        raise PlanError(where=where, what="has no relative error to draw", remedy="read the scores in the card of auctor train")
     guard(made, shown)
     order = stream(made.profiles.plan.seed, "learning-curve").permutation(made.parts["train"])
     found = []

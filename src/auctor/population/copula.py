@@ -1,7 +1,7 @@
-"""A Gaussian copula: covariates that hang together, as a few facts instead of the people they were fitted to.
+"""A copula, Gaussian or a vine: covariates that hang together, as a few facts instead of the people they were fitted to.
 
 Each margin is a table of quantiles; the dependence is the correlation of normal scores z = Phi^-1(rank), within each level of a
-categorical covariate. Drawing: z ~ N(0, R), u = Phi(z), value = quantile(u).
+categorical covariate, or a vine of pairs (`auctor.population.vine`). Drawing: z ~ N(0, R), u = Phi(z), value = quantile(u).
 Reference: Nelsen RB, An Introduction to Copulas, 2nd ed., Springer 2006, section 2.3.
 """
 
@@ -24,6 +24,7 @@ from auctor.models.writing import toml_text
 from auctor.population.files import File, columns_of, content_of, read_file
 from auctor.population.reading import Table
 from auctor.population.tables import read_columns
+from auctor.population.vine import Vine, chain, read_vine
 
 Array = NDArray[np.float64]
 SHIPPED = Path(__file__).parent / "copulas"
@@ -35,13 +36,24 @@ ROUNDS = 200
 class Stratum:
     """One group of people: its share, the covariates that are the same for all of it, and the copula of the others.
 
-    `quantiles` name -> (n_levels,) in the covariate's unit; `correlation` (k, k) of the normal scores, in the order of `quantiles`.
+    `quantiles` name -> (n_levels,) in the covariate's unit; `correlation` (k, k) of the normal scores, in the order of `quantiles`. Where
+    there is a `vine`, it is what patients are drawn from.
     """
 
     share: float
     fixed: Mapping[str, float]
     quantiles: Mapping[str, Array]
     correlation: Array
+    vine: Vine | None = None
+
+    def ranks(self, z: Array) -> dict[str, Array]:
+        """Ranks (n,) by name from independent standard normals (n, k)."""
+        from scipy.special import ndtr
+
+        if self.vine is not None:
+            return self.vine.draw(ndtr(z))
+        u = ndtr(z @ np.linalg.cholesky(self.correlation).T)
+        return {name: u[:, j] for j, name in enumerate(self.quantiles)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,25 +85,23 @@ class Copula:
         return found
 
     def _members(self, stratum: Stratum, z: Array) -> dict[str, Array]:
-        from scipy.special import ndtr
-
-        u = ndtr(z @ np.linalg.cholesky(stratum.correlation).T)
-        drawn = {name: np.interp(u[:, j], self.levels, values) for j, (name, values) in enumerate(stratum.quantiles.items())}
+        u = stratum.ranks(z)
+        drawn = {name: np.interp(u[name], self.levels, values) for name, values in stratum.quantiles.items()}
         return {name: np.full(len(z), value) for name, value in stratum.fixed.items()} | drawn
 
 
-def fit(values: Mapping[str, Array], weights: Array, *, by: str = "") -> tuple[Stratum, ...]:
-    """The strata of people (n,) with weights (n,) that add up to 1, one for each level of `by`."""
+def fit(values: Mapping[str, Array], weights: Array, *, by: str = "", vine: bool = False) -> tuple[Stratum, ...]:
+    """The strata of people (n,) with weights (n,) that add up to 1, one for each level of `by`; `vine`: each with a vine of pairs."""
     codes = np.unique(values[by]).tolist() if by else [0.0]
     found = []
     for code in codes:
         rows = values[by] == code if by else np.ones(len(weights), dtype=bool)
         own = {name: column[rows] for name, column in values.items() if name != by}
-        found.append(_stratum(own, weights[rows], {by: float(code)} if by else {}))
+        found.append(_stratum(own, weights[rows], {by: float(code)} if by else {}, vine=vine))
     return tuple(found)
 
 
-def _stratum(values: Mapping[str, Array], weights: Array, fixed: Mapping[str, float]) -> Stratum:
+def _stratum(values: Mapping[str, Array], weights: Array, fixed: Mapping[str, float], *, vine: bool) -> Stratum:
     shares = weights / weights.sum()
     scores = np.stack([normal_scores(column, shares) for column in values.values()])
     centred = scores - (scores @ shares)[:, None]
@@ -99,7 +109,13 @@ def _stratum(values: Mapping[str, Array], weights: Array, fixed: Mapping[str, fl
     correlation = (centred * shares) @ centred.T / np.outer(spread, spread)
     np.fill_diagonal(correlation, 1.0)
     quantiles = {name: _quantiles(column, shares) for name, column in values.items()}
-    return Stratum(share=float(weights.sum()), fixed=fixed, quantiles=quantiles, correlation=correlation)
+    names, pairs = list(values), None
+    if vine and len(names) > 1:
+        from scipy.special import ndtr
+
+        ranks = {name: ndtr(row) for name, row in zip(names, scores, strict=True)}
+        pairs = Vine.fit(ranks, shares, [names[i] for i in chain(correlation)])
+    return Stratum(share=float(weights.sum()), fixed=fixed, quantiles=quantiles, correlation=correlation, vine=pairs)
 
 
 def normal_scores(values: Array, shares: Array) -> Array:
@@ -123,7 +139,7 @@ def _quantiles(values: Array, shares: Array) -> Array:
     return np.asarray(distinct[np.minimum(np.searchsorted(below, LEVELS), len(distinct) - 1)], dtype=np.float64)
 
 
-def fit_table(path: Path, asked: Mapping[str, Any], *, by: str, name: str, title: str, source: str) -> tuple[str, int]:
+def fit_table(path: Path, asked: Mapping[str, Any], *, by: str, name: str, title: str, source: str, vine: bool = False) -> tuple[str, int]:
     """A table to the text of its copula, and how many rows that rests on; `asked` as `[covariates.table]` writes it.
 
     Raises PlanError for a column that is missing, or a `by` that is not a covariate of codes.
@@ -141,7 +157,9 @@ def fit_table(path: Path, asked: Mapping[str, Any], *, by: str, name: str, title
         raise PlanError(where=path.name, what="cannot be read", remedy="check its path") from error
     values, weights = columns.chosen(columns_of(raw, path, columns.needed(), table.where), table.where)
     units = {n: columns.units.get(n, "1") for n in columns.columns}
-    found = Copula(name=name, title=title, source=source, units=units, levels=np.asarray(LEVELS), strata=fit(values, weights, by=by))
+    found = Copula(
+        name=name, title=title, source=source, units=units, levels=np.asarray(LEVELS), strata=fit(values, weights, by=by, vine=vine)
+    )
     facts: dict[str, str | int] = {"table_sha256": hashlib.sha256(raw).hexdigest(), "rows": len(weights)}
     facts |= {key: asked[key] for key in ("where", "weight") if key in asked}
     return as_toml(found, facts), len(weights)
@@ -155,6 +173,7 @@ def as_toml(copula: Copula, origin: Mapping[str, str | int]) -> str:
             "fixed": dict(s.fixed),
             "correlation": [[_rounded(v) for v in row] for row in s.correlation],
             "quantiles": {name: [_rounded(v) for v in values] for name, values in s.quantiles.items()},
+            **({} if s.vine is None else {"vine": s.vine.as_dict()}),
         }
         for s in copula.strata
     ]
@@ -189,11 +208,13 @@ def read_copula(text: str, where: str) -> Copula:
 
 def _read_stratum(row: Table, levels: int) -> Stratum:
     fixed, quantiles, rows = row.table("fixed"), row.table("quantiles"), row.any("correlation")
+    names = tuple(quantiles.left)
     found = Stratum(
         share=row.number("share", low=0, high=1),
         fixed={name: fixed.number(name) for name in tuple(fixed.left)},
         quantiles={name: np.asarray(quantiles.numbers(name)) for name in tuple(quantiles.left)},
         correlation=np.asarray(rows, dtype=np.float64),
+        vine=read_vine(row.table("vine"), names) if row.has("vine") else None,
     )
     row.done()
     k = len(found.quantiles)

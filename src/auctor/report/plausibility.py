@@ -92,7 +92,7 @@ def what_ifs_table(found: Plausibility, model: DrugModel, findings: Sequence[Fin
 
 
 def _caption(found: Plausibility) -> str:
-    how = "calibrated for this drug" if found.calibrated else "by the general bound, not calibrated for this drug"
+    how = "calibrated for this model" if found.calibrated else "by the general bound, not calibrated for this model"
     return f"Percentiles of what was expected, residual error included. Thresholds {how}; {found.ess:.0f} effective draws."
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from auctor.report.markdown import bullets, plain, table
 from auctor.report.study_svg import study_svg
 from auctor.validate.metrics import columns
-from auctor.validate.study_result import COVERED, WORDS, StudyResult, StudyTable, compared, covered
+from auctor.validate.study_result import COVERED, WORDS, StudyResult, StudyTable, compared
 
 COVERED_TEXT = (
     "New patients of the training simulators, all and by declared subgroup; exact 95 % limits of the share (Clopper-Pearson) are in "
@@ -51,7 +51,7 @@ def study_page(result: StudyResult, today: date) -> str:
         ),
         "## What a 90 % interval covers",
         COVERED_TEXT,
-        table(COVERED, [[plain(cell) for cell in row] for row in covered(result)]),
+        table(COVERED, [[plain(cell) for cell in row] for row in result.coverage().rows()]),
         "## What the design decides",
         bullets(plain(text) for text in study.decides),
         *_regimes(result),

@@ -12,14 +12,15 @@ from auctor.learn.scores import Score, accuracy
 from auctor.learn.train import Material, prepare
 from auctor.population.plan import Plan
 from auctor.population.virtual import Progress
-from auctor.validate.comparators import Estimates, map_fit, patients, posterior, with_error
+from auctor.validate.comparators import Estimates, fitted, patients, posterior, with_error
 from auctor.validate.exposure_study import matched_error
+from auctor.validate.own_course import is_readable
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 FLOOR = "posterior mean (the limit)"
-NO_FLOOR = "several models made the patients: no single posterior is the limit"
+NO_FLOOR = "several models made the patients, or the target is not in hours from their first dose: no single posterior is the limit"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +71,12 @@ def curve_of(plan: Plan, sizes: Sequence[int] = (), *, draws: int = 1000, progre
         circular=plan.label == "map",
         patients=len(made.parts["test"]),
         steps=steps,
-        floor=None if len(plan.models) > 1 else _floor(plan, made, draws, progress),
+        floor=_floor(plan, made, draws, progress) if _has_floor(plan) else None,
     )
+
+
+def _has_floor(plan: Plan) -> bool:
+    return len(plan.models) == 1 and (plan.target.proportional or is_readable(plan.target))
 
 
 def _floor(plan: Plan, made: Material, draws: int, progress: Progress | None) -> dict[str, Score]:
@@ -79,6 +84,6 @@ def _floor(plan: Plan, made: Material, draws: int, progress: Progress | None) ->
     who = patients(made.profiles, rows)
     if plan.noise != "full":
         who = replace(who, model=with_error(who.model, matched_error(plan)))
-    found: Estimates = posterior(who, map_fit(who), draws if plan.noise != "none" else 5 * draws, progress).mean
+    found: Estimates = posterior(who, fitted(who), draws if plan.noise != "none" else 5 * draws, progress).mean
     scores = accuracy(found.point, who.truth, interval=(found.low, found.high), seed=plan.seed)
     return {name: scores[name] for name in MEASURES}

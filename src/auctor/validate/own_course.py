@@ -19,7 +19,7 @@ from auctor.pk.course import BLOCK, readings_of
 from auctor.pk.exposure import asked_times, read_off
 from auctor.pk.sizes import bucket
 from auctor.pk.timeline import Batch, Timeline, build, stack
-from auctor.population.targets import FIRST_DOSE
+from auctor.population.targets import FIRST_DOSE, PlanTarget
 from auctor.population.virtual import Profiles
 
 Array = NDArray[np.float64]
@@ -56,10 +56,15 @@ class OwnCourse:
         return concentration[:, : self.samples], read_off(self.metric, concentration[:, self.samples :], area[:, self.samples :])
 
 
+def is_readable(target: PlanTarget) -> bool:
+    """Whether a target that is no F/CL can be read off a patient's history: a metric in hours from the first dose, plain or its log."""
+    return target.at == FIRST_DOSE and target.scale in ("log", "plain") and target.measured is not None
+
+
 def own_course(profiles: Profiles, rows: Rows, model: DrugModel) -> OwnCourse:
     """What is asked of these rows under `model`. Raises PlanError for a target that is no metric from the first dose on."""
     target, plan = profiles.plan.target, profiles.plan
-    if target.at != FIRST_DOSE or target.scale not in ("log", "plain"):
+    if not is_readable(target):
         what = "is neither F/CL nor a metric in hours from the first dose"
         raise PlanError(where=f"{plan.name}.target", what=what, remedy='write at = "first_dose" and scale = "log"')
     times = sampled_times(profiles, rows)

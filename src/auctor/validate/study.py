@@ -35,10 +35,10 @@ from auctor.validate.comparators import (
 )
 from auctor.validate.exposure_study import NOISELESS_SD
 from auctor.validate.metrics import accuracy, error_ratio, explained
-from auctor.validate.study_amortised import AMORTISED, amortised_row
+from auctor.validate.study_amortised import amortised_row
 from auctor.validate.study_file import SAME, Design, Sizes, StudyFile
 from auctor.validate.study_learners import Answer, trained
-from auctor.validate.study_result import Covered, StudyResult, StudyTable
+from auctor.validate.study_result import Covered, StudyCoverage, StudyResult, StudyTable
 from auctor.validate.worlds import more_patients, other_world, possible, training_plan
 
 Array = NDArray[np.float64]
@@ -87,6 +87,19 @@ def run_study(study: StudyFile, *, quick: bool = False, progress: Progress | Non
         if progress:
             progress(f"{design.name}, noise {noise}", (k + 1) / len(steps))
     return StudyResult(study=study, quick=quick, tables=tuple(tables))
+
+
+def study_coverage(study: StudyFile, *, quick: bool = False, progress: Progress | None = None) -> StudyCoverage:
+    """What the learners' 90 % intervals cover in every design and noise regime, and nothing else: no comparator is computed."""
+    sizes = study.quick if quick else study.full
+    steps = [(d, noise) for d in study.designs if (d.quick if quick else d.full) for noise in d.noise]
+    found: dict[tuple[str, str], Mapping[str, tuple[Covered, ...]]] = {}
+    for k, (design, noise) in enumerate(steps):
+        made = _living(prepare(training_plan(study, design, noise, sizes)))
+        found[design.name, noise] = _held(made, trained(study.learners, made), sizes)
+        if progress:
+            progress(f"{design.name}, noise {noise}", (k + 1) / len(steps))
+    return StudyCoverage(study=study, quick=quick, held=found)
 
 
 def _judged(study: StudyFile, design: Design, noise: str, sizes: Sizes) -> Iterator[StudyTable]:
@@ -142,7 +155,8 @@ def _table(world: World, answers: Mapping[str, Answer], amortised: Amortised | N
     several = None
     if amortised is not None:
         row = amortised_row(amortised, replace(world.profiles, plan=world.plan), world.rows, draws=world.draws)
-        scores[AMORTISED], several = row.scores(true, seed=seed), row.ratio(found[limit], true, seed=seed)
+        scores |= row.scores(true, seed=seed)
+        several = row.ratio(found[limit], true, seed=seed)
         refused = len(row.kept) - int(row.kept.sum())
     return StudyTable(
         design=world.design.name,

@@ -146,26 +146,49 @@ class StudyResult:
             found.add_row(*row)
         return found
 
-    def coverage(self) -> Table:
+    def coverage(self) -> StudyCoverage:
         """What the learners' intervals cover, subgroup by subgroup."""
+        held = {(table.design, table.noise): table.held for table in self.tables if table.held}
+        return StudyCoverage(study=self.study, quick=self.quick, held=held)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyCoverage:
+    """What 90 % intervals hold of new patients of the training simulators: (design, noise) -> learner -> all and each subgroup."""
+
+    study: StudyFile
+    quick: bool
+    held: Mapping[tuple[str, str], Mapping[str, tuple[Covered, ...]]]
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Design, noise, learner, subgroup, patients, share and limits as text."""
+        return [
+            (design, WORDS[noise], learner, one.subgroup, str(one.patients), str(one))
+            for (design, noise), learners in self.held.items()
+            for learner, each in learners.items()
+            for one in each
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        found = [
+            {"design": design, "noise": noise, "learner": learner, **asdict(one)}
+            for (design, noise), learners in self.held.items()
+            for learner, each in learners.items()
+            for one in each
+        ]
+        return {"study": self.study.name, "sha256": self.study.sha256, "quick": self.quick, "coverage": found}
+
+    def table(self) -> Table:
+        """For the terminal."""
         from rich.table import Table
 
         found = Table(title=f"{self.study.name}: share of new patients of the training simulators that a 90 % interval holds")
         for name in COVERED:
             found.add_column(name)
-        for row in covered(self):
+        for row in self.rows():
             found.add_row(*row)
         return found
-
-
-def covered(result: StudyResult) -> list[tuple[str, ...]]:
-    """What each learner's 90 % interval covers in the training simulators: design, noise, learner, subgroup, patients, share and limits."""
-    return [
-        (table.design, WORDS[table.noise], learner, one.subgroup, str(one.patients), str(one))
-        for table in result.tables
-        for learner, rows in table.held.items()
-        for one in rows
-    ]
 
 
 def compared(result: StudyResult) -> list[tuple[str, ...]]:

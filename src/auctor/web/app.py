@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -86,9 +87,14 @@ def _handle(app: FastAPI) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Between start and stop. A stop comes after the running requests ended: the trail's last checkpoint is written, the store let go."""
+    """Between start and stop. A stop comes after the running requests ended: the engine's threads end too, and the store is let go.
+
+    Every committed change has written its audit checkpoint already.
+    """
     event("start", version=__version__)
     yield
+    if hasattr(app.state, "clinic"):
+        await run_in_threadpool(app.state.clinic.engine.pool.shutdown, wait=True, cancel_futures=True)
     app.state.store.close()
     event("stop")
 
@@ -115,7 +121,8 @@ def _ask_to_sign_in(request: Request, error: Exception) -> Response:
             "remedy": "send an API key as bearer token",
         }
         return JSONResponse({"error": fields}, 401, {"www-authenticate": "Bearer"})
-    here = request.url.path if request.method == "GET" else "/account" if getattr(error, "again", False) else "/"
+    shown = urlsplit(request.headers.get("hx-current-url", "")).path  # a fragment is no page to go back to
+    here = shown or request.url.path if request.method == "GET" else "/account" if getattr(error, "again", False) else "/"
     there = f"{SIGN_IN}?next={quote(here)}"
     if request.headers.get("hx-request"):
         return Response(status_code=401, headers={"hx-redirect": there})

@@ -26,14 +26,14 @@ WORTH = 0.1  # explanations of a flagged case that are at least this share of it
 def check(case: Case, model: DrugModel, *, labels: Mapping[int, str] = NONE, n_draws: int = N_DRAWS, seed: int = 0) -> Plausibility:
     """Percentiles of every sample and what else would explain the record; `labels` say `trough` or `peak` of samples by place.
 
-    Likelihood ratios integrate over etas with `n_draws` importance draws. A drug's thresholds are those of its calibration.
+    Likelihood ratios integrate over etas with `n_draws` importance draws. Thresholds are those of the model's calibration.
     Raises ModelError or CaseError where the model cannot take the case, EstimationError where no draw has a finite likelihood.
     """
     evidence = gather(case, model, n_draws=n_draws, seed=seed)
     recorded = evidence.auc(evidence.total)
     weighty = tuple(weighed(evidence, h, auc_recorded=recorded) for h in hypotheses(evidence, labels))
     factors = log_factors((f.kind, f.log_likelihood_ratio) for f in weighty)
-    limits, calibrated = log_thresholds(case.drug)
+    limits, calibrated = log_thresholds(model.name)
     return Plausibility(
         model=model.name,
         places=places(evidence),

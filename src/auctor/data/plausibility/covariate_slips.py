@@ -18,6 +18,7 @@ from auctor.case import Covariates
 from auctor.data.plausibility.evidence import Evidence
 from auctor.data.plausibility.finding import Kind
 from auctor.data.plausibility.hypothesis import Hypothesis
+from auctor.data.plausibility.usual import log_lognormal, log_usual
 from auctor.models.model import Covariate
 
 CREATININE = 88.4017  # umol/L in 1 mg/dL, 113.12 g/mol
@@ -36,7 +37,6 @@ SLIPS: Mapping[tuple[str, str], tuple[tuple[float, str], ...]] = {
     ("HCT", "%"): ((100.0, "a fraction entered as %"),),
     ("AGE", "year"): ((1 / 12, "months entered as years"),),
 }
-BROAD, BROAD_SHARE = 1.0, 0.05  # log-SD of the patients unlike the source population, and their share: assumed
 WIDEN, LEAST = 1.3, 0.1  # source populations are narrower than those a model is used in
 UNKNOWN = 0.8  # log-SD where the model file gives a reference value alone
 WITHIN = 0.3  # log-SD of one patient's values over time: assumed
@@ -80,7 +80,7 @@ def _of_points(evidence: Evidence, covariate: Covariate, values: list[float], sl
         yield _Slip(covariate.name, -1, factor, what, whole)
     for k in range(len(values) if len(values) > 1 else 0):
         others = median(v for j, v in enumerate(values) if j != k)
-        ratio = _log_near(values[k] * factor, others, WITHIN) - _log_near(values[k], others, WITHIN) + math.log(factor)
+        ratio = log_lognormal(values[k] * factor, others, WITHIN) - log_lognormal(values[k], others, WITHIN) + math.log(factor)
         if ratio > LOSING:
             yield _Slip(covariate.name, k, factor, what, ratio)
 
@@ -93,14 +93,7 @@ def _corrected(covariates: Covariates, slip: _Slip) -> Covariates:
 def _log_typical(covariate: Covariate, value: float) -> float:
     """Log density (per unit) in the source population, with heavier tails."""
     centre, spread = _population(covariate)
-    spread = max(spread * WIDEN, LEAST)
-    inside, outside = (_log_near(value, centre, sd) for sd in (spread, math.hypot(spread, BROAD)))
-    return float(np.logaddexp(inside + math.log(1 - BROAD_SHARE), outside + math.log(BROAD_SHARE)))
-
-
-def _log_near(value: float, centre: float, spread: float) -> float:
-    """Log of the lognormal density."""
-    return -0.5 * (math.log(value / centre) / spread) ** 2 - math.log(value * spread * math.sqrt(2 * math.pi))
+    return log_usual(value, centre, max(spread * WIDEN, LEAST))
 
 
 def _population(covariate: Covariate) -> tuple[float, float]:

@@ -143,7 +143,7 @@ class Plausibility:
 
     `findings` are what to ask about, the most probable first; `alternatives` everything that was weighed, the timing what-ifs among it.
     `log_factors` are the log Bayes factors of the families against "as recorded", `thresholds` the values at which they are flagged, and
-    `calibrated` whether those come from simulation of this drug (else from the bound P(factor >= 1/a) <= a).
+    `calibrated` whether those come from simulation under this model (else from the bound P(factor >= 1/a) <= a).
     """
 
     model: str

@@ -1,8 +1,8 @@
 """When a family of slips is flagged: its Bayes factor against "as recorded", at a value that keeps false alarms rare.
 
 The Bayes factor averages the likelihood ratios of the family's members with their prior odds, so its mean over clean cases is 1 and
-P(factor >= 1/a) <= a for every drug (Markov's inequality): that is the threshold of a drug without calibration. `thresholds.toml` holds
-lower ones that simulation of clean cases found for a drug (`python benchmarks/plausibility.py --calibrate`).
+P(factor >= 1/a) <= a for every drug (Markov's inequality): that is the threshold without calibration. `thresholds.toml` holds
+lower ones that simulation of clean cases found for a drug under a model (`python benchmarks/plausibility.py --calibrate`).
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ FALSE_ALARMS = {
     Family.IDENTITY: 0.0025,
     Family.COVARIATE: 0.0025,
 }
-LEAST = math.log(3.0)  # nothing is flagged that fits hardly better than the record itself
+LEAST = 0.0  # nothing is flagged that does not fit better than the record itself
 
 
-def log_thresholds(drug: str) -> tuple[Mapping[Family, float], bool]:
-    """Natural log of the factor at which each family is flagged, and whether it was calibrated for this drug."""
-    found = _calibrated().get(drug)
+def log_thresholds(model: str) -> tuple[Mapping[Family, float], bool]:
+    """Natural log of the factor at which each family is flagged, and whether it was calibrated for this model of the drug."""
+    found = _calibrated().get(model)
     return (_bounds(), False) if found is None else ({f: found.get(f.value, bound) for f, bound in _bounds().items()}, True)
 
 
@@ -56,8 +56,8 @@ def _log_average(members: Array) -> float:
 @lru_cache(maxsize=1)
 def _calibrated() -> Mapping[str, Mapping[str, float]]:
     content = tomllib.loads(resources.files(__package__).joinpath("thresholds.toml").read_text(encoding="utf-8"))
-    drugs: Mapping[str, Mapping[str, float]] = content.get("drugs", {})
-    return drugs
+    models: Mapping[str, Mapping[str, float]] = content.get("models", {})
+    return models
 
 
 def _bounds() -> dict[Family, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from auctor.data.plausibility.evidence import Evidence
 from auctor.data.plausibility.finding import Kind
 from auctor.data.plausibility.hypothesis import Hypothesis
 from auctor.data.plausibility.likelihood import log_density_if, one
+from auctor.data.plausibility.usual import log_usual
 from auctor.pk.direct import is_direct
 
 Array = NDArray[np.float64]
@@ -21,22 +23,23 @@ Array = NDArray[np.float64]
 LEAST_LOG = 0.1  # a factor nearer to 1 than this changes nothing that anybody could see
 THOUSAND = 1000.0
 TEN = 10.0
+BELOW_CAP, SPREAD = 3.0, 0.8  # doses are lognormal around a third of the largest one of the dosing table: assumed
 
 
 def wrong_units(evidence: Evidence) -> Iterator[Hypothesis]:
-    """Each level, and all of them together, if the number belongs to another unit; and every dose in the other of mg and micrograms."""
+    """Each measured level, and all together, if the number belongs to another unit; and every dose in the other of mg and micrograms."""
     for kind, factor, what in _factors(evidence):
         yield from _levels(evidence, kind, factor, what)
     if evidence.counted.any():
         for factor, what in ((THOUSAND, "micrograms"), (1 / THOUSAND, "milligrams")):
             levels = _dosed(evidence, factor)
             said = f"all doses {'1000 times larger' if factor > 1 else '1000 times smaller'} than recorded ({what} entered for the other)"
-            yield Hypothesis(Kind.DOSE_UNIT, "doses", said, evidence.all_samples(levels), evidence.total)
+            yield Hypothesis(Kind.DOSE_UNIT, "doses", said, evidence.all_samples(levels), evidence.total, _usual(evidence, factor))
 
 
 def diluted(evidence: Evidence) -> Iterator[Hypothesis]:
-    """Each level ten times too low (dilution not counted) or too high (counted twice)."""
-    for k in range(len(evidence.counted)):
+    """Each measured level ten times too low (dilution not counted) or too high (counted twice)."""
+    for k in np.flatnonzero(~evidence.seen.censored).tolist():
         for factor, what in (
             (TEN, "ten times too low: a dilution was not counted"),
             (1 / TEN, "ten times too high: a dilution counted twice"),
@@ -55,7 +58,7 @@ def _factors(evidence: Evidence) -> Iterator[tuple[Kind, float, str]]:
 
 
 def _levels(evidence: Evidence, kind: Kind, factor: float, what: str) -> Iterator[Hypothesis]:
-    for k in range(len(evidence.counted)):
+    for k in np.flatnonzero(~evidence.seen.censored).tolist():
         yield _level(evidence, kind, k, factor, what)
     if evidence.counted.sum() > 1:
         density = log_density_if(evidence.model.residual, evidence.levels, evidence.seen, factor)[:, evidence.counted].sum(axis=1)
@@ -65,6 +68,17 @@ def _levels(evidence: Evidence, kind: Kind, factor: float, what: str) -> Iterato
 def _level(evidence: Evidence, kind: Kind, k: int, factor: float, what: str) -> Hypothesis:
     density = log_density_if(evidence.model.residual, evidence.levels[:, k : k + 1], one(evidence.seen, k), factor)[:, 0]
     return Hypothesis(kind, f"samples[{k}]", f"the level is {what}", evidence.without(k) + density, evidence.recorded(k))
+
+
+def _usual(evidence: Evidence, factor: float) -> float:
+    """How much more usual the median dose is if it was `factor` times as large, by the model's dosing table; 0 without one."""
+    dosing, doses = evidence.model.dosing, evidence.case.history.doses
+    known = evidence.case.covariates.at(np.inf)
+    if dosing is None or (dosing.per_kg and "WT" not in known):
+        return 0.0
+    centre = dosing.max_dose_mg / BELOW_CAP * (known["WT"] if dosing.per_kg else 1.0)
+    amount = median(dose.amount_mg for dose in doses)
+    return log_usual(amount * factor, centre, SPREAD) - log_usual(amount, centre, SPREAD) + math.log(factor)
 
 
 def _dosed(evidence: Evidence, factor: float) -> Array:

@@ -15,6 +15,8 @@ from auctor.errors import CaseError
 # HL7 table 0162 (route), and the administration methods of table 0165 that settle how long a dose took
 ROUTES: dict[str, Literal["oral", "iv"]] = {"PO": "oral", "NG": "oral", "GTT": "oral", "IV": "iv", "IVPB": "iv", "IVP": "iv"}
 PUSHES = ("IVP",)
+# HL7 table 0396, coding systems, as the addresses that the codebook has
+SYSTEMS = {"LN": "http://loinc.org", "RXNORM": "http://www.nlm.nih.gov/research/umls/rxnorm", "ATC": "http://www.whocc.no/atc"}
 
 
 class LocalCode(Entry):
@@ -83,8 +85,10 @@ class Site(Entry):
         return published(system, code)
 
     def unit(self, text: str) -> str:
-        """A unit in a spelling that auctor reads."""
-        return self.units.get(text, text)
+        """A unit in a spelling that auctor reads: the site's own table before the codebook's."""
+        from auctor.fhir.codebook import codebook
+
+        return self.units.get(text) or codebook().ucum(text)
 
     def route(self, code: str) -> Literal["oral", "iv"] | None:
         """The route of a code; None when it is not known."""
@@ -97,8 +101,19 @@ def _meaning(entry: LocalCode) -> Meaning:
 
 
 def published(system: str, code: str) -> Meaning | None:
-    """What a LOINC, RxNorm or ATC code stands for by auctor's own tables; None when they lack it."""
-    return None
+    """What a LOINC, RxNorm or ATC code stands for by auctor's own tables (`auctor.fhir.codebook`).
+
+    None when they lack it, and when several drugs share the code: a site then says in its own table which one is meant.
+
+    >>> published("LN", "20578-1").about, published("LN", "2345-7")
+    ('vancomycin', None)
+    """
+    from auctor.fhir.codebook import codebook
+
+    found = [m for m in codebook().find(SYSTEMS.get(system.upper(), system), code) if m.kind in ("level", "covariate", "drug")]
+    if len({(m.kind, m.name) for m in found}) != 1:
+        return None
+    return Meaning(kind=found[0].kind, about=found[0].name, matrix=found[0].matrix, label=found[0].label)
 
 
 def read_site(path: Path | str) -> Site:

@@ -15,7 +15,7 @@ from auctor.web.accounts.reception import Reception
 from auctor.web.accounts.second_factor import qr_svg
 from auctor.web.middleware.forgery import csrf_token
 from auctor.web.middleware.refusal import status_of
-from auctor.web.middleware.visit import Found
+from auctor.web.middleware.visit import DutyFirst, Found
 from auctor.web.pages.rendering import language_of, page
 
 router = APIRouter(prefix="/account", include_in_schema=False, dependencies=[may(Verb.OWN_ACCOUNT)])
@@ -119,7 +119,9 @@ def make_key(
     days: Annotated[int, Form()],
     scopes: Annotated[list[Scope] | None, Form()] = None,
 ) -> Response:
-    """A new key, shown once."""
+    """A new key, shown once. A key works without a second factor, so nothing may be owed before it is made."""
+    if session.duty:
+        raise DutyFirst
     try:
         key = reception.keys.make(session.actor, name=key_name, scopes=frozenset(scopes or ()), days=days)
     except AuctorError as error:

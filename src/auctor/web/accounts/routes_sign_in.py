@@ -119,7 +119,7 @@ def setup_form(request: Request, reception: AtReception) -> Response:
 
 
 @router.post("/setup")
-def setup(request: Request, reception: AtReception, browser: Knocking, token: Text, login: Text, name: Text, password: Text) -> Response:
+def setup(request: Request, reception: AtReception, browser: Knocking, *, token: Text, login: Text, name: Text, password: Text) -> Response:
     """Make the first administrator, and sign in."""
     try:
         reception.setup.make(token, login=login, name=name, password=password)

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 STEP_S, DIGITS = 30, 6
 DRIFT = 1  # steps that a clock may be off
-CODES, CODE_BYTES = 10, 10
+CODES, CODE_BYTES = 10, 15
 
 
 def new_totp_key() -> str:
@@ -56,7 +56,7 @@ def _code(otp: object, step: int) -> bytes:
 
 
 def new_recovery_codes() -> tuple[str, ...]:
-    """Ten codes of 80 random bits, in groups of four."""
+    """Ten codes of 120 random bits, in groups of four."""
     import base64
 
     plain = (base64.b32encode(secrets.token_bytes(CODE_BYTES)).decode().lower() for _ in range(CODES))
@@ -64,7 +64,7 @@ def new_recovery_codes() -> tuple[str, ...]:
 
 
 def fingerprint(secret: str) -> str:
-    """What is kept of a random secret of 80 bits or more (a session's token, a key, a recovery code): SHA-256, as it needs no stretching.
+    """What is kept of a random secret of 112 bits or more (a session's token, a key, a recovery code): SHA-256, as it needs no stretching.
 
     >>> fingerprint("ABCD-efgh") == fingerprint("abcdefgh")
     False

@@ -156,14 +156,27 @@ class SignIn:
         event("sign-in.refused", account=account.id if account is not None else "unknown", factor=factor)
         return SignInRefused()
 
-    def confirm(self, actor: Actor, password: str, *, address: str) -> None:
-        """Ask a signed-in person for the password again, as before a signature. Raises `SignInRefused`, `TooMany`."""
+    def confirm(self, actor: Actor, secret: str, *, address: str) -> None:
+        """Ask a signed-in person once more who they are, as before a signature: by the password, or by a code of the second factor.
+
+        Raises `SignInRefused`, `TooMany`.
+        """
         self.rates.check(account=actor.login, address=address)
         with self.store.read(DOOR) as reading:
-            account = reading.get(Account, str(actor.account_id))
-            if not matches(password, account.password_hash):
-                self.rates.failed(account=actor.login, address=address)
-                raise SignInRefused("the password is not right")
+            kept = reading.get(Account, str(actor.account_id)).password_hash
+        if matches(secret, kept) or self._confirmed_by_code(actor, secret):
+            return
+        self.rates.failed(account=actor.login, address=address)
+        raise SignInRefused("the password or code is not right")
+
+    def _confirmed_by_code(self, actor: Actor, code: str) -> bool:
+        """Whether it is a code that is good now; it is used up."""
+        with self.store.work(DOOR) as work:
+            account = work.get(Account, str(actor.account_id), lock=True)
+            factor = self._use_code(account, code)
+            if factor:
+                work.record("account.confirm", "account", account.id, after={"factor": factor})
+        return bool(factor)
 
 
 def _stale(account: Account) -> bool:

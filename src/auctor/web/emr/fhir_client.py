@@ -28,6 +28,7 @@ TYPES = {
     "Observation": ("Observation:specimen",),
     "MedicationAdministration": ("MedicationAdministration:medication",),
     "MedicationRequest": ("MedicationRequest:medication",),
+    "Procedure": (),
 }
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -76,7 +77,7 @@ class FhirClient:
         self._http.close()
 
     def patient_record(self, patient: str, *, since: str = "") -> LiveRecord:
-        """Patient, administrations, orders and observations (from the day `since` on), with the products and specimens they name.
+        """Patient, procedures, and administrations, orders and observations (from the day `since` on) with the products they name.
 
         `patient` is the id on the server. All pages or none: a record that is not whole is refused, never used in part.
         """
@@ -91,7 +92,7 @@ class FhirClient:
         pages = 1
         for kind, includes in TYPES.items():
             asked = [("patient", patient), ("_count", str(self.server.page_size)), *(("_include", name) for name in includes)]
-            asked += [(_DATES[kind], f"ge{since}")] if since else []
+            asked += [(_DATES[kind], f"ge{since}")] if since and kind in _DATES else []
             found, n = self._all_pages(f"{self.server.base}/{kind}?{urlencode(asked)}", end)
             entries, pages = entries + found, pages + n
         bundle = {"resourceType": "Bundle", "type": "collection", "entry": _unique(entries)}

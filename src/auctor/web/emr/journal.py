@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from auctor.fhir.v2.ack import Outcome, Verdict
-from auctor.fhir.v2.facts import Problem
+from auctor.fhir.v2.facts import Fact, Problem, Version
 from auctor.fhir.v2.header import Header
 
 _TABLES = """
@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS message (
   sha256 TEXT NOT NULL, received TEXT NOT NULL, raw BLOB NOT NULL, state TEXT NOT NULL, outcome TEXT,
   UNIQUE (application, facility, control_id, sha256));
 CREATE INDEX IF NOT EXISTS message_state ON message (state);
+CREATE TABLE IF NOT EXISTS last (key TEXT PRIMARY KEY, version TEXT NOT NULL);
 """
 
 
@@ -124,6 +125,22 @@ class Journal:
         with self._writing(through=False) as db:
             db.execute("UPDATE message SET state = ?, outcome = ? WHERE id = ?", (state, json.dumps(asdict(outcome)), number))
 
+    def newer(self, facts: Iterable[Fact]) -> tuple[Fact, ...]:
+        """The facts that are not older than what was delivered under their key, so that the order of arrival does not matter."""
+        found = []
+        with self._lock:
+            for fact in facts:
+                row = self._db.execute("SELECT version FROM last WHERE key = ?", (fact.key,)).fetchone()
+                found += [fact] if row is None or row[0] <= ordered(fact.version) else []
+        return tuple(found)
+
+    def delivered(self, facts: Iterable[Fact]) -> None:
+        """Remember what was delivered. Lost with the power, it is delivered again, which changes nothing."""
+        rows = [(fact.key, ordered(fact.version)) for fact in facts]
+        later = "ON CONFLICT (key) DO UPDATE SET version = max(version, excluded.version)"
+        with self._writing(through=False) as db:
+            db.executemany(f"INSERT INTO last VALUES (?, ?) {later}", rows)
+
     def entries(self, state: State, *, most: int = 1000) -> tuple[Entry, ...]:
         """The first messages in a state, the oldest first."""
         fields = "id, application, facility, control_id, event, sha256, received, raw, state, outcome"
@@ -137,6 +154,12 @@ class Journal:
         with self._lock:
             found = dict(self._db.execute("SELECT state, COUNT(*) FROM message GROUP BY state").fetchall())
         return {state.value: int(found.get(state.value, 0)) for state in State}
+
+
+def ordered(version: Version) -> str:
+    """A version as a text that sorts as it does."""
+    at, status, length, control = version
+    return f"{at.astimezone(UTC):%Y%m%d%H%M%S.%f}|{status}|{length:04d}|{control}"
 
 
 def _outcome(text: str | None) -> Outcome | None:

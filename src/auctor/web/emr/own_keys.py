@@ -8,6 +8,7 @@ import secrets
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,24 +25,21 @@ class OwnKeys:
 
     def public(self) -> dict[str, Any]:
         """The public key set, as /smart/jwks.json gives it."""
-        from joserfc.jwk import KeySet
-
-        return dict(KeySet.import_key_set(self._read()).as_dict(private=False))
+        return dict(self._keys().as_dict(private=False))
 
     def assertion(self, *, client_id: str, audience: str, algorithm: Algorithm) -> str:
         """A signed token that says who we are: good for four minutes, for one token endpoint, with an identifier of its own."""
         from joserfc import jwt
-        from joserfc.jwk import KeySet
 
-        key = next(key for key in KeySet.import_key_set(self._read()).keys if key.kid == algorithm.lower())
+        key = next(key for key in self._keys().keys if key.kid == algorithm.lower())
         now = int(time.time())
         claims = {"iss": client_id, "sub": client_id, "aud": audience, "iat": now, "exp": now + LONGEST_S, "jti": secrets.token_urlsafe(24)}
         return jwt.encode({"alg": algorithm, "kid": key.kid, "typ": "JWT"}, claims, key, algorithms=[algorithm])
 
-    def _read(self) -> Any:
+    def _keys(self) -> Any:
         if not self.file.exists():
             self._make()
-        return json.loads(self.file.read_text())
+        return _imported(self.file, self.file.stat().st_mtime_ns)
 
     def _make(self) -> None:
         from joserfc.jwk import ECKey, RSAKey
@@ -55,3 +53,11 @@ class OwnKeys:
         with suppress(FileExistsError):  # another process was first: its keys hold
             os.link(fresh, self.file)
         fresh.unlink()
+
+
+@lru_cache(maxsize=4)
+def _imported(file: Path, changed: int) -> Any:
+    """The keys of a file as it stood; checking an RSA key takes longer than signing with it."""
+    from joserfc.jwk import KeySet
+
+    return KeySet.import_key_set(json.loads(file.read_text()))

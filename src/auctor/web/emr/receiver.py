@@ -6,7 +6,7 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -27,7 +27,7 @@ INTERNAL = "207"
 class Deliver(Protocol):
     """Hands the facts of a message to the clinical store.
 
-    Must be idempotent: a message may be delivered again, and facts of one key come in any order (`auctor.fhir.v2.facts.latest`).
+    Must be idempotent: a message may be delivered again. Facts of one key come with rising versions only; later ones may be missing.
     """
 
     def __call__(self, reading: Reading, *, message: int) -> tuple[Problem, ...]:
@@ -76,7 +76,7 @@ class Receiver:
         """Read and deliver a message that is kept; an outcome whatever happens."""
         try:
             reading = read(data, self.site)
-            problems = (*reading.problems, *self.deliver(reading, message=message))
+            problems = (*reading.problems, *self._delivered(reading, message))
         except V2Error as refused:
             return Outcome(
                 verdict=Verdict.REJECT if refused.fatal else Verdict.ERROR, problems=(problem_of(refused),), kept=not refused.fatal
@@ -89,6 +89,14 @@ class Receiver:
             _LOG.error("message %d not read or delivered: %s", message, type(error).__name__)
             return _internal("kept, and not read or delivered", kept=True)
         return Outcome(verdict=Verdict.ERROR if problems else Verdict.ACCEPT, problems=problems)
+
+    def _delivered(self, reading: Reading, message: int) -> tuple[Problem, ...]:
+        """Deliver what is not older than what was delivered before; facts that are late say nothing new."""
+        patients = [replace(patient, facts=self.journal.newer(patient.facts)) for patient in reading.patients]
+        patients = [patient for patient in patients if patient.facts]
+        problems = self.deliver(replace(reading, patients=tuple(patients)), message=message) if patients else ()
+        self.journal.delivered(fact for patient in patients for fact in patient.facts)
+        return problems
 
     def resume(self) -> int:
         """Process what was kept and not settled when the listener stopped; how many messages that were."""

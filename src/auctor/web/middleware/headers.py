@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from auctor.web.middleware.visit import STATIC
 from auctor.web.settings import Settings
 
-STATIC = "/static/"
 UNUSED_FEATURES = (
     "camera",
     "geolocation",

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from auctor.web.accounts.actor import Actor
 from auctor.web.settings import Settings
 
-OWN_PAGES = "/account"
+OWN_PAGES, STATIC = "/account", "/static/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ class Visits:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        visit = await self._visit(request)
+        visit = Visit() if scope["path"].startswith(STATIC) else await self._visit(request)
         scope.setdefault("state", {})["visit"] = visit
         fresh = not visit.by_key and not visit.found and visit.visitor not in request.cookies.values()
 

@@ -26,7 +26,7 @@ class Language:
     """One language: `say` translates, the others write numbers and times as its readers do.
 
     >>> fr = language("fr")
-    >>> fr.number(1234.5), language("en").number(6.8)
+    >>> fr.number(1234.5, 5), language("en").number(6.8)
     ('1234,5', '6.8')
     """
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 
+from auctor.web.accounts.permissions import Verb, allowed
 from auctor.web.middleware.visit import CurrentActor
 from auctor.web.pages import routes_courses, routes_facts, routes_patients, routes_results
 from auctor.web.pages.language import COOKIE, LANGUAGES
@@ -21,9 +22,12 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-def start() -> Response:
-    """The start page is the work list."""
-    return RedirectResponse("/work", 303)
+def start(request: Request) -> Response:
+    """The start page is the work list; for who reads no patients the administration, else one's own account."""
+    actor = request.state.visit.actor
+    if actor is None or allowed(actor, Verb.READ):
+        return RedirectResponse("/work", 303)
+    return RedirectResponse("/admin/accounts" if allowed(actor, Verb.MANAGE_ACCOUNTS) else "/account", 303)
 
 
 @router.get("/help")

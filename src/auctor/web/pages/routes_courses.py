@@ -17,10 +17,12 @@ from auctor.web.pages.typed import Form
 from auctor.web.pages.views.banner import course_banner, guard_of
 from auctor.web.pages.views.course import chart_of, course_view, tried_view
 from auctor.web.pages.views.model import comparison_view, model_page
+from auctor.web.pages.views.suspicion import suspicion_view
 from auctor.web.pages.visits import AtClinic, Sent, check_fragment, check_fresh, check_patient, typed
 from auctor.web.service import analyses, comparing, courses
 from auctor.web.service.clinic import Clinic
 from auctor.web.service.courses import CourseFile, look
+from auctor.web.service.suspicion import suspicion
 from auctor.web.service.trying import Typed, try_regimen
 from auctor.web.store.tables import Result
 
@@ -151,6 +153,20 @@ def _read_as(sent: Blank, regimen: Typed) -> str:
     if not any("," in sent[name] for name in REGIMEN):
         return ""
     return " / ".join(f"{value:.10g}" for value in (regimen.dose_mg, regimen.every_h, regimen.duration_h) if value)
+
+
+@router.get("/{course_id}/suspicion")
+def suspicion_page(request: Request, clinic: AtClinic, actor: Trier, course_id: str) -> Response:
+    """Whether the record adds up: what else would explain the levels, and what to ask."""
+    file, tongue = look(clinic, actor, course_id), language_of(request)
+    shown: dict[str, Any] = {"banner": course_banner(file, tongue), "guard": guard_of(file), "error": analyses.not_ready(file)}
+    if shown["error"] is None:
+        try:
+            shown |= suspicion_view(file, suspicion(clinic, actor, file), tongue)
+        except AuctorError as refused:
+            shown["error"] = refused
+    status = 422 if shown["error"] else 200
+    return page(request, "suspicion.html", title=N_("Does the record add up?"), section="patients", status=status, **shown)
 
 
 @router.get("/{course_id}/model")

@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 from auctor.errors import CaseError
 from auctor.web.pages.language import N_, Language
 
-_PLAIN = re.compile(r"[+-]?\d+(?:\.\d+)?")
-_COMMA = re.compile(r"[+-]?\d+,\d+")
-_ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d)(?::(\d\d))?(Z|[+-]\d\d:\d\d)?")
-_DAY_FIRST = re.compile(r"(\d\d)/(\d\d)/(\d{4}) (\d\d):(\d\d)()()")
+_PLAIN = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
+_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
+_ISO = re.compile(r"([0-9]{4})-([0-9][0-9])-([0-9][0-9])[ T]([0-9][0-9]):([0-9][0-9])(?::([0-9][0-9]))?(Z|[+-][0-9][0-9]:[0-9][0-9])?")
+_DAY_FIRST = re.compile(r"([0-9][0-9])/([0-9][0-9])/([0-9]{4}) ([0-9][0-9]):([0-9][0-9])()()")
 MAX_LENGTH = 200
 
 

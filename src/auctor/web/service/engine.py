@@ -44,20 +44,26 @@ class Computed:
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """The worker threads of one process and what they remember."""
+    """The worker threads of one process and what they remember. Without `ml` the machine-learning column abstains."""
+
+    ml: bool = True
 
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, thread_name_prefix="auctor-engine"))
     _results: OrderedDict[str, Future[Computed]] = field(default_factory=OrderedDict)
     _what_ifs: OrderedDict[str, Future[WhatIf]] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
 
-    def compute(self, document: dict[str, Any], *, ml: bool = True) -> Computed:
-        """The analysis of a case document that names its model; waits for a worker. Raises the typed errors of reading and estimating."""
-        return self._once(self._results, inputs(document, ml=ml), lambda: _compute(document, ml))
+    def compute(self, document: dict[str, Any], *, ml: bool | None = None) -> Computed:
+        """The analysis of a case document that names its model; waits for a worker. Raises the typed errors of reading and estimating.
 
-    def what_if(self, document: dict[str, Any], *, ml: bool = True) -> WhatIf:
+        `ml` overrides the engine's own, as a replay of an older result needs.
+        """
+        learned = self.ml if ml is None else ml
+        return self._once(self._results, inputs(document, ml=learned), lambda: _compute(document, learned))
+
+    def what_if(self, document: dict[str, Any]) -> WhatIf:
         """The estimates of a document, ready to judge a regimen."""
-        return self._once(self._what_ifs, inputs(document, ml=ml), lambda: _what_if(document, ml))
+        return self._once(self._what_ifs, inputs(document, ml=self.ml), lambda: _what_if(document, self.ml))
 
     def _once(self, kept: OrderedDict[str, Future[Answer]], key: str, job: Callable[[], Answer]) -> Answer:
         """The job's answer, computed once however many ask for it at a time; a failure is not kept."""

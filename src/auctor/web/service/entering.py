@@ -54,7 +54,7 @@ def _add(work: Work, course_id: str, entry: Entered) -> Fact:
         reason=entry.reason,
         at=entry.at,
     )
-    _not_in_the_future(fact)
+    not_in_the_future(fact)
     return fact
 
 
@@ -64,7 +64,7 @@ def correct(clinic: Clinic, actor: Actor, fact_id: str, *, made_from: int, body:
         before, ward = _before(work, fact_id, actor)
         check_entry(work.get(Course, before.course_id), before.kind, body)
         fact = facts.correct(work, fact_id, made_from=made_from, body=body, reason=_why(reason))
-        _not_in_the_future(fact)
+        not_in_the_future(fact)
         work.record(f"{fact.kind}.correct", "fact", fact_id, ward=ward, before=before.as_data(), after=fact.as_data(), reason=reason)
         return fact.course_id
 
@@ -119,7 +119,8 @@ def _why(reason: str) -> str:
     return reason.strip()
 
 
-def _not_in_the_future(fact: Fact) -> None:
+def not_in_the_future(fact: Fact) -> None:
+    """CaseError for a dose or a sample later than clocks may differ."""
     if fact.kind in ("dose", "sample") and fact.at is not None and fact.at > datetime.now(UTC) + FUTURE:
         remedy = "check day and time; what is still to be given belongs into the order"
         raise CaseError(where="at", what="in the future", remedy=remedy)

@@ -10,7 +10,8 @@ from auctor.errors import CaseError
 from auctor.models.model import DrugModel
 from auctor.report.shown import exposure
 
-_TYPED = re.compile(r"\s*(?P<metric>[^:\s]+)\s*:?\s+?(?P<low>\d+(?:\.\d+)?)\s*[-–]\s*(?P<high>\d+(?:\.\d+)?)\s*(?P<unit>\S+)\s*")
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+_TYPED = re.compile(rf"\s*(?P<metric>[^:\s]+)\s*:?\s+?(?P<low>{_NUMBER})\s*[-–]\s*(?P<high>{_NUMBER})\s*(?P<unit>\S+)\s*")
 
 
 def read_target(text: str, model: DrugModel) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from auctor.web.store.errors import StoreError
+from auctor.web.store.errors import StoreError, StoreUnavailable
 from auctor.web.store.tables import canonical
 
 
@@ -36,7 +36,14 @@ class Checkpoints:
         self.path, self._key = path, key
 
     def write(self, mark: Mark) -> None:
-        """Append a checkpoint; one that is not beyond the last is left out."""
+        """Append a checkpoint; one that is not beyond the last is left out. StoreUnavailable when the file cannot be written."""
+        try:
+            self._append(mark)
+        except OSError as problem:
+            what = "cannot be written; the change itself is in the database"
+            raise StoreUnavailable(where="checkpoints", what=what, remedy="see the disk and the rights on the file") from problem
+
+    def _append(self, mark: Mark) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import ProgrammingError
 
 from auctor.web.store.engine import WRITES, is_postgresql
 from auctor.web.store.errors import StoreError
@@ -23,7 +24,7 @@ _LOCK = 0x6D6967726174  # "migrat": one process migrates, others wait
 def upgrade(engine: Engine, revision: str = HEAD) -> tuple[str, str]:
     """Upgrade to `revision`; the revisions before and after ("" for an empty database). All of it or nothing.
 
-    Raises StoreError for a database that a newer auctor wrote.
+    Raises StoreError for a database that a newer auctor wrote, and for a login that may not change the tables.
     """
     scripts = _scripts()
     with engine.execution_options(**{WRITES: True}).connect() as connection, connection.begin():
@@ -36,6 +37,9 @@ def upgrade(engine: Engine, revision: str = HEAD) -> tuple[str, str]:
         except CommandError as problem:
             what = "written by a newer auctor, or by another program"
             raise StoreError(where="database", what=what, remedy="install that version, or restore a backup") from problem
+        except ProgrammingError as problem:
+            what = "its tables are of another version, and this login may not change them"
+            raise StoreError(where="database", what=what, remedy="run auctor store migrate as the owner of the tables") from problem
         return before, current(connection)
 
 

@@ -13,7 +13,7 @@ from auctor.web.store.work import Work
 
 
 def reopen(work: Work, fact: Fact, before: Fact | None) -> list[Reopening]:
-    """Re-open every standing signed result of the course that would have been computed from other inputs.
+    """Re-open the standing signed result of the course when it would have been computed from other inputs.
 
     A fact changes the inputs of a result when it, or the revision before it, lies within the time that the result looked at: up to its
     document's `now_at`, else up to when it was made. A fact without a clock time always does; a new order does from when it holds; a note
@@ -29,10 +29,11 @@ def reopen(work: Work, fact: Fact, before: Fact | None) -> list[Reopening]:
 
 
 def _standing(work: Work, course_id: str) -> list[Result]:
-    """Signed results that nothing re-opened yet."""
-    wanted = select(Result).join(Signature, Signature.result_id == Result.id).where(Result.course_id == course_id)
-    opened = select(Reopening.result_id).join(Result, Result.id == Reopening.result_id).where(Result.course_id == course_id)
-    return list(work.session.scalars(wanted.where(Result.id.not_in(opened))))
+    """The last result that was signed, unless something re-opened it: those before it are superseded."""
+    signed = select(Result).join(Signature, Signature.result_id == Result.id).where(Result.course_id == course_id)
+    last = work.session.scalars(signed.order_by(Result.made_at.desc(), Result.id).limit(1)).first()
+    opened = last is not None and work.session.scalars(select(Reopening.id).where(Reopening.result_id == last.id)).first()
+    return [] if last is None or opened else [last]
 
 
 def _touches(fact: Fact, before: Fact | None, result: Result) -> bool:

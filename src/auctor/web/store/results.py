@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Protocol
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from auctor.web.store import facts
 from auctor.web.store.documents import CourseDocument
@@ -88,8 +88,9 @@ def sign(work: Work, result_id: str, *, regimen: Mapping[str, Any], text: str, m
     signer = work.actor.account_id
     if signer is None:
         raise SignatureError(where="signature", what="no person", remedy="sign in")
-    if status(work, result_id) is not Status.DRAFT:
-        raise SignatureError(where="result", what=f"{status(work, result_id)} already", remedy="analyse again and sign that result")
+    standing = status(work, result_id)
+    if standing is not Status.DRAFT:
+        raise SignatureError(where="result", what=f"{standing} already", remedy="analyse again and sign that result")
     if changed_since(work, result):
         raise StaleError(where="result", what="facts came or changed since it was made", remedy="analyse again; nothing was signed")
     if json.loads(result.result).get("signing_blocked") and not reason.strip():
@@ -116,26 +117,28 @@ def status(reading: Reading, result_id: str) -> Status:
 
 
 def statuses(reading: Reading, course_id: str) -> dict[str, Status]:
-    """The status of every result of a course, newest first."""
-    results = of_course(reading, course_id)
-    ids = [result.id for result in results]
+    """The status of every result of a course, newest first; the results themselves, which are long, are not read."""
+    ids = reading.session.scalars(_newest_first(select(Result.id), course_id)).all()
     signed = set(reading.session.scalars(select(Signature.result_id).where(Signature.result_id.in_(ids))))
     opened = set(reading.session.scalars(select(Reopening.result_id).where(Reopening.result_id.in_(ids))))
     found: dict[str, Status] = {}
-    for result in results:
+    for result in ids:
         if any(later in signed for later in found):
-            found[result.id] = Status.SUPERSEDED
-        elif result.id in signed:
-            found[result.id] = Status.REOPENED if result.id in opened else Status.SIGNED
+            found[result] = Status.SUPERSEDED
+        elif result in signed:
+            found[result] = Status.REOPENED if result in opened else Status.SIGNED
         else:
-            found[result.id] = Status.DRAFT
+            found[result] = Status.DRAFT
     return found
 
 
 def of_course(reading: Reading, course_id: str) -> list[Result]:
     """Every result of a course, newest first."""
-    wanted = select(Result).where(Result.course_id == course_id)
-    return list(reading.session.scalars(wanted.order_by(Result.made_at.desc(), Result.id)))
+    return list(reading.session.scalars(_newest_first(select(Result), course_id)))
+
+
+def _newest_first(wanted: Select[Any], course_id: str) -> Select[Any]:
+    return wanted.where(Result.course_id == course_id).order_by(Result.made_at.desc(), Result.id)
 
 
 def signature(reading: Reading, result_id: str) -> Signature | None:

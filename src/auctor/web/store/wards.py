@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import select
@@ -18,7 +19,13 @@ OF_A_RESULT = (Signature, Reopening, Outbox)
 def keep_apart(state: ORMExecuteState, wards: frozenset[str]) -> None:
     """Narrow a query of the ORM to the wards; PostgreSQL repeats the rule for every query (row-level security)."""
     if state.is_orm_statement and not state.is_column_load and EVERY_WARD not in wards:
-        state.statement = state.statement.options(*_criteria(wards))
+        state.statement = state.statement.options(*_options(wards))
+
+
+@lru_cache(maxsize=256)
+def _options(wards: frozenset[str]) -> tuple[Any, ...]:
+    """Made once for the same wards: they are the same for every query of an account."""
+    return tuple(_criteria(wards))
 
 
 def _criteria(wards: frozenset[str]) -> Iterator[Any]:

@@ -14,7 +14,8 @@ from auctor.web.store import wards
 from auctor.web.store.audit import Entry
 from auctor.web.store.engine import is_postgresql
 from auctor.web.store.errors import AuditError, NotFound, StoreError
-from auctor.web.store.tables import Table, now
+from auctor.web.store.tables import Table, canonical, now
+from auctor.web.store.tables.columns import Json
 
 APPLICATION = "auctor_application"
 Row = TypeVar("Row", bound=Table)
@@ -117,8 +118,8 @@ class Work(Reading):
 def as_application(connection: Connection, actor: Actor) -> None:
     """On PostgreSQL: drop to the application's role, and say whose wards these are, until the transaction ends."""
     if is_postgresql(connection):
-        connection.execute(text(f"SET LOCAL ROLE {APPLICATION}"))
-        connection.execute(text("SELECT set_config('auctor.wards', :wards, true)"), {"wards": ",".join(sorted(actor.wards))})
+        local = "SELECT set_config('role', :role, true), set_config('auctor.wards', :wards, true)"
+        connection.execute(text(local), {"role": APPLICATION, "wards": ",".join(sorted(actor.wards))})
 
 
 def _refuse_changes(rows: Iterable[Any]) -> None:
@@ -130,10 +131,22 @@ def _refuse_changes(rows: Iterable[Any]) -> None:
 def check_texts(row: Table) -> None:
     """StoreError for a text that is too long for its column, or holds a character that no database keeps (NUL, half a surrogate pair)."""
     for column in inspect(type(row)).columns:
-        value = getattr(row, column.key)
-        if isinstance(value, str) and isinstance(column.type, String):
-            where = f"{row.__tablename__}.{column.key}"
-            if column.type.length and len(value) > column.type.length:
-                raise StoreError(where=where, what=f"longer than {column.type.length} characters", remedy="shorten it")
-            if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
-                raise StoreError(where=where, what="a character that cannot be kept", remedy="remove control characters")
+        where, value = f"{row.__tablename__}.{column.key}", getattr(row, column.key)
+        if isinstance(column.type, Json) and value is not None:
+            _check_text(where, _as_text(where, value), None)
+        elif isinstance(column.type, String) and isinstance(value, str):
+            _check_text(where, value, column.type.length)
+
+
+def _check_text(where: str, text: str, longest: int | None) -> None:
+    if longest and len(text) > longest:
+        raise StoreError(where=where, what=f"longer than {longest} characters", remedy="shorten it")
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise StoreError(where=where, what="a character that cannot be kept", remedy="remove control characters")
+
+
+def _as_text(where: str, value: Any) -> str:
+    try:
+        return canonical(value)
+    except (TypeError, ValueError) as problem:
+        raise StoreError(where=where, what="not plain data", remedy="give texts, finite numbers, lists and tables of them") from problem
