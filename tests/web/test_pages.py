@@ -272,6 +272,7 @@ def test_a_viewer_reads_and_tries_and_changes_nothing(site: Site, opened: Opened
 
 def test_every_change_leaves_one_entry_with_who_what_and_why(ada: Person) -> None:
     mine = case(ada, family="Trail", identifier="TR-1")
+    assert ada.get(mine.patient).status_code == 200
     entries = json.loads(ada.get(f"{mine.patient}/audit.json").text)
     actions = [entry["action"] for entry in entries]
     assert actions.count("dose.add") == 3 and actions.count("sample.add") == 2 and actions.count("result.keep") == 1

@@ -15,6 +15,7 @@ from auctor.web.accounts.permissions import Verb, allowed, may
 from auctor.web.pages import entries
 from auctor.web.pages.language import N_, Language
 from auctor.web.pages.rendering import Blank, language_of, page
+from auctor.web.pages.typed import Form
 from auctor.web.pages.views.banner import course_banner, guard_of
 from auctor.web.pages.visits import AtClinic, Sent, check_patient, typed
 from auctor.web.pages.words import KINDS, SOURCES
@@ -194,32 +195,32 @@ def _revision(fact: Fact, file: CourseFile, language: Language) -> dict[str, Any
 
 
 @router.post("/facts/{fact_id}/{deed}")
-def change(request: Request, clinic: AtClinic, actor: Corrector, course_id: str, fact_id: str, deed: str, sent: Sent) -> Response:
+def change(*, request: Request, clinic: AtClinic, actor: Corrector, course_id: str, fact_id: str, deed: str, sent: Sent) -> Response:
     """Correct, withdraw, or leave a sample out (`correct`, `withdraw`, `use`)."""
     file = look(clinic, actor, course_id)
     check_patient(sent, file.patient.id, course_id)
     last = _revisions(clinic, actor, file, fact_id)[-1]
     try:
-        _do(request, clinic, actor, file, last, deed, sent)
+        _do(clinic, actor, file, last, deed, typed(request, sent, file.zone))
     except AuctorError as error:
         return _fact_page(request, clinic, actor, file, fact_id, sent=sent if deed == "correct" else None, error=error)
     return RedirectResponse(f"/courses/{course_id}?said={'withdrawn' if deed == 'withdraw' else 'saved'}", 303)
 
 
-def _do(request: Request, clinic: Clinic, actor: Actor, file: CourseFile, last: Fact, deed: str, sent: Blank) -> None:
-    form = typed(request, sent, file.zone)
-    reason, seen = form.required("reason", most=500), int(sent["revision"]) if sent["revision"].isdecimal() else 0
+def _do(clinic: Clinic, actor: Actor, file: CourseFile, last: Fact, deed: str, form: Form) -> None:
+    reason, carried = form.required("reason", most=500), form.text("revision")
+    seen = int(carried) if carried.isdecimal() else 0
     if deed == "withdraw":
         entering.withdraw(clinic, actor, last.id, made_from=seen, reason=reason)
     elif deed == "use":
-        entering.use(clinic, actor, last.id, made_from=seen, used=sent["used"] == "yes", reason=reason)
+        entering.use(clinic, actor, last.id, made_from=seen, used=form.text("used") == "yes", reason=reason)
     elif deed == "correct":
         entering.correct(clinic, actor, last.id, made_from=seen, body=_corrected(file, last, form), reason=reason)
     else:
         raise CaseError(where="object", what=N_("not found"), remedy=N_("go back to the course"))
 
 
-def _corrected(file: CourseFile, last: Fact, form: Any) -> dict[str, Any]:
+def _corrected(file: CourseFile, last: Fact, form: Form) -> dict[str, Any]:
     """The new body; what the form does not show stays: whether a sample is used, and why."""
     model = _model(file)
     if last.kind == "covariate":
