@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from test_api_fuzz import benchmark
+
 from web_api import program
 from web_site import make_site
 
