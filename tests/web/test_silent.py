@@ -1,4 +1,4 @@
-"""Silent mode: simulated stays through the real store. A right model passes its charts, a biased laboratory does not, nothing is left out."""
+"""Silent mode: simulated stays through the real store: a right model passes its charts, a biased laboratory does not, nothing is lost."""
 
 from __future__ import annotations
 
