@@ -120,7 +120,7 @@ def _ranks(
 
 
 def test_a_tail_longer_than_the_curvature_says_keeps_its_mass() -> None:
-    """Three of eight etas with a shoulder to the left of the mode: 2 % of the draws lie below the exact 2 % point, on average over seeds."""
+    """Three of eight etas with a shoulder to the left of the mode: 2 % of the draws lie below the exact 2 % point, on average."""
     share, short, away, long = 0.75, 0.35, -1.1, 0.6
 
     def density(x: np.ndarray) -> np.ndarray:
