@@ -22,6 +22,7 @@ import json
 import os
 import random
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -147,26 +148,35 @@ def _hash() -> str:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, url: str, port: int) -> Iterator[int]:
-    """`auctor serve` over the folder; its process number, once it is ready."""
+def serving(folder: Path, url: str) -> Iterator[tuple[int, int]]:
+    """`auctor serve` over the folder, at a free port; its process number and the port, once it is ready."""
+    port = free_port()
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")} | ({"AUCTOR_DATABASE_URL": url} if url else {})
     command = [sys.executable, "-m", "auctor", "serve", "--data", str(folder), "--port", str(port)]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, env=environment, stdout=log, stderr=log) as server:
         try:
-            _wait(port, server)
-            yield server.pid
+            if not _ready(port, server):
+                sys.exit(f"the server did not start:\n{(folder / 'log').read_text(encoding='utf-8')[-2000:]}")
+            yield server.pid, port
         finally:
             server.terminate()
 
 
-def _wait(port: int, server: subprocess.Popen[bytes]) -> None:
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _ready(port: int, server: subprocess.Popen[bytes]) -> bool:
     until = time.monotonic() + 60
     while time.monotonic() < until and server.poll() is None:
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(f"http://localhost:{port}/health/live", trust_env=False).status_code == 200:
-                return
+                return True
         time.sleep(0.1)
-    raise TimeoutError("the server did not start")
+    return False
 
 
 def resident_mb(pid: int) -> float:
@@ -377,8 +387,8 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
     place = memory() if asked.quick else None
     with tempfile.TemporaryDirectory(prefix="auctor-load-", dir=place) as folder, database(asked.database) as url:
         people = installation(Path(folder), url, users)
-        with serving(Path(folder), url, asked.port) as pid:
-            options = {"port": asked.port, "seconds": 60 * minutes, "seed": asked.seed, "think": HASTY if asked.quick else PERSON}
+        with serving(Path(folder), url) as (pid, port):
+            options = {"port": port, "seconds": 60 * minutes, "seed": asked.seed, "think": HASTY if asked.quick else PERSON}
             found = asyncio.run(run(people, pid, **options))
     return {"users": users, "minutes": minutes, "database": asked.database} | found
 
@@ -388,7 +398,6 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
-    parser.add_argument("--port", type=int, default=8597)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="three users once round")
     parser.add_argument("--json", action="store_true")
