@@ -122,6 +122,14 @@ def test_sqlite_is_opened_to_survive_a_loss_of_power(store: Store) -> None:
     assert found == ["wal", 2, 1]
 
 
+def test_a_new_sqlite_file_is_its_owners_alone(tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path}/auctor.sqlite", secret=b"s" * 32)
+    admit(store, "icu")
+    files = list(tmp_path.glob("auctor.sqlite*"))
+    assert len(files) == 3 and not any(path.stat().st_mode & 0o077 for path in files)  # the log and its index beside it
+    store.close()
+
+
 def test_a_checkpoint_that_cannot_be_written_is_told_and_the_change_stands(store: Store) -> None:
     store.checkpoints.path.mkdir(parents=True)
     with pytest.raises(StoreUnavailable, match="the change itself is in the database"), store.work(INSTALLER) as work:

@@ -24,9 +24,11 @@ from auctor.web.middleware.forgery import ForgeryGuard
 from auctor.web.middleware.headers import SecurityHeaders
 from auctor.web.middleware.refusal import status_of
 from auctor.web.middleware.visit import DutyFirst, SignInNeeded, Visits
+from auctor.web.operate.following import Following
 from auctor.web.operate.logs import event
 from auctor.web.operate.metrics import Metrics
 from auctor.web.operate.watch import Watch, account_of, route_of
+from auctor.web.pages.visits import clinic_at
 from auctor.web.settings import Settings
 from auctor.web.store import Store
 
@@ -92,7 +94,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     Every committed change has written its audit checkpoint already.
     """
     event("start", version=__version__)
+    following = Following(clinic_at(app), minutes=app.state.settings.silent_minutes)
     yield
+    await run_in_threadpool(following.stop)
     if hasattr(app.state, "clinic"):
         await run_in_threadpool(app.state.clinic.engine.pool.shutdown, wait=True, cancel_futures=True)
     app.state.store.close()

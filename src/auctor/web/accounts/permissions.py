@@ -70,10 +70,11 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """Who may: one of these roles, and for a program's key also this scope (None: no key may, a person has to)."""
+    """Who may: one of these roles (`anybody`: without any too), and for a program's key also this scope (None: a person has to)."""
 
     roles: frozenset[Role]
     scope: Scope | None
+    anybody: bool = False
 
 
 TABLE: Mapping[Verb, Rule] = {
@@ -89,7 +90,7 @@ TABLE: Mapping[Verb, Rule] = {
     Verb.IMPORT: Rule(roles=WRITERS, scope=Scope.WRITE),
     Verb.TRACK: Rule(roles=EVERYONE, scope=Scope.READ),
     Verb.READ_AUDIT: Rule(roles=ADMINISTRATORS, scope=Scope.OPERATE),
-    Verb.OWN_ACCOUNT: Rule(roles=EVERYONE, scope=None),
+    Verb.OWN_ACCOUNT: Rule(roles=EVERYONE, scope=None, anybody=True),
     Verb.MANAGE_ACCOUNTS: Rule(roles=ADMINISTRATORS, scope=Scope.ADMINISTER),
     Verb.MANAGE_WARDS: Rule(roles=ADMINISTRATORS, scope=Scope.ADMINISTER),
     Verb.OPERATE: Rule(roles=ADMINISTRATORS, scope=Scope.OPERATE),
@@ -105,7 +106,7 @@ def allowed(actor: Actor, verb: Verb) -> bool:
     """
     rule = TABLE[verb]
     in_scope = actor.scopes is None or (rule.scope is not None and rule.scope in actor.scopes)
-    return in_scope and actor.has(*rule.roles)
+    return in_scope and (rule.anybody or actor.has(*rule.roles))
 
 
 def demand(actor: Actor, verb: Verb, *, ward: str | None = None) -> None:
