@@ -33,6 +33,7 @@ from auctor.cli.population import fit_copula
 from auctor.cli.refit import refit
 from auctor.cli.reproduce import reproduce
 from auctor.cli.serve import serve
+from auctor.cli.silent import report_silent, score_levels
 from auctor.cli.simulate import simulate
 from auctor.cli.store import backup_store, migrate_store, restore_store, verify_store
 from auctor.cli.train import train
@@ -44,6 +45,7 @@ app = typer.Typer(name="auctor", cls=Group, add_completion=False, **_PLAIN)  # t
 models = typer.Typer(cls=Group, help="The published models: list, show, compare, check, pages, import, export.", **_PLAIN)  # type: ignore[arg-type]
 
 account = typer.Typer(cls=Group, help="Who may sign in to the clinical application: add, list, disable, reset.", **_PLAIN)  # type: ignore[arg-type]
+silent = typer.Typer(cls=Group, help="Silent mode: levels foretold and scored: report, score.", **_PLAIN)  # type: ignore[arg-type]
 ward = typer.Typer(cls=Group, help="The wards of the clinical application: add, list.", **_PLAIN)  # type: ignore[arg-type]
 population = typer.Typer(cls=Group, help="Virtual patients: fit a copula to a table of people.", **_PLAIN)  # type: ignore[arg-type]
 store = typer.Typer(cls=Group, help="The store of the clinical application: migrate, verify, backup, restore.", **_PLAIN)  # type: ignore[arg-type]
@@ -105,6 +107,9 @@ app.add_typer(account, name="account")
 ward.command("add", cls=Command)(add_ward)
 ward.command("list", cls=Command)(list_wards)
 app.add_typer(ward, name="ward")
+silent.command("report", cls=Command)(report_silent)
+silent.command("score", cls=Command)(score_levels)
+app.add_typer(silent, name="silent")
 store.command("migrate", cls=Command)(migrate_store)
 store.command("verify", cls=Command)(verify_store)
 store.command("backup", cls=Command)(backup_store)

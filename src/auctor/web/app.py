@@ -25,9 +25,11 @@ from auctor.web.middleware.forgery import ForgeryGuard
 from auctor.web.middleware.headers import SecurityHeaders
 from auctor.web.middleware.refusal import status_of
 from auctor.web.middleware.visit import DutyFirst, SignInNeeded, Visits
+from auctor.web.operate.following import Following
 from auctor.web.operate.logs import event
 from auctor.web.operate.metrics import Metrics
 from auctor.web.operate.watch import Watch, account_of, route_of
+from auctor.web.pages.visits import clinic_at
 from auctor.web.settings import Settings
 from auctor.web.store import Store
 
@@ -66,8 +68,11 @@ def _join(app: FastAPI, settings: Settings) -> None:
     from auctor.web.emr.records import Records
 
     state = app.state
-    state.open_clinic = lambda: _clinic(app)
-    state.records = Records(settings=settings, clinic=state.open_clinic)
+
+    def clinic() -> Any:
+        return clinic_at(app)
+
+    state.records = Records(settings=settings, clinic=clinic)
     state.interface = None
     if settings.partners_file:
         from auctor.web.emr.routes import partners_router
@@ -78,16 +83,7 @@ def _join(app: FastAPI, settings: Settings) -> None:
     if settings.hl7_site_file:
         from auctor.web.emr.interface import Interface
 
-        state.interface = Interface.of(settings, state.open_clinic)
-
-
-def _clinic(app: FastAPI) -> Any:
-    """The clinic over the application's store, made on first use."""
-    from auctor.web.service.clinic import Clinic
-
-    if not hasattr(app.state, "clinic"):
-        app.state.clinic = Clinic(store=app.state.store, destination=app.state.records.destination)
-    return app.state.clinic
+        state.interface = Interface.of(settings, clinic)
 
 
 def open_store(settings: Settings) -> Store:
@@ -126,6 +122,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """
     event("start", version=__version__)
     state = app.state
+    following = Following(clinic_at(app), minutes=state.settings.silent_minutes)
     if state.records.partners.fhir:
         state.records.start()
     if state.interface is not None:
@@ -134,6 +131,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if state.interface is not None:
         await state.interface.stop()
     await run_in_threadpool(state.records.stop)
+    await run_in_threadpool(following.stop)
     if hasattr(app.state, "clinic"):
         await run_in_threadpool(app.state.clinic.engine.pool.shutdown, wait=True, cancel_futures=True)
     app.state.store.close()

@@ -51,6 +51,7 @@ class Settings:
     log_level: str = "INFO"
     metrics_token: str = field(default="", repr=False)
     stop_seconds: int = 30
+    silent_minutes: int = 5
     oidc_name: str = "hospital sign-in"
     oidc_issuer: str = ""
     oidc_client_id: str = ""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Response
+from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy import select
 
 from auctor.web.accounts.actor import EVERY_WARD, Actor
@@ -28,7 +29,7 @@ from auctor.web.store.tables import Message
 CHANNEL = "api"
 READER = Actor.system("api", wards=frozenset({EVERY_WARD}))
 Key = Annotated[
-    str | None,
+    str | SkipJsonSchema[None],
     Header(
         alias="Idempotency-Key",
         min_length=1,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from fastapi import Depends, Header
+from pydantic.json_schema import SkipJsonSchema
 
-from auctor.web.api.problems import Malformed, PreconditionNeeded
+from auctor.web.api.problems import PreconditionNeeded
 
 
 def etag(revision: int | str) -> str:
@@ -19,15 +19,16 @@ def etag(revision: int | str) -> str:
     return f'"{revision}"'
 
 
-def _seen(
-    if_match: Annotated[str | None, Header(alias="If-Match", description="the ETag of the fact as you saw it", examples=['"1"'])] = None,
-) -> int:
+Match = Annotated[
+    str | SkipJsonSchema[None],
+    Header(alias="If-Match", pattern=r'^"[1-9][0-9]{0,8}"$', description="the ETag of the fact as you saw it", examples=['"1"']),
+]
+
+
+def _seen(if_match: Match = None) -> int:
     if if_match is None:
         raise PreconditionNeeded(where="If-Match", what="missing", remedy="send the ETag of the fact as you saw it")
-    found = re.fullmatch(r'"([1-9]\d{0,8})"', if_match.strip())
-    if found is None:
-        raise Malformed(where="If-Match", what="not the ETag of a fact", remedy='send the ETag as you got it, such as "1"')
-    return int(found[1])
+    return int(if_match.strip('"'))
 
 
 Seen = Annotated[int, Depends(_seen)]

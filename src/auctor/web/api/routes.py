@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from auctor.web.api import routes_courses, routes_facts, routes_models, routes_patients, routes_results
+from auctor.web.api import routes_courses, routes_facts, routes_models, routes_patients, routes_results, routes_silent
 from auctor.web.api.description import description
 from auctor.web.api.shown import START
 
@@ -19,7 +19,7 @@ def _name(route: APIRoute) -> str:
 
 
 router = APIRouter(prefix=START, generate_unique_id_function=_name)
-for part in (routes_patients, routes_courses, routes_facts, routes_results, routes_models):
+for part in (routes_patients, routes_courses, routes_facts, routes_results, routes_models, routes_silent):
     router.include_router(part.router)
 
 

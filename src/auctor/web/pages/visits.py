@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Request
 from starlette.datastructures import FormData
 
 from auctor.errors import AuctorError, CaseError
@@ -29,7 +29,15 @@ class WrongPatient(AuctorError):
 
 def clinic_of(request: Request) -> Clinic:
     """The clinic of the application."""
-    found: Clinic = request.app.state.open_clinic()
+    return clinic_at(request.app)
+
+
+def clinic_at(app: FastAPI) -> Clinic:
+    """The clinic of an application, made over its store on first use."""
+    state = app.state
+    if not hasattr(state, "clinic"):
+        state.clinic = Clinic(store=state.store, destination=state.records.destination)
+    found: Clinic = state.clinic
     return found
 
 

@@ -13,6 +13,7 @@ from auctor.web.service.engine import read
 from auctor.web.store.tables import Course
 
 _BEFORE = timedelta(hours=1)  # when the dose that stands in was given
+_ANY_DAY = "2026-01-01T12:00:00+00:00"
 
 
 def check_entry(course: Course, kind: str, body: dict[str, Any]) -> None:
@@ -20,8 +21,9 @@ def check_entry(course: Course, kind: str, body: dict[str, Any]) -> None:
     if kind == "note":
         return
     model = read(course.model) if course.model else None
+    given = {key: value for key, value in body.items() if value is not None}
     try:
-        case_of(check_document(_alone(course, kind, body, model)), model)
+        case_of(check_document(_alone(course, kind, given, model)), model)
     except AuctorError as refused:
         field = refused.where.rpartition(".")[2].partition("[")[0]
         raise type(refused)(where=field or kind, what=refused.what, remedy=refused.remedy) from refused
@@ -38,12 +40,21 @@ def _alone(course: Course, kind: str, body: dict[str, Any], model: DrugModel | N
     if kind == "order":
         return stand_in | {"current": body}
     point = {key: value for key, value in body.items() if key != "name"}
-    return stand_in | {"covariates": {body["name"]: [point | {"at": stand_in["doses"][0]["at"]}]}}
+    return stand_in | {"covariates": {body["name"]: [{**point, **_moment(point)}]}}
 
 
 def _dose(body: dict[str, Any], model: DrugModel | None) -> dict[str, Any]:
     """The smallest dose of the model's table an hour before the entry."""
-    at = datetime.fromisoformat(str(body.get("at", "2026-01-01T12:00:00+00:00"))) - _BEFORE
     route = "oral" if model is None or model.dosing is None else model.dosing.route
     amount = 1.0 if model is None or model.dosing is None else model.dosing.strengths_mg[0]
-    return {"amount": f"{amount} mg", "route": route, "at": at.isoformat(), **({"bolus": True} if route == "iv" else {})}
+    return {"amount": f"{amount} mg", "route": route, **_moment(body, before=_BEFORE), **({"bolus": True} if route == "iv" else {})}
+
+
+def _moment(body: dict[str, Any], *, before: timedelta = timedelta(0)) -> dict[str, Any]:
+    """The entry's time, or so long before it, on the clock that it uses; a time that cannot be read is left to the reader to refuse."""
+    if isinstance(body.get("time_h"), int | float):
+        return {"time_h": body["time_h"] - before / timedelta(hours=1)}
+    try:
+        return {"at": (datetime.fromisoformat(str(body.get("at", _ANY_DAY))) - before).isoformat()}
+    except (ValueError, OverflowError):
+        return {"at": _ANY_DAY}

@@ -19,7 +19,8 @@ def make_engine(url: str) -> Engine:
     """An engine for `sqlite:///file`, the bare path of a SQLite file, or `postgresql://...`; nothing is opened yet.
 
     SQLite: write-ahead log, synchronous=FULL (what was acknowledged survives a loss of power), foreign keys, a busy timeout of 10 s, and
-    writers queue at BEGIN IMMEDIATE instead of failing in the middle; a new file is its owner's alone. Raises StoreError for another database.
+    writers queue at BEGIN IMMEDIATE instead of failing in the middle; a new file is its owner's.
+    Raises StoreError for another database.
 
     >>> make_engine("postgresql://localhost/auctor").dialect.driver
     'psycopg'
