@@ -20,18 +20,19 @@ import numpy as np
 from scipy.stats import chisquare
 
 from auctor.case import Case, Covariates, Dose, Metric, Regimen, Route, Sample
-from auctor.estimate.map import Mode
+from auctor.estimate.map import Mode, map_batch
 from auctor.estimate.nuts import sample_cases
 from auctor.estimate.objective import variance
 from auctor.estimate.occasions import prepared, sampled_rows
-from auctor.estimate.patient import case_ofv, fit
+from auctor.estimate.patient import case_ofv
+from auctor.estimate.patient import prepared as batched
 from auctor.estimate.sir import resample_beside_idle
 from auctor.models.model import DrugModel
 from auctor.models.occasions import idle
 from auctor.models.reader import read_model
 from auctor.pk.exposure import curves, exposures
 
-LANES, DRAWS, CHAIN = 16, 999, 199
+LANES, DRAWS, CHAIN, BATCH = 16, 999, 199, 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +118,12 @@ def blank(design: Design) -> tuple[DrugModel, Case]:
     return (ready.model, ready.case) if ready else (model, case)
 
 
+def modes_of(world: World) -> list[tuple[Mode, ...]]:
+    """Of every patient, searched side by side."""
+    parts = [world.cases[i : i + BATCH] for i in range(0, len(world.cases), BATCH)]
+    return [modes for part in parts for modes in map_batch(world.model, *batched(world.model, part)).modes]
+
+
 def by_resampling(world: World, modes: Sequence[Sequence[Mode]]) -> list[np.ndarray]:
     """Each patient's draws (999, p)."""
     model, without = world.model, idle(world.model, sampled_rows(world.cases[0]))
@@ -152,7 +159,7 @@ def p_values(world: World, draws: Sequence[np.ndarray]) -> dict[str, float]:
 def judged(name: str, n: int, seed: int, methods: Sequence[str]) -> dict[str, object]:
     """One model by every method."""
     world = simulated(DESIGNS[name], n, seed)
-    modes = [fit(world.model, case).modes[0] for case in world.cases]
+    modes = modes_of(world)
     drawn, found = {}, {}
     for method in methods:
         start = time.perf_counter()

@@ -278,7 +278,7 @@ def posterior(n: int) -> Iterator[Row]:
             took.append(1000 * (time.perf_counter() - start))
             ess.append(drawn.ess or 0.0)
         yield Row(f"posterior of 2,000 draws, {name}, p50", float(np.median(took)), "ms", "<= 25")
-        yield Row("  effective number of the 4,000 proposals, median", float(np.median(ess)), "draws", ">= 2,000")
+        yield Row("  effective number of its proposals, median", float(np.median(ess)), "draws", ">= 2,000")
 
 
 # --- cold start -------------------------------------------------------------------------------------------------------

@@ -92,10 +92,8 @@ def _scored(design: Design, asked: argparse.Namespace, kept: Path, what: str) ->
     began = time.process_time()
     injected = plan(design, n_clean=n_clean, n_corrupted=n_corrupted)
     found = scores(design, injected, seed=asked.seed if judged else asked.seed + 1)
-    print(
-        f"{design.name}: {what}, {len(found)} cases, {1000 * (time.process_time() - began) / len(found):.0f} ms of processor time each",
-        flush=True,
-    )
+    each = 1000 * (time.process_time() - began) / len(found)
+    print(f"{design.name}: {what}, {len(found)} cases, {each:.0f} ms of processor time each", flush=True)
     path.write_bytes(pickle.dumps(found))
     return found
 

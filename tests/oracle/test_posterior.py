@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import chisquare, norm
 
 from auctor.case import Case, Covariates, Dose, Metric, Regimen, Route, Sample
 from auctor.estimate import patient
+from auctor.estimate.modes import Mode
 from auctor.estimate.objective import variance
+from auctor.estimate.sir import importance_resample
 from auctor.models.model import DrugModel
 from auctor.models.reader import read_model
 from auctor.pk.exposure import curves, exposures
@@ -114,3 +117,22 @@ def _ranks(
     drawn = patient.posterior_estimate(model, case, n_draws=400, seed=seed)
     exposure = drawn.exposure(regimen, Metric.parse("AUC0-12")).values
     return [float(np.mean(exposure < auc)), *np.mean(drawn.etas < eta, axis=0)]
+
+
+def test_a_tail_longer_than_the_curvature_says_keeps_its_mass() -> None:
+    """Three of eight etas with a shoulder to the left of the mode: 2 % of the draws lie below the exact 2 % point, on average."""
+    share, short, away, long = 0.75, 0.35, -1.1, 0.6
+
+    def density(x: np.ndarray) -> np.ndarray:
+        return np.asarray(share * norm.pdf(x, 0, short) + (1 - share) * norm.pdf(x, away, long))
+
+    def ofv(etas: np.ndarray) -> np.ndarray:
+        return np.asarray(-2 * np.log(np.maximum(density(etas[:, :3]), 1e-300)).sum(axis=1) + (etas[:, 3:] ** 2).sum(axis=1))
+
+    low = brentq(lambda x: share * norm.cdf(x, 0, short) + (1 - share) * norm.cdf(x, away, long) - 0.02, -5.0, 0.0)
+    top, step = minimize_scalar(lambda x: -density(x), bounds=(-0.5, 0.5), method="bounded").x, 1e-4
+    bent = -np.diff(np.log(density(top + step * np.arange(-1, 2))), n=2).item() / step**2
+    eta = np.concatenate([np.full(3, top), np.zeros(5)])
+    mode = Mode(eta=eta, ofv=ofv(eta[None]).item(), covariance=np.diag([1 / bent] * 3 + [1.0] * 5), log_mass=0.0)
+    below = [(importance_resample((mode,), ofv, n_draws=999, seed=seed).etas[:, :3] < low).mean() for seed in range(100)]
+    assert np.mean(below) == pytest.approx(0.02, abs=0.001)  # its standard error is 0.0003

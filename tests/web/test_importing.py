@@ -113,7 +113,7 @@ def test_an_open_question_keeps_everything_out(clinic: Clinic, course: str) -> N
 def test_a_level_corrected_in_the_record_is_a_revision_and_reopens_what_was_signed(clinic: Clinic, course: str) -> None:
     take(clinic, course, record())
     kept = Kept(id=course, dose="", sample="", signer=hire(clinic.store))
-    result = keep(clinic.store, kept, now=datetime(2026, 3, 3, tzinfo=UTC))
+    result = keep(clinic.store, course, now=datetime(2026, 3, 3, tzinfo=UTC))
     sign(clinic.store, kept, result)
     assert take(clinic, course, record()).corrected == () and status(clinic, result) is Status.SIGNED
     trough = observed("trough", "4092-3", 4.2, "mg/L", "2026-03-02T19:40:00+01:00", status="corrected", meta={"versionId": "2"})

@@ -55,7 +55,7 @@ def test_the_table_has_every_verb_and_grants_what_was_agreed() -> None:
     assert set(TABLE) == set(Verb)
     for role, verb in product(Role, Verb):
         assert allowed(_actor(role), verb) == (role in EXPECTED[verb]), (role, verb)
-    assert not any(allowed(_actor(), verb) for verb in Verb)
+    assert [verb for verb in Verb if allowed(_actor(), verb)] == [Verb.OWN_ACCOUNT]  # who has no roles yet
 
 
 @pytest.mark.parametrize("scope", Scope)
@@ -103,11 +103,11 @@ def test_every_route_refuses_whoever_lacks_its_verb(clinic: Clinic) -> None:
         for method in route.methods:
             assert clinic.browser().client.request(method, path).status_code in {303, 403}, path  # a stranger
             for login, browser in browsers.items():
-                may = all(login in {role.value for role in EXPECTED[verb]} for verb in verbs_of(route))
+                may = all(TABLE[verb].anybody or login in {role.value for role in EXPECTED[verb]} for verb in verbs_of(route))
                 status = browser.get(path).status_code if method == "GET" else browser.post(path).status_code
                 assert (status == 403) == (not may), (method, path, login, status)
                 refused, answered = refused + (not may), answered + may
-    assert refused > 50 and answered > 50
+    assert refused > 40 and answered > 50
 
 
 @pytest.mark.parametrize(("roles", "there"), [(("signer",), "/work"), (("administrator",), "/admin/accounts"), ((), "/account")])

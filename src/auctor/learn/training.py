@@ -57,7 +57,9 @@ class Pair:
 def paired(sides: Sides, y: Array, tuned: Tuned, errors: Array, *, seed: int, quantiles: bool = False) -> Pair:
     """Estimator and size of errors of one set of patients, whose out-of-fold `errors` (n,) are known."""
     spread = boosted(sides.x, errors, QUANTILES, seed) if quantiles else fit_spread(sides.x, errors, seed)
-    return Pair(model=fit(sides.z, y, tuned, seed), spread=spread)
+    model = fit(sides.z, y, tuned, seed)
+    # of an event too, what is stored of XGBoost is its own booster
+    return Pair(model=model.model_ if tuned.algorithm == "xgboost" and tuned.task == "classification" else model, spread=spread)
 
 
 def crossed(sides: Sides, y: Array, tuned: Tuned, cells: Labels | None, *, folds: int, seed: int) -> tuple[tuple[Pair, ...], Calibration]:

@@ -130,7 +130,7 @@ def fit(x: Array, y: Array, tuned: Tuned, seed: int, groups: Array | None = None
     """An estimator of the chosen configuration, fitted to all rows given; XGBoost's own booster where that says it all."""
     new = algorithm(tuned.algorithm).make(tuned.task, tuned.configuration, seed)
     found = fitted(new.stopped(tuned.rounds) if tuned.rounds else new, x, y, groups)
-    return found.model_ if tuned.algorithm == "xgboost" else found
+    return found.model_ if (tuned.algorithm, tuned.task) == ("xgboost", "regression") else found
 
 
 def fit_spread(x: Array, residuals: Array, seed: int) -> Any:

@@ -108,16 +108,15 @@ class Journal:
         sha = hashlib.sha256(raw).hexdigest()
         key = header.key if header.control_id else (*header.key[:2], "")
         with self._writing(through=True) as db:
-            found = db.execute(
-                "SELECT id, sha256, outcome FROM message WHERE application = ? AND facility = ? AND control_id = ? ORDER BY id", key
-            ).fetchall()
-            for number, known, outcome in found:
-                if known == sha:
-                    return Kept(id=number, new=False, outcome=_outcome(outcome))
+            same = "application = ? AND facility = ? AND control_id = ?"
+            found = db.execute(f"SELECT id, outcome FROM message WHERE {same} AND sha256 = ?", (*key, sha)).fetchone()
+            if found is not None:
+                return Kept(id=found[0], new=False, outcome=_outcome(found[1]))
+            reused = db.execute(f"SELECT 1 FROM message WHERE {same} LIMIT 1", key).fetchone() is not None
             row = (*key, header.event, sha, datetime.now(UTC).isoformat(), raw, State.KEPT)
             fields = "application, facility, control_id, event, sha256, received, raw, state"
             done = db.execute(f"INSERT INTO message ({fields}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-            return Kept(id=int(done.lastrowid or 0), new=True, reused=bool(found) and bool(header.control_id))
+            return Kept(id=int(done.lastrowid or 0), new=True, reused=reused and bool(header.control_id))
 
     def settle(self, number: int, outcome: Outcome) -> None:
         """Write down what became of a message: done, or dead with its problems. Lost with the power, it is found out again."""

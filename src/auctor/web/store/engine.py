@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ def make_engine(url: str) -> Engine:
     """An engine for `sqlite:///file`, the bare path of a SQLite file, or `postgresql://...`; nothing is opened yet.
 
     SQLite: write-ahead log, synchronous=FULL (what was acknowledged survives a loss of power), foreign keys, a busy timeout of 10 s, and
-    writers queue at BEGIN IMMEDIATE instead of failing in the middle; a new file is its owner's alone. Raises StoreError for another database.
+    writers queue at BEGIN IMMEDIATE instead of failing in the middle; a new file is its owner's.
+    Raises StoreError for another database.
 
     >>> make_engine("postgresql://localhost/auctor").dialect.driver
     'psycopg'
@@ -48,7 +50,8 @@ def _sqlite(engine: Engine) -> Engine:
     @event.listens_for(engine, "do_connect")
     def _own(_dialect: Any, _record: Any, where: list[Any], _how: Any) -> None:
         if where and where[0] not in ("", ":memory:") and not str(where[0]).startswith("file:"):
-            Path(where[0]).touch(mode=0o600)  # patients' data; the log beside it takes over the mode
+            with suppress(OSError):  # SQLite says what is wrong
+                Path(where[0]).touch(mode=0o600)  # patients' data; the log beside it takes over the mode
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
