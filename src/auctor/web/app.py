@@ -163,6 +163,10 @@ def _not_here(request: Request, error: Exception) -> Response:
     answer = problem(refused, error.status_code) if is_api(request.url.path) else _refuse(request, refused)
     answer.status_code = error.status_code
     answer.headers.update(error.headers or {})
+    if error.status_code == 405 and is_api(request.url.path):
+        from auctor.web.api.routes import allowed
+
+        answer.headers["allow"] = allowed(request.url.path)
     return answer
 
 
