@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fastapi.testclient import TestClient
@@ -106,3 +109,13 @@ def numbers(text: str) -> list[float]:
 
     walk(json.loads(text, parse_constant=refused))
     return found
+
+
+def benchmark(root: Path, name: str) -> Any:
+    """A program of benchmarks/, as a module."""
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", root / "benchmarks" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module

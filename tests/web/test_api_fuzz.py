@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from web_api import benchmark
+
 pytestmark = pytest.mark.filterwarnings("ignore")  # schemathesis and what it imports have their own
-
-
-def benchmark(root: Path, name: str) -> Any:
-    """A program of benchmarks/, as a module."""
-    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", root / "benchmarks" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_no_request_of_any_shape_breaks_the_api(root: Path, quick_folder: Path) -> None:

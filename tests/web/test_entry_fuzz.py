@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_api_fuzz import benchmark
 
-from web_api import program
+from web_api import benchmark, program
 from web_site import make_site
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
@@ -15,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.te
 
 def test_no_case_breaks_the_entry_and_no_dose_passes_a_cap(root: Path, quick_folder: Path) -> None:
     site = make_site(quick_folder)
-    tally = benchmark(root, "entry_fuzz").run(program(site), n=200, analysed=4, start=3)
+    tally = benchmark(root, "entry_fuzz").run(program(site), n=80, analysed=3, start=3)
     site.app.state.store.close()
-    assert tally.cases == 200 and tally.statuses[201] >= 20 and tally.statuses[422] >= 20
-    assert tally.analysed >= 2 and sum(tally.tried.values()) == tally.analysed
+    assert tally.cases == 80 and tally.statuses[201] >= 20 and tally.statuses[422] >= 10
+    assert tally.analysed >= 1 and sum(tally.tried.values()) == tally.analysed

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from auctor.analysis.result import Band, Curve
+from auctor.analysis.measured import measured_interval
+from auctor.analysis.result import Band, Curve, Measured
 from auctor.case import Case, Dose, Regimen, given_times
 from auctor.dosing.candidates import Option
+from auctor.models.model import Residual
 from auctor.predictor import Array, Predictor
 
 GRID_POINTS = 241
@@ -17,20 +19,24 @@ WHOLE_HISTORY_H = 120.0  # a first sample later than this and the curve starts s
 LEAST_FORECAST_H = 24.0
 
 
-def curve(case: Case, *, current: Option | None, prior: Predictor, posterior: Predictor | None) -> Curve:
-    """Bands of the concentration over the sampling period and at least 24 h of the current regimen."""
+def curve(case: Case, *, current: Option | None, prior: Predictor, posterior: Predictor | None, residual: Residual) -> Curve:
+    """Bands of the concentration over the sampling period and at least 24 h of the current regimen; `residual` is that of a measurement."""
     start, seen = _window(case, current)
     end = seen + (max(LEAST_FORECAST_H, 2 * current.every_h) if current else LEAST_FORECAST_H / 2)
     course = continued(case.history, current, until_h=end)
     given = given_times(course, until_h=end)
     times = _grid(start, end, given)
+    before = prior.predict(course, times).values
+    after = None if posterior is None else posterior.predict(course, times).values
+    low, high = measured_interval(residual, before if after is None else after)
     return Curve(
         times_h=times,
-        prior=_band(prior, course, times),
-        posterior=None if posterior is None else _band(posterior, course, times),
+        prior=_band(before),
+        posterior=None if after is None else _band(after),
         posterior_method="" if posterior is None else posterior.name,
         doses=tuple((t, d.amount_mg) for t, d in given if t >= start),
         forecast_from_h=_last_known(case, end) if current else None,
+        measured=Measured(q05=low, q95=high),
     )
 
 
@@ -89,7 +95,6 @@ def _grid(start: float, end: float, given: tuple[tuple[float, Dose], ...]) -> Ar
     return np.unique(np.concatenate([np.linspace(start, end, GRID_POINTS), np.asarray(inside, dtype=np.float64)]))
 
 
-def _band(predictor: Predictor, regimen: Regimen, times: Array) -> Band:
-    values = predictor.predict(regimen, times).values
+def _band(values: Array) -> Band:
     q05, q25, q50, q75, q95 = np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
     return Band(q05=q05, q25=q25, q50=q50, q75=q75, q95=q95)

@@ -52,11 +52,20 @@ class Band:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Where 90 % of new measurements would lie, (n_times,) mg/L: 5 and 95 % with the residual error."""
+
+    q05: Array
+    q95: Array
+
+
+@dataclass(frozen=True, kw_only=True)
 class Curve:
     """The course over the sampling period and the forecast: `times_h` (n_times,), a-priori and a-posteriori bands.
 
     `doses` are (time_h, amount_mg) within the window; from `forecast_from_h` on doses are planned, not given (None: no
-    forecast). `posterior_method` names the method behind the a-posteriori band.
+    forecast). `posterior_method` names the method behind the a-posteriori band. `measured` is around the a-posteriori draws, without
+    them around the a-priori ones.
     """
 
     times_h: Array
@@ -65,6 +74,7 @@ class Curve:
     posterior_method: str
     doses: tuple[tuple[float, float], ...]
     forecast_from_h: float | None
+    measured: Measured
 
 
 @dataclass(frozen=True, kw_only=True)

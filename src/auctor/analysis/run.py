@@ -91,7 +91,7 @@ def analyse(
         options=options,
         methods=methods,
         concordance=agreement,
-        curve=curve(case, current=going_on, prior=evidence.prior, posterior=evidence.posterior),
+        curve=curve(case, current=going_on, prior=evidence.prior, posterior=evidence.posterior, residual=ready.model.residual),
         samples=evidence.rows,
         notices=_distinct(*notices, *(n for m in methods for n in m.notices)),
         defaults=laid.defaults,

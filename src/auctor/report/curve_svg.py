@@ -135,7 +135,7 @@ def bands(band: Band, times: Array, shown: Shown, frame: Frame, kind: str) -> st
     opacity = _OPACITY[kind]
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
     wide, narrow = (_ribbon(times, low, high, shown, frame) for low, high in ((band.q05, band.q95), (band.q25, band.q75)))
-    middle = " ".join(_points(times, band.q50, shown, frame))
+    middle = " ".join(points(times, band.q50, shown, frame))
     return (
         f'<polygon class="{kind}-90" points="{wide}" fill="{outer}" fill-opacity="{opacity}"/>\n'
         f'<polygon class="{kind}-50" points="{narrow}" fill="{inner}" fill-opacity="{opacity}"/>\n'
@@ -143,12 +143,13 @@ def bands(band: Band, times: Array, shown: Shown, frame: Frame, kind: str) -> st
     )
 
 
-def _points(times: Array, levels: Array, shown: Shown, frame: Frame) -> list[str]:
+def points(times: Array, levels: Array, shown: Shown, frame: Frame) -> list[str]:
+    """The points of a line, `x,y` in pixels, from engine times (h) and levels."""
     return [f"{frame.x(t):.1f},{frame.y(shown.value(c)):.1f}" for t, c in zip(times.tolist(), levels.tolist(), strict=True)]
 
 
 def _ribbon(times: Array, low: Array, high: Array, shown: Shown, frame: Frame) -> str:
-    return " ".join([*_points(times, high, shown, frame), *reversed(_points(times, low, shown, frame))])
+    return " ".join([*points(times, high, shown, frame), *reversed(points(times, low, shown, frame))])
 
 
 def _target_band(analysis: Analysis, shown: Shown, frame: Frame) -> str:

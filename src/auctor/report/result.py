@@ -247,6 +247,7 @@ def _curve(analysis: Analysis, level: Shown) -> dict[str, Any]:
         "a_posteriori_method": found.posterior_method,
         "doses": {"units": ["h", "mg"], "values": [[float(t), float(mg)] for t, mg in found.doses]},
         "forecast_from": _measured(found.forecast_from_h, "h"),
+        "measured": {name: [level.value(v) for v in _floats(getattr(found.measured, name))] for name in ("q05", "q95")},
     }
 
 

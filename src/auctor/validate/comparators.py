@@ -214,8 +214,15 @@ def summarised(found: Sequence[Drawn]) -> Posterior:
     weight = np.concatenate([shares[:, [k]] * _normalised(one.log_weight) for k, one in enumerate(found)], axis=1)
     low, high = (_weighted_quantile(value, weight, level) for level in (0.05, 0.95))
     mean = Estimates(point=np.sum(weight * value, axis=1), low=low, high=high)
-    least = replace(mean, point=np.sum(weight / value, axis=1) / np.sum(weight / value**2, axis=1))
+    least = replace(mean, point=_least_relative(value, weight))
     return Posterior(mean=mean, least=least, ess=1.0 / np.sum(weight**2, axis=1))
+
+
+def _least_relative(value: Array, weight: Array) -> Array:
+    """E[1/x] / E[1/x^2] of each patient's draws, (n,), by logarithms: the square of a value that hardly counts may underflow."""
+    logs = np.log(weight, out=np.full(weight.shape, -np.inf), where=weight > 0)
+    once, twice = (np.logaddexp.reduce(logs - power * np.log(value), axis=1) for power in (1, 2))
+    return np.asarray(np.exp(once - twice))
 
 
 def _normalised(log_weight: Array) -> Array:

@@ -17,6 +17,7 @@ from auctor.web.settings import Settings, is_loopback
 CALLBACK = "/sign-in/oidc/callback"
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 TIMEOUT_S, KEEP_S, LEEWAY_S = 10.0, 600.0, 30
+ANEW_S = 300 + LEEWAY_S  # as long as the note of a sign-in is kept
 
 
 class IdentityRefused(AuctorError):
@@ -27,12 +28,16 @@ class IdentityRefused(AuctorError):
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Whom the provider vouched for: the pair that identifies a person for ever, and names for people to read."""
+    """Whom the provider vouched for: the pair that identifies a person for ever, and names for people to read.
+
+    `fresh`: auctor asked the provider to have the person sign in anew, and the provider says when that was.
+    """
 
     issuer: str
     subject: str
     login: str
     name: str
+    fresh: bool = False
 
 
 @dataclass
@@ -52,14 +57,18 @@ class Provider:
     pending: Pending
     _kept: _Kept = field(default_factory=_Kept)
 
-    def begin(self, visitor: str, *, onward: str) -> str:
-        """The address to send the browser to; state, nonce and verifier are kept for this browser, for five minutes."""
+    def begin(self, visitor: str, *, onward: str, again: bool = False) -> str:
+        """The address to send the browser to; state, nonce and verifier are kept for this browser, for five minutes.
+
+        With `again` the provider has the person sign in anew, whoever is signed in there (prompt=login, max_age=0).
+        """
         state, nonce, verifier = (secrets.token_urlsafe(48) for _ in range(3))
         with self._client() as client:
+            anew = {"prompt": "login", "max_age": "0"} if again else {}
             url, _ = client.create_authorization_url(
-                self._metadata()["authorization_endpoint"], state=state, code_verifier=verifier, nonce=nonce
+                self._metadata()["authorization_endpoint"], state=state, code_verifier=verifier, nonce=nonce, **anew
             )
-        self.pending.put("oidc", visitor, state=state, nonce=nonce, verifier=verifier, onward=onward)
+        self.pending.put("oidc", visitor, state=state, nonce=nonce, verifier=verifier, onward=onward, again=again)
         return str(url)
 
     def finish(self, visitor: str, answer: Mapping[str, str]) -> tuple[Identity, str]:
@@ -73,10 +82,11 @@ class Provider:
             raise _refused("the provider did not sign you in")
         token = self._id_token(answer["code"], note["verifier"])
         claims = self._checked(token, note["nonce"])
-        login = str(claims.get("preferred_username") or claims["sub"])
-        return Identity(
-            issuer=self.settings.oidc_issuer, subject=str(claims["sub"]), login=login, name=str(claims.get("name") or login)
-        ), note["onward"]
+        if note["again"] and not _just_now(claims.get("auth_time")):
+            raise _refused("the provider did not have you sign in anew")
+        login, fresh = str(claims.get("preferred_username") or claims["sub"]), bool(note["again"])
+        names = {"login": login, "name": str(claims.get("name") or login)}
+        return Identity(issuer=self.settings.oidc_issuer, subject=str(claims["sub"]), fresh=fresh, **names), note["onward"]
 
     def _client(self) -> Any:
         from authlib.integrations.httpx_client import OAuth2Client
@@ -171,6 +181,11 @@ def _fetched(url: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise _refused("the provider's answer is not understood")
     return found
+
+
+def _just_now(auth_time: object) -> bool:
+    """Whether the person's sign-in at the provider lies within the last minutes: since the browser was sent there, give or take a clock."""
+    return isinstance(auth_time, int | float) and time.time() - ANEW_S <= auth_time <= time.time() + LEEWAY_S
 
 
 def _signs(key: dict[str, Any]) -> bool:

@@ -35,6 +35,7 @@ class Security:
     totp: bool
     recovery_left: int
     passkeys: tuple[Credential, ...]
+    linked: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ class OwnAccount:
                 totp=account.totp_sealed is not None,
                 recovery_left=len(account.recovery_hashes or ()),
                 passkeys=tuple(passkeys_of(reading, account.id)),
+                linked=account.oidc_subject is not None,
             )
 
     def change_password(self, actor: Actor, *, present: str, new: str, session: str) -> None:

@@ -81,11 +81,11 @@ def sign_in_passkey(request: Request, reception: AtReception, browser: Knocking,
 
 
 @router.post("/sign-in/oidc")
-def begin_oidc(reception: AtReception, browser: Knocking, onward: Text = "/") -> Response:
-    """On to the hospital's provider."""
+def begin_oidc(reception: AtReception, browser: Knocking, onward: Text = "/", again: Text = "") -> Response:
+    """On to the hospital's provider; with `again` for a new sign-in there, as before a signature."""
     if reception.provider is None:
         raise SignInRefused("no hospital sign-in is set up")
-    return RedirectResponse(reception.provider.begin(browser.visitor, onward=onward_of(onward)), 303)
+    return RedirectResponse(reception.provider.begin(browser.visitor, onward=onward_of(onward), again=bool(again)), 303)
 
 
 @router.get(CALLBACK)
@@ -96,6 +96,8 @@ def finish_oidc(request: Request, reception: AtReception, browser: Knocking) -> 
     try:
         identity, onward = reception.provider.finish(browser.visitor, dict(request.query_params))
         token = reception.sign_in.identity(reception.identities.account_of(identity), browser)
+        if identity.fresh:
+            reception.sign_in.confirmed_at_provider(token)
     except AuctorError as error:
         return _form(request, reception, "/", error)
     return signed_in(request, token, onward)

@@ -17,7 +17,7 @@ from auctor.web.accounts.passwords import hashed, matches, outdated
 from auctor.web.accounts.pending import Pending
 from auctor.web.accounts.people import by_login, second_factors, tidy
 from auctor.web.accounts.rates import Rates
-from auctor.web.accounts.second_factor import accepted_step, recovery_fingerprint
+from auctor.web.accounts.second_factor import accepted_step, fingerprint, recovery_fingerprint
 from auctor.web.accounts.sessions import Sessions
 from auctor.web.operate.logs import event
 from auctor.web.store import Store, Work
@@ -117,19 +117,24 @@ class SignIn:
         self.rates.check(account="", address=browser.address)
         note = self.pending.take("passkey", browser.visitor)
         with self.store.work(DOOR) as work:
-            row = work.session.scalar(select(Credential).where(Credential.credential_id == credential_of(answer)))
-            account = work.get(Account, row.account_id, lock=True) if row is not None else None
-            if note is None or row is None or account is None or not account.active:
-                raise self._refused("", browser, account, "passkey")
-            try:
-                kept = Passkey(credential_id=row.credential_id, public_key=row.public_key, sign_count=row.sign_count)
-                row.sign_count = new_sign_count(self.sessions.settings, answer, challenge=note["challenge"], passkey=kept)
-            except AuctorError:
-                raise self._refused("", browser, account, "passkey") from None
-            row.last_used_at = work.at
+            account = self._proved(work, answer, note, browser)
             token = self._open(work, account, ("passkey",), browser)
         self.pending.take("second", browser.visitor)
         return token
+
+    def _proved(self, work: Work, answer: str, note: dict[str, str] | None, browser: Browser, *, login: str = "") -> Account:
+        """The account, locked, whose passkey gave this answer; with `login` only that one's. Raises `SignInRefused`."""
+        row = work.session.scalar(select(Credential).where(Credential.credential_id == credential_of(answer)))
+        account = work.get(Account, row.account_id, lock=True) if row is not None else None
+        if note is None or row is None or account is None or not account.active or login not in ("", account.login):
+            raise self._refused(login, browser, account, "passkey")
+        try:
+            kept = Passkey(credential_id=row.credential_id, public_key=row.public_key, sign_count=row.sign_count)
+            row.sign_count = new_sign_count(self.sessions.settings, answer, challenge=note["challenge"], passkey=kept)
+        except AuctorError:
+            raise self._refused(login, browser, account, "passkey") from None
+        row.last_used_at = work.at
+        return account
 
     def identity(self, account_id: str, browser: Browser) -> str:
         """The session's token for an account that the identity provider vouched for (`oidc`)."""
@@ -168,6 +173,26 @@ class SignIn:
             return
         self.rates.failed(account=actor.login, address=address)
         raise SignInRefused("the password or code is not right")
+
+    def confirm_passkey(self, actor: Actor, answer: str, browser: Browser) -> None:
+        """The same by one of the person's own passkeys, for a challenge of this browser. Raises `SignInRefused`, `TooMany`."""
+        self.rates.check(account=actor.login, address=browser.address)
+        note = self.pending.take("passkey", browser.visitor)
+        with self.store.work(DOOR) as work:
+            account = self._proved(work, answer, note, browser, login=actor.login)
+            work.record("account.confirm", "account", account.id, after={"factor": "passkey"})
+
+    def confirmed_at_provider(self, token: str) -> None:
+        """Remember for five minutes and one signature that the session of this token began with a new sign-in at the provider."""
+        self.pending.put("confirmed", fingerprint(token))
+
+    def is_confirmed(self, session_id: str) -> bool:
+        """Whether that is so of a session."""
+        return self.pending.look("confirmed", session_id) is not None
+
+    def use_confirmed(self, session_id: str) -> bool:
+        """The same, and it is used up."""
+        return self.pending.take("confirmed", session_id) is not None
 
     def _confirmed_by_code(self, actor: Actor, code: str) -> bool:
         """Whether it is a code that is good now; it is used up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -13,13 +14,14 @@ from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, allowed, may
 from auctor.web.pages.language import N_
 from auctor.web.pages.rendering import Blank, language_of, page
+from auctor.web.pages.routes_patients import patient_page
 from auctor.web.pages.typed import Form
 from auctor.web.pages.views.banner import course_banner, guard_of
 from auctor.web.pages.views.course import chart_of, course_view, tried_view
 from auctor.web.pages.views.model import comparison_view, model_page
 from auctor.web.pages.views.suspicion import suspicion_view
 from auctor.web.pages.visits import AtClinic, Sent, check_fragment, check_fresh, check_patient, typed
-from auctor.web.service import analyses, comparing, courses
+from auctor.web.service import analyses, comparing, courses, patients
 from auctor.web.service.clinic import Clinic
 from auctor.web.service.courses import CourseFile, look
 from auctor.web.service.suspicion import suspicion
@@ -85,11 +87,25 @@ def analyse(request: Request, clinic: AtClinic, actor: Analyst, course_id: str, 
 
 
 @router.post("/{course_id}/close")
-def close(clinic: AtClinic, actor: Registrar, course_id: str, sent: Sent) -> Response:
+def close(request: Request, clinic: AtClinic, actor: Registrar, course_id: str, sent: Sent) -> Response:
     """Close the course."""
+    return _ended(request, clinic, actor, course_id, sent, courses.close_course)
+
+
+@router.post("/{course_id}/reopen")
+def reopen(request: Request, clinic: AtClinic, actor: Registrar, course_id: str, sent: Sent) -> Response:
+    """Open a closed course again."""
+    return _ended(request, clinic, actor, course_id, sent, courses.reopen_course)
+
+
+def _ended(request: Request, clinic: Clinic, actor: Actor, course_id: str, sent: Blank, verb: Callable[..., None]) -> Response:
+    """Back to the patient, or the patient's page again with what is missing."""
     file = look(clinic, actor, course_id)
     check_patient(sent, file.patient.id, course_id)
-    courses.close_course(clinic, actor, course_id, reason=sent["reason"])
+    try:
+        verb(clinic, actor, course_id, reason=typed(request, sent, file.zone).text("reason"))
+    except CaseError as error:
+        return patient_page(request, clinic, actor, patients.open_patient(clinic, actor, file.patient.id), error=error)
     return RedirectResponse(f"/patients/{file.patient.id}", 303)
 
 

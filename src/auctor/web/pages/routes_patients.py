@@ -107,12 +107,13 @@ def _birth_date(text: str) -> date:
 @router.get("/patients/{patient_id}")
 def patient(request: Request, clinic: AtClinic, actor: Reader, patient_id: str) -> Response:
     """One patient and the courses."""
-    return _patient_page(request, clinic, actor, patients.open_patient(clinic, actor, patient_id))
+    return patient_page(request, clinic, actor, patients.open_patient(clinic, actor, patient_id))
 
 
-def _patient_page(
+def patient_page(
     request: Request, clinic: Clinic, actor: Actor, found: PatientFile, form: Blank | None = None, error: AuctorError | None = None
 ) -> Response:
+    """The page of one patient: the open courses, and the closed ones apart."""
     tongue = language_of(request)
     rows = [
         {
@@ -121,14 +122,15 @@ def _patient_page(
             "model": course.model,
             "target": entry_text(course.target) if course.target else "",
             "opened": tongue.moment(course.opened_at, zone_of(course.time_zone, clinic)),
-            "state": tongue.say("closed") if course.closed_at else tongue.say("open"),
+            "closed": tongue.moment(course.closed_at, zone_of(course.time_zone, clinic)) if course.closed_at else "",
         }
         for course in found.courses
     ]
     shown: dict[str, Any] = {
         "banner": patient_banner(found.patient, found.ward, tongue),
         "guard": Guard(patient=found.patient.id),
-        "courses": rows,
+        "courses": [row for row in rows if not row["closed"]],
+        "closed_courses": [row for row in rows if row["closed"]],
         "drugs": [("", "–"), *((drug, drug) for drug in drugs())],
         "form": form or Blank(time_zone=clinic.zone),
         "error": error,
@@ -146,7 +148,7 @@ def open_course(request: Request, clinic: AtClinic, actor: Registrar, patient_id
     try:
         course = courses.open_course(clinic, actor, patient_id, drug=form.required("drug"), time_zone=form.required("time_zone"))
     except CaseError as error:
-        return _patient_page(request, clinic, actor, patients.open_patient(clinic, actor, patient_id), sent, error)
+        return patient_page(request, clinic, actor, patients.open_patient(clinic, actor, patient_id), sent, error)
     return RedirectResponse(f"/courses/{course}/model", 303)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -10,7 +11,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from auctor.errors import AuctorError
 from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, may
-from auctor.web.pages.confirming import confirmation
+from auctor.web.middleware.forgery import csrf_token
+from auctor.web.pages.confirming import confirmation, ways
 from auctor.web.pages.language import N_
 from auctor.web.pages.rendering import Blank, language_of, page, refused, text
 from auctor.web.pages.routes_courses import read_regimen
@@ -29,6 +31,7 @@ Reader = Annotated[Actor, may(Verb.READ)]
 Exporter = Annotated[Actor, may(Verb.EXPORT)]
 Signer = Annotated[Actor, may(Verb.SIGN)]
 TYPED = "typed"
+CHOSEN = ("regimen", "dose", "every", "duration")
 
 
 @router.get("/{result_id}/sign")
@@ -40,7 +43,7 @@ def sign_form(request: Request, clinic: AtClinic, actor: Signer, result_id: str)
         choice = _choice(request, clinic, actor, file, result, sent)
     except AuctorError as error:
         return refused(request, error, status=422, back=f"/courses/{file.course.id}")
-    return _sign_page(request, file, result, sent, choice)
+    return _sign_page(request, actor, (file, result), sent, choice)
 
 
 def _choice(request: Request, clinic: Clinic, actor: Actor, file: CourseFile, result: Result, sent: Blank) -> Choice:
@@ -49,9 +52,9 @@ def _choice(request: Request, clinic: Clinic, actor: Actor, file: CourseFile, re
 
 
 def _sign_page(
-    request: Request, file: CourseFile, result: Result, sent: Blank, choice: Choice, error: AuctorError | None = None
+    request: Request, actor: Actor, at: tuple[CourseFile, Result], sent: Blank, choice: Choice, error: AuctorError | None = None
 ) -> Response:
-    tongue = language_of(request)
+    tongue, (file, result) = language_of(request), at
     shown = shown_result(file, result, tongue)
     forecast = dict(choice.forecast)
     chosen = {"regimen": shown.regimen(forecast["option"]), "confirm": choice.confirm}
@@ -64,6 +67,9 @@ def _sign_page(
         "chosen": chosen,
         "form": sent,
         "error": error,
+        "ways": ways(request, actor),
+        "csrf_token": csrf_token(request),
+        "again": f"/results/{result.id}/sign?{urlencode({name: sent[name] for name in CHOSEN if sent[name]}, quote_via=quote)}",
     }
     status = 200 if error is None else getattr(error, "status", 422)
     return page(request, "sign.html", title=N_("Sign"), section="patients", status=status, **context)
@@ -80,8 +86,8 @@ def sign(request: Request, clinic: AtClinic, actor: Signer, result_id: str, sent
         wish = Wish(choice=choice, meaning=sent["meaning"], reasons=reasons)
         signing.sign(clinic, actor, result_id, wish, confirm=confirmation(request, actor, sent))
     except AuctorError as error:
-        kept = Blank({name: value for name, value in sent.items() if name not in ("password", "code")})
-        return _sign_page(request, file, result, kept, choice, error)
+        kept = Blank({name: value for name, value in sent.items() if name not in ("password", "code", "passkey")})
+        return _sign_page(request, actor, (file, result), kept, choice, error)
     return RedirectResponse(f"/courses/{file.course.id}?said=signed", 303)
 
 

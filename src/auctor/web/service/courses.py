@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,9 +17,10 @@ from auctor.web.accounts.permissions import Verb, demand
 from auctor.web.service.clinic import Clinic, checked_zone, zone_of
 from auctor.web.service.engine import read
 from auctor.web.service.models import offers
-from auctor.web.service.targets import read_target
-from auctor.web.store import Reading, facts, results
+from auctor.web.service.targets import entry_text, read_target
+from auctor.web.store import Reading, Work, facts, results
 from auctor.web.store.documents import assembled
+from auctor.web.store.reopening import reopen_for_choice
 from auctor.web.store.results import Status
 from auctor.web.store.tables import Course, Fact, Patient, Reopening, Result, Signature, Ward, canonical
 
@@ -129,11 +131,15 @@ def choose(clinic: Clinic, actor: Actor, course_id: str, *, model: str, target: 
         _check_open(course)
         if model not in [offer.model.name for offer in offers(course.drug)]:
             raise CaseError(where="model", what="not a model of this drug", remedy="choose one of the list")
-        if course.model and course.model != model and not reason.strip():
-            raise CaseError(where="reason", what="missing", remedy="say why the model is changed")
+        wanted = read_target(target, read(model)) if target else None
+        changed = bool(course.model) and (course.model, course.target) != (model, wanted)
+        if changed and not reason.strip():
+            raise CaseError(where="reason", what="missing", remedy="say why the model or the target is changed")
         before = course.as_data()
-        course.model, course.target = model, read_target(target, read(model)) if target else None
+        course.model, course.target = model, wanted
         work.session.flush()
+        if changed:
+            reopen_for_choice(work, facts.add(work, course_id, kind="note", body={"text": _changed(before, course, reason)}))
         work.record("course.choose", "course", course.id, ward=patient.ward_id, before=before, after=course.as_data(), reason=reason)
 
 
@@ -145,9 +151,36 @@ def close_course(clinic: Clinic, actor: Actor, course_id: str, *, reason: str) -
         patient = work.get(Patient, course.patient_id)
         demand(actor, Verb.REGISTER, ward=patient.ward_id)
         _check_open(course)
-        before, course.closed_at = course.as_data(), work.at
-        work.session.flush()
-        work.record("course.close", "course", course.id, ward=patient.ward_id, before=before, after=course.as_data(), reason=reason)
+        _set_closed(work, course, patient.ward_id, "course.close", at=work.at, reason=reason)
+
+
+def reopen_course(clinic: Clinic, actor: Actor, course_id: str, *, reason: str) -> None:
+    """Open a closed course again: it takes facts as before. CaseError where it is open, or no reason is given."""
+    demand(actor, Verb.REGISTER)
+    with clinic.store.work(actor) as work:
+        course = work.get(Course, course_id)
+        patient = work.get(Patient, course.patient_id)
+        demand(actor, Verb.REGISTER, ward=patient.ward_id)
+        if course.closed_at is None:
+            raise CaseError(where="course", what="not closed", remedy="nothing to do")
+        _set_closed(work, course, patient.ward_id, "course.reopen", at=None, reason=reason)
+
+
+def _set_closed(work: Work, course: Course, ward: str, action: str, *, at: datetime | None, reason: str) -> None:
+    if not reason.strip():
+        raise CaseError(where="reason", what="missing", remedy="say why")
+    before, course.closed_at = course.as_data(), at
+    work.session.flush()
+    work.record(action, "course", course.id, ward=ward, before=before, after=course.as_data(), reason=reason)
+
+
+def _changed(before: Mapping[str, Any], course: Course, reason: str) -> str:
+    """The note that another model or target leaves: it stands in the time line and on the report."""
+    model = (
+        f"Model {before['model']} replaced by {course.model}" if before["model"] != course.model else f"Target of {course.model} changed"
+    )
+    goal = f"; target: {entry_text(course.target) if course.target else 'the model’s own'}"
+    return f"{model}{goal}. {reason.strip()}"
 
 
 def _check_open(course: Course) -> None:

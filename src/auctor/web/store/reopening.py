@@ -1,4 +1,4 @@
-"""Late and corrected facts re-open the signed results whose inputs they change."""
+"""Late and corrected facts, and another model or target, re-open the signed results whose inputs they change."""
 
 from __future__ import annotations
 
@@ -21,8 +21,16 @@ def reopen(work: Work, fact: Fact, before: Fact | None) -> list[Reopening]:
     """
     if fact.kind == "note":
         return []
-    touched = [result.id for result in _standing(work, fact.course_id) if _touches(fact, before, result)]
-    found = [Reopening(result_id=result, fact_id=fact.id, fact_revision=fact.revision, reopened_at=work.at) for result in touched]
+    return _opened(work, fact, [result for result in _standing(work, fact.course_id) if _touches(fact, before, result)])
+
+
+def reopen_for_choice(work: Work, note: Fact) -> list[Reopening]:
+    """Re-open the standing signed result of the course, whose model or target was changed as `note` says."""
+    return _opened(work, note, _standing(work, note.course_id))
+
+
+def _opened(work: Work, fact: Fact, results: list[Result]) -> list[Reopening]:
+    found = [Reopening(result_id=one.id, fact_id=fact.id, fact_revision=fact.revision, reopened_at=work.at) for one in results]
     work.session.add_all(found)
     work.session.flush()
     return found

@@ -91,8 +91,9 @@ def sign(work: Work, result_id: str, *, regimen: Mapping[str, Any], text: str, m
     standing = status(work, result_id)
     if standing is not Status.DRAFT:
         raise SignatureError(where="result", what=f"{standing} already", remedy="analyse again and sign that result")
-    if changed_since(work, result):
-        raise StaleError(where="result", what="facts came or changed since it was made", remedy="analyse again; nothing was signed")
+    if changed_since(work, result) or asked_otherwise(work, result):
+        what = "facts, the model or the target changed since it was made"
+        raise StaleError(where="result", what=what, remedy="analyse again; nothing was signed")
     if json.loads(result.result).get("signing_blocked") and not reason.strip():
         raise SignatureError(where="reason", what="missing, and warnings block signing", remedy="resolve them, or say why you sign anyway")
     signature = Signature(
@@ -160,6 +161,12 @@ def changed_since(reading: Reading, result: Result) -> list[Fact]:
     changed = [fact for fact in standing.values() if known.get(fact.id, fact.revision) != fact.revision]
     gone = [facts.history(reading, fact_id)[-1] for fact_id in known if fact_id not in standing]
     return [*new, *changed, *(fact for fact in gone if fact.kind != "note")]
+
+
+def asked_otherwise(reading: Reading, result: Result) -> bool:
+    """Whether the course has another model or target by now than the result was computed for."""
+    course, asked = reading.get(Course, result.course_id), json.loads(result.document)
+    return any(asked.get(name) != getattr(course, name) for name in ("model", "target"))
 
 
 def sha256(text: str) -> str:

@@ -22,6 +22,13 @@
       const found = await post("/sign-in/passkey", place, { answer: JSON.stringify(passkey), onward: place.dataset.onward || "/" });
       window.location.assign(found.onward);
     },
+    async confirm(place) {
+      const options = await post("/sign-in/passkey/options", place, {});
+      const passkey = await navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options) });
+      const form = document.getElementById(place.dataset.form);
+      form.elements.namedItem("passkey").value = JSON.stringify(passkey);
+      form.requestSubmit();
+    },
     async make(place) {
       const options = await post("/account/passkeys/options", place, {});
       const passkey = await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) });

@@ -28,12 +28,12 @@
   // --- the curve --------------------------------------------------------------------------------------------------------
   const place = document.getElementById("interactive");
   if (!place || !window.uPlot) return;
-  const still = document.getElementById("still"), logarithmic = document.getElementById("log-scale");
+  const still = document.getElementById("still"), logarithmic = document.getElementById("log-scale"), measured = document.getElementById("show-measured");
   let chart = null;
 
   fetch(place.dataset.source, { headers: { "X-Auctor-Patient": expected().patient, "X-Auctor-Course": expected().course, "Accept": "application/json" } })
     .then((answer) => (answer.ok && answer.headers.get("X-Auctor-Patient") === expected().patient ? answer.json() : Promise.reject(answer.status)))
-    .then((data) => { draw(data, false); logarithmic.disabled = false; logarithmic.addEventListener("change", () => draw(data, logarithmic.checked)); window.addEventListener("resize", () => chart.setSize(size())); })
+    .then((data) => { draw(data, false); logarithmic.disabled = false; for (const box of [logarithmic, measured]) if (box) box.addEventListener("change", () => draw(data, logarithmic.checked)); window.addEventListener("resize", () => chart.setSize(size())); })
     .catch((status) => { if (status === 409) refuse(); });
 
   const size = () => ({ width: Math.max(260, place.clientWidth - 10), height: 380 });
@@ -45,8 +45,10 @@
     const column = (values) => xs.map((x) => (at.has(x) ? values[at.get(x)] : undefined));
     const marks = (used) => { const found = new Map(data.samples.filter((s) => s[2] === used).map((s) => [s[0], s[1]])); return xs.map((x) => (found.has(x) ? found.get(x) : null)); };
     const bands = [...data.prior.map(column), ...(data.posterior || []).map(column)];
-    return [xs, ...bands, marks(true), marks(false)];
+    return [xs, ...bands, ...(shownMeasured(data) ? data.measured.map(column) : []), marks(true), marks(false)];
   }
+
+  const shownMeasured = (data) => data.measured && measured && measured.checked;
 
   function draw(data, log) {
     const words = data.words, zone = data.zone;
@@ -61,6 +63,7 @@
       series.push(...quantiles(words.posterior, "#0b4f8a", undefined));
       bands.push({ series: [10, 6], fill: "#3d8fd140" }, { series: [9, 7], fill: "#3d8fd160" });
     }
+    if (shownMeasured(data)) series.push(line(words.measured + " 5 %", "#0b4f8a", [1, 4], 1.3), line(words.measured, "#0b4f8a", [1, 4], 1.3));
     series.push(dots(words.sample, "#c0392b"), dots(words.unused, "#ffffff"));
     const least = log ? Math.max(1e-6, 0.5 * Math.min(...[...data.prior[0], ...data.samples.map((s) => s[1])].filter((v) => v > 0))) : 0;
     const options = {

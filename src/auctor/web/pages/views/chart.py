@@ -9,12 +9,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
 from auctor.analysis.result import Band
-from auctor.report.curve_svg import BOTTOM, GREY_TEXT, HEIGHT, INK, LEFT, MOST_PRIOR, RIGHT, TOP, WIDTH, Frame, bands, nice_ticks, opening
+from auctor.report.curve_svg import (
+    BOTTOM,
+    GREY_TEXT,
+    HEIGHT,
+    INK,
+    LEFT,
+    MOST_PRIOR,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Frame,
+    bands,
+    nice_ticks,
+    opening,
+    points,
+)
+from auctor.predictor import Array
 from auctor.report.shown import Shown
 from auctor.web.pages.language import Language
 from auctor.web.pages.views.axis import Axis
@@ -51,7 +67,7 @@ class Chart:
         parts = (
             self._opening(),
             self._target(frame),
-            f'<g clip-path="url(#plot)">{"".join(ribbons)}</g>',
+            f'<g clip-path="url(#plot)">{"".join(ribbons)}{self._measured(times, shown, frame)}</g>',
             self._verticals(frame),
             self._axes(frame),
             self._doses(frame),
@@ -69,6 +85,7 @@ class Chart:
             "times": seconds,
             "prior": [curve["a_priori"][q] for q in QUANTILES],
             "posterior": None if curve["a_posteriori"] is None else [curve["a_posteriori"][q] for q in QUANTILES],
+            "measured": None if self.measured is None else [self.measured["q05"], self.measured["q95"]],
             "target": self.level_target,
             "samples": [[self._seconds(s["time"]["value"]), _level(s), bool(s["used"])] for s in self.result["samples"]],
             "doses": [[self._seconds(t), mg] for t, mg in curve["doses"]["values"]],
@@ -87,6 +104,12 @@ class Chart:
         known = [float(s["time"]["value"]) for s in self.result["samples"]] + [float(t) for t, _ in self.result["curve"]["doses"]["values"]]
         return max(known, default=0.0)
 
+    @property
+    def measured(self) -> dict[str, list[float]] | None:
+        """Where 90 % of new measurements would lie; None in a result made before that was kept."""
+        found: dict[str, list[float]] | None = self.result["curve"].get("measured")
+        return found
+
     def rows(self) -> list[dict[str, str]]:
         """The same curve as a table, every 12th point."""
         curve, say = self.result["curve"], self.language.number
@@ -97,6 +120,7 @@ class Chart:
                 "prior": say(curve["a_priori"]["q50"][k]),
                 "prior90": f"{say(curve['a_priori']['q05'][k])}–{say(curve['a_priori']['q95'][k])}",
                 "post": "–" if posterior is None else say(posterior["q50"][k]),
+                "new90": "–" if self.measured is None else f"{say(self.measured['q05'][k])}–{say(self.measured['q95'][k])}",
                 "post90": "–" if posterior is None else f"{say(posterior['q05'][k])}–{say(posterior['q95'][k])}",
             }
             for k in range(0, len(curve["time"]["values"]), 12)
@@ -111,6 +135,7 @@ class Chart:
             "level": say("Concentration"),
             "prior": say("before samples"),
             "posterior": say("with samples"),
+            "measured": say("new measurement, 90 %"),
             "sample": say("sample"),
             "unused": say("sample not used"),
             "dose": say("dose"),
@@ -125,7 +150,8 @@ class Chart:
         main = [_level(s) for s in samples] + ([] if posterior is None else [max(posterior["q95"])])
         main += [self.level_target[1]] if self.level_target else []
         top = max(main or [max(prior["q75"])])
-        top = max(top, min(max(prior["q95"]), MOST_PRIOR * top))
+        widest = max([*prior["q95"], *(self.measured or {"q95": [0.0]})["q95"]])
+        top = max(top, min(widest, MOST_PRIOR * top))
         times = curve["time"]["values"]
         return Frame(start=times[0], end=times[-1], top=1.06 * top)
 
@@ -133,9 +159,19 @@ class Chart:
         say = self.language.say
         title = say("Concentration of %(drug)s over time", drug=self.result["case"]["drug"])
         text = say(
-            "Bands of 50 and 90 % before and after using the samples, without measurement error. The numbers are in the table below."
+            "Bands of 50 and 90 % before and after using the samples, without measurement error; dotted lines with it. "
+            "The numbers are in the table below."
         )
         return opening(title, text)
+
+    def _measured(self, times: Array, shown: Shown, frame: Frame) -> str:
+        """Two dotted lines, so that they are told from the bands without their colour."""
+        if self.measured is None:
+            return ""
+        levels = (np.asarray(self.measured[q], dtype=np.float64) for q in ("q05", "q95"))
+        lines = (" ".join(points(times, one, shown, frame)) for one in levels)
+        style = 'fill="none" stroke="#0b4f8a" stroke-width="1.3" stroke-dasharray="1 3"'
+        return f'<g class="measured">{"".join(f"<polyline points={quoteattr(line)} {style}/>" for line in lines)}</g>'
 
     def _target(self, frame: Frame) -> str:
         if self.level_target is None:

@@ -71,6 +71,7 @@ def _latest(file: CourseFile, latest: Result, language: Language) -> dict[str, A
         "result_id": latest.id,
         "svg": chart.svg(),
         "curve_rows": chart.rows(),
+        "has_measured": chart.measured is not None,
         "made": language.moment(latest.made_at, file.zone),
         "maker": latest.made_by,
         "inputs_sha": latest.document_sha256,
