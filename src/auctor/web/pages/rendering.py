@@ -80,12 +80,22 @@ def page(
         "here": escape(request.url.path),
     }
     filled = {**shared, **context}
+    filled["elsewhere"] = _elsewhere(request, filled["guard"])
     answer = HTMLResponse(environment().get_template(template).render(filled), status_code=status, headers=dict(headers or {}))
     guard = filled["guard"]
     if guard is not None:
         answer.headers["X-Auctor-Patient"] = guard.patient
         answer.headers["X-Auctor-Course"] = guard.course
     return answer
+
+
+def _elsewhere(request: Request, guard: Any) -> bool:
+    """Whether the session was opened from the hospital's record for another patient than this page's (requirement 19)."""
+    launched, visit = getattr(request.app.state, "launched_for", None), getattr(request.state, "visit", None)
+    if launched is None or guard is None or visit is None or visit.found is None:
+        return False
+    patient = launched(visit.found.session_id)
+    return patient is not None and patient != guard.patient
 
 
 def refused(request: Request, error: AuctorError, *, status: int, back: str = "/work", part: bool = False) -> HTMLResponse:
