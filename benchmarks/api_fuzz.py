@@ -1,6 +1,6 @@
 """Schemathesis over the whole OpenAPI document of the JSON API, against the application in this process: every check, every phase.
 
-    python benchmarks/api_fuzz.py [--quick] [--examples N] [--seconds S] [--seed N]
+    python benchmarks/api_fuzz.py [--quick] [--examples N] [--seconds S] [--seed N] [--json]
 
 A fresh installation with an analysed neonate; a key of an account that may everything. Half of the path parameters are those of the
 neonate's course, half are made up. Prints a line for each kind of failure and the number of requests; exit code 1 when there was one.
@@ -103,6 +103,13 @@ def installed(folder: Path) -> tuple[Any, str, dict[str, str]]:
     return site.app, ada.key, known
 
 
+def printed(tally: Tally) -> str:
+    """The tally as a table, with the beginning of each kind of failure."""
+    lines = [f"status {status:5} {n:8}" for status, n in sorted(tally.statuses.items())]
+    lines += [f"requests     {tally.requests:8}", f"failures     {len(tally.failures):8}"]
+    return "\n".join([*lines, *(f"{kind}: {text[:500]}" for kind, text in tally.failures.items())])
+
+
 def main() -> int:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -110,6 +117,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=1800)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="three examples an operation, two minutes")
+    parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     if asked.quick:
         asked.examples, asked.seconds = 3, 120
@@ -118,7 +126,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         app, key, known = installed(Path(folder))
         tally = fuzz(app, key, known, examples=asked.examples, seconds=asked.seconds, seed=asked.seed)
-    print(json.dumps(tally.as_dict(), indent=1))
+    print(json.dumps(tally.as_dict(), indent=1) if asked.json else printed(tally))
     return 1 if tally.failures else 0
 
 

@@ -1,6 +1,6 @@
 """Hypothesis on case entry: whole cases of any shape through the JSON API, analysed now and then. No crash, no NaN, no dose above a cap.
 
-    python benchmarks/entry_fuzz.py [--n 100000] [--analysed 200] [--seed N] [--quick]
+    python benchmarks/entry_fuzz.py [--n 100000] [--analysed 200] [--seed N] [--quick] [--json]
 
 A case is a list of facts whose numbers, units, times and combinations are mostly right and sometimes absurd. Every answer has to be a
 success or a typed refusal (problem+json, below 500), every number in it finite. Of the cases that are accepted, `--analysed` are analysed:
@@ -228,6 +228,7 @@ def main() -> None:
     parser.add_argument("--analysed", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="300 cases, 3 of them analysed")
+    parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     from web_api import program
@@ -237,7 +238,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         n, analysed = (300, 3) if asked.quick else (asked.n, asked.analysed)
         tally = run(program(make_site(Path(folder))), n=n, analysed=analysed, start=asked.seed)
-    print(json.dumps(tally.as_dict(), indent=1))
+    found = tally.as_dict()
+    print(json.dumps(found, indent=1) if asked.json else "\n".join(f"{name:18} {value}" for name, value in found.items()))
 
 
 if __name__ == "__main__":

@@ -26,9 +26,10 @@ HAZARD = {"id", "hazard", "harm", "controls", "requirements", "tests"}
 REQUIREMENT = {"number", "name", "asked", "state", "shown", "tests"}
 HEAD = """# Hazards, requirements, tests
 
-Written by `python scripts/traceability.py` from `docs/hazards.toml`; do not edit it by hand. `tests/web/test_traceability.py` fails on an orphan in
-either direction: a hazard without a requirement or a test, a requirement without a hazard or a test, a test that does not exist, a test file of the application
-that no row names. Tests are below `tests/`; a file alone stands for all of its tests. Whether they pass is what `make test` says.
+Written by `python scripts/traceability.py` from `docs/hazards.toml`; do not edit it by hand. `tests/web/test_traceability.py` fails on an
+orphan in either direction: a hazard without a requirement or a test, a requirement without a hazard or a test, a test that does not exist,
+a test file of the application that no row names. Tests are below `tests/`; a file alone stands for all of its tests. Whether they pass is
+what `make test` says.
 
 This is not a risk file after ISO 14971: severities and probabilities were not estimated, and nobody outside the project has read it.
 Standing of the review: {reviewed}.

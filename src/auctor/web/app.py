@@ -68,11 +68,8 @@ def _join(app: FastAPI, settings: Settings) -> None:
     from auctor.web.emr.records import Records
 
     state = app.state
-
-    def clinic() -> Any:
-        return clinic_at(app)
-
-    state.records = Records(settings=settings, clinic=clinic)
+    state.open_clinic = lambda: _clinic(app)
+    state.records = Records(settings=settings, clinic=state.open_clinic)
     state.interface = None
     if settings.partners_file:
         from auctor.web.emr.routes import partners_router
@@ -83,7 +80,16 @@ def _join(app: FastAPI, settings: Settings) -> None:
     if settings.hl7_site_file:
         from auctor.web.emr.interface import Interface
 
-        state.interface = Interface.of(settings, clinic)
+        state.interface = Interface.of(settings, state.open_clinic)
+
+
+def _clinic(app: FastAPI) -> Any:
+    """The clinic over the application's store, made on first use."""
+    from auctor.web.service.clinic import Clinic
+
+    if not hasattr(app.state, "clinic"):
+        app.state.clinic = Clinic(store=app.state.store, destination=app.state.records.destination)
+    return app.state.clinic
 
 
 def open_store(settings: Settings) -> Store:
@@ -130,8 +136,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     if state.interface is not None:
         await state.interface.stop()
-    await run_in_threadpool(state.records.stop)
     await run_in_threadpool(following.stop)
+    await run_in_threadpool(state.records.stop)
     if hasattr(app.state, "clinic"):
         await run_in_threadpool(app.state.clinic.engine.pool.shutdown, wait=True, cancel_futures=True)
     app.state.store.close()
@@ -198,6 +204,10 @@ def _not_here(request: Request, error: Exception) -> Response:
     answer = problem(refused, error.status_code) if is_api(request.url.path) else _refuse(request, refused)
     answer.status_code = error.status_code
     answer.headers.update(error.headers or {})
+    if error.status_code == 405 and is_api(request.url.path):
+        from auctor.web.api.routes import allowed
+
+        answer.headers["allow"] = allowed(request.url.path)
     return answer
 
 

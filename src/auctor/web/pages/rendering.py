@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from auctor import __version__
 from auctor.errors import AuctorError
 from auctor.web.middleware.forgery import FIELD, csrf_token
+from auctor.web.pages.engine_words import engine
 from auctor.web.pages.language import COOKIE, LANGUAGES, Language, language, preferred
 from auctor.web.pages.words import field_name, notice_words
 
@@ -51,6 +52,7 @@ def words(tongue: Language) -> dict[str, Any]:
         "version": __version__,
         "field_name": lambda where: field_name(str(where), tongue),
         "notice": lambda found: notice_words(found, tongue),
+        "engine": lambda text: engine(text, tongue),
         "error": None,
         "guard": None,
         "section": "",
