@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
@@ -37,7 +37,7 @@ def letters(request: Request, actor: Operator) -> Response:
 
 def _page(request: Request, actor: Actor, error: AuctorError | None = None) -> Response:
     rows = [_row(entry) for entry in interface_of(request).dead(actor)]
-    shown = {"rows": rows, "counts": interface_of(request).journal.counts(), "error": error}
+    shown: dict[str, Any] = {"rows": rows, "counts": interface_of(request).journal.counts(), "error": error}
     return page(request, "messages.html", title=TITLE, section="admin", status=200 if error is None else 422, **shown)
 
 

@@ -183,9 +183,9 @@ def _ask(work: Work, course: Course, found: fhir.Imported, tally: _Tally) -> Non
     asked = [*(_open(question) for question in found.questions), *_doubts(work, course, found)]
     digests = {one.digest(course.id) for one in asked}
     there = _there(found)
-    for question in questions.opened(work, [course.id]):
-        if question.source == SOURCE and question.digest not in digests and _resource(question.reference) in there:
-            questions.settle(work, question.id, verdict=GONE, reason=NO_MORE_ASKED)
+    for known in questions.opened(work, [course.id]):
+        if known.source == SOURCE and known.digest not in digests and _resource(known.reference) in there:
+            questions.settle(work, known.id, verdict=GONE, reason=NO_MORE_ASKED)
     tally.asked += [question for one in asked if (question := questions.ask(work, course.id, one)) is not None]
 
 
@@ -209,8 +209,10 @@ def _doubts(work: Work, course: Course, found: fhir.Imported) -> Iterator[Asked]
 
 def doubt(row: Fact, notice: Notice, reference: str) -> Asked:
     """A notice about a fact that is kept, as a question about it."""
-    said = {"code": notice.code, "place": notice.where, "what": notice.what, "remedy": notice.remedy}
-    return Asked(source=row.source, reference=reference, kind=row.kind, fact=row, **said)
+    return Asked(
+        source=row.source, reference=reference, kind=row.kind, fact=row, code=notice.code, place=notice.where, what=notice.what,
+        remedy=notice.remedy,
+    )  # fmt: skip
 
 
 def _there(found: fhir.Imported) -> set[str]:

@@ -83,8 +83,10 @@ def _enter(clinic: Clinic, actor: Actor, course_id: str, mine: Sequence[Fact], u
 def _open(unread: Unread) -> Asked:
     """What could not be read, as a question."""
     problem = unread.problem
-    said = {"place": problem.where, "what": problem.what, "remedy": problem.remedy}
-    return Asked(source=SOURCE, reference=reference(unread.key), kind=unread.kind.value, code="unread", **said)
+    return Asked(
+        source=SOURCE, reference=reference(unread.key), kind=unread.kind.value, code="unread", place=problem.where, what=problem.what,
+        remedy=problem.remedy,
+    )  # fmt: skip
 
 
 def _doubts(work: Work, course_id: str, fact: Fact) -> list[str]:
@@ -95,10 +97,10 @@ def _doubts(work: Work, course_id: str, fact: Fact) -> list[str]:
     asked = [doubt(row, notice, name) for notice in fact.notices if notice.blocks_signing] if kept and row is not None else []
     digests = {one.digest(course_id) for one in asked}
     over = [q for q in questions.opened(work, [course_id]) if q.source == SOURCE and q.reference == name and q.digest not in digests]
-    for question in over:
-        questions.settle(work, question.id, verdict=GONE, reason="a later message does not leave it open")
+    for gone in over:
+        questions.settle(work, gone.id, verdict=GONE, reason="a later message does not leave it open")
     new = [question.id for one in asked if (question := questions.ask(work, course_id, one)) is not None]
-    return [*(question.id for question in over), *new]
+    return [*(gone.id for gone in over), *new]
 
 
 def _apply(work: Work, course_id: str, fact: Fact) -> Kept | None:
