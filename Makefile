@@ -90,6 +90,7 @@ picture: $(VENV)/dev.stamp browser
 	test -d $(DEMO_OUT) || $(MAKE) demo
 	AUCTOR_CHROMIUM="$$(scripts/browser)" $(BIN)/python scripts/picture.py $(DEMO_OUT) docs/img/report.png
 	AUCTOR_CHROMIUM="$$(scripts/browser)" $(BIN)/python scripts/pages_pictures.py docs/img/app
+	AUCTOR_CHROMIUM="$$(scripts/browser)" PYTHONPATH=src:tests $(BIN)/python scripts/record_pictures.py docs/img/app
 
 lock: | $(VENV)/made.stamp
 	$(PIP) install uv

@@ -1,4 +1,4 @@
-"""Requirement 31: what is missing is said, the rest goes on, nothing old is shown as new; the FHIR server's three are in emr/test_joined.py."""
+"""Requirement 31: what is missing is said, the rest goes on, nothing old is shown as new (the FHIR server: emr/test_joined.py)."""
 
 from __future__ import annotations
 
