@@ -23,6 +23,10 @@ FIXED = (  # said by variable: words of model files and case files, and the ques
     "Does the current regimen reach the target?",
     "What would another regimen do?",
     "When is the next level useful?",
+    # of the store and of the hospital's server, as refusals show them
+    *("does not answer, or is busy", "try again; then see the server"),
+    *("no answer in time", "no connection", "try again; what was read before is not fresh", "check the server and the network"),
+    *("no hospital record is set up for this ward", "an administrator adds it", "not the patient of this course"),
 )
 
 

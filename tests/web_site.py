@@ -138,12 +138,16 @@ KIDNEY: Entries = [
     ("covariate", {"at": "2026-03-02 07:00", "c_HCT": "32.3", "c_CYP3A5": "nonexpresser", "c_FORM": "immediate"}),
     ("order", {"amount": "3", "amount_unit": "mg", "every": "12", "route": "oral"}),
 ]
-MODELS = {"phenobarbital": "phenobarbital_grasela_1985", "tacrolimus": "tacrolimus_woillard_2011"}
+MODELS = {
+    "phenobarbital": "phenobarbital_grasela_1985",
+    "tacrolimus": "tacrolimus_woillard_2011",
+    "vancomycin": "vancomycin_goti_2018",
+}
 
 
-def register(person: Person, *, family: str, identifier: str, ward: str = "icu", demo: bool = True) -> str:
+def register(person: Person, *, family: str, identifier: str, ward: str = "icu", demo: bool = True, birth_date: str = "2026-02-20") -> str:
     """A new patient's page."""
-    values = {"family": family, "given": "Ann", "identifier": identifier, "birth_date": "2026-02-20", "sex": "female", "ward": ward}
+    values = {"family": family, "given": "Ann", "identifier": identifier, "birth_date": birth_date, "sex": "female", "ward": ward}
     answer = person.submit("/patients/new", values | {"demo": "on" if demo else None}, action="/patients")
     assert answer.status_code == 200, refusal(answer.text)
     return answer.url.path

@@ -117,6 +117,16 @@ def test_an_ehr_launch_opens_the_patients_course(site: tuple[FastAPI, Settings, 
     assert {"launch", "openid", "fhirUser"} <= scopes and not any(s.startswith(("user/", "system/")) or "*" in s for s in scopes)
 
 
+def test_a_page_of_another_patient_says_so_in_a_launched_session(
+    site: tuple[FastAPI, Settings, str], ehr: FakeEhr, browser: TestClient
+) -> None:
+    case = tomllib.loads((ROOT / "examples" / "vancomycin_two_levels.toml").read_text())
+    other = admit(site[0].state.store, case, authority=ehr.iss, identifier="someone else")
+    mine = _launched(browser, ehr).headers["location"]
+    assert 'id="elsewhere"' not in browser.get(mine).text
+    assert 'id="elsewhere"' in browser.get(f"/courses/{other}").text
+
+
 def test_a_standalone_launch_asks_for_the_patient(ehr: FakeEhr, browser: TestClient) -> None:
     answer = _launched(browser, ehr, standalone=True)
     assert answer.status_code == 303 and answer.headers["location"] == "/work"  # a patient that the store does not know

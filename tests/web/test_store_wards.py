@@ -10,14 +10,29 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from auctor.web.accounts.actor import EVERY_WARD, Actor
-from auctor.web.store import NotFound, Store, StoreError, facts
+from auctor.web.store import NotFound, Store, StoreError, facts, questions
 from auctor.web.store.engine import make_engine
-from auctor.web.store.tables import Course, Fact, Message, Outbox, Patient, Prediction, Reopening, Result, Score, Signature
+from auctor.web.store.questions import Asked
+from auctor.web.store.tables import (
+    Course,
+    Fact,
+    Message,
+    Outbox,
+    Patient,
+    Prediction,
+    Question,
+    RecordRead,
+    Reopening,
+    Result,
+    Score,
+    Settlement,
+    Signature,
+)
 from auctor.web.store.work import APPLICATION
 from web_kept import kept_and_signed
 from web_people import DOCTOR, STRANGER, know, open_course
 
-GUARDED = (Patient, Course, Fact, Result, Signature, Reopening, Prediction, Score, Outbox, Message)
+GUARDED = (Patient, Course, Fact, Result, Signature, Reopening, Prediction, Score, Outbox, Message, Question, Settlement, RecordRead)
 FORBIDDEN = (
     "UPDATE fact SET kind = 'note'",
     "DELETE FROM result",
@@ -39,7 +54,14 @@ EVERYBODY = Actor.system("test", wards=frozenset({EVERY_WARD}))
 def guarded(database: Any) -> Iterator[Store]:
     """A store with one row of everything on the intensive care unit, and one layer: the application's on SQLite, PostgreSQL's there."""
     store: Store = database.open(narrowed=not database.postgresql)
-    kept_and_signed(store)
+    course = kept_and_signed(store).id
+    with store.work(DOCTOR) as work:
+        asked = Asked(source="fhir", reference="Observation/1", kind="sample", code="no-time", place="x", what="no time", remedy="ask")
+        question = questions.ask(work, course, asked)
+        assert question is not None
+        questions.settle(work, question.id, verdict="dismissed", reason="another course")
+        questions.note_read(work, course, server="https://ehr.example/fhir", fresh=True)
+        work.record("test.ask", "question", question.id, ward="icu")
     yield store
     store.close()
 
@@ -57,7 +79,7 @@ def test_another_ward_gets_no_row_by_its_key(guarded: Store) -> None:
     with guarded.read(DOCTOR) as reading:
         keys = [(table, reading.session.scalars(select(table)).first()) for table in GUARDED]
     for table, row in keys:
-        key = (row.id, row.revision) if table is Fact else row.id
+        key = (row.id, row.revision) if table is Fact else row.course_id if table is RecordRead else row.id
         with guarded.read(STRANGER) as reading, pytest.raises(NotFound):
             reading.get(table, key)
 

@@ -1,6 +1,7 @@
 """The four interpretations in plain sentences: Expectedness, Suitability, Prediction, Remonitoring.
 
-The four questions are those of the Tucuxi interpretation pane (sotalya/tucuxi-gui); the wording and the rules are ours.
+The four questions are those of the Tucuxi interpretation pane (sotalya/tucuxi-gui); the wording and the rules are ours. Each sentence is
+`said` from a message with named values: the message is what a catalogue of another language is looked up by (`web/pages/engine_words.py`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,15 @@ class Interpretation:
     text: str
 
 
+def said(message: str, **values: object) -> str:
+    """A message with its `%(name)s` filled in: English, whatever the reader's language.
+
+    >>> said("%(n)s of 2", n=1)
+    '1 of 2'
+    """
+    return message % values
+
+
 def interpretations(analysis: Analysis) -> tuple[Interpretation, ...]:
     """The four texts for one analysis, in the order in which a clinician asks."""
     return (
@@ -58,7 +68,8 @@ def occasions(analysis: Analysis) -> str:
 
 def risk(forecast: Forecast) -> str:
     """The three shares in natural frequencies."""
-    return f"{frequency(forecast.below)} below, {frequency(forecast.inside)} within and {frequency(forecast.above)} above the target"
+    below, inside, above = (frequency(share) for share in (forecast.below, forecast.inside, forecast.above))
+    return said("%(below)s below, %(inside)s within and %(above)s above the target", below=below, inside=inside, above=above)
 
 
 def terminal_half_life(method: MethodResult, analysis: Analysis) -> float | None:
@@ -76,15 +87,18 @@ def _expected(analysis: Analysis) -> str:
     judged = [(k, row.percentile) for k, row in enumerate(analysis.samples, start=1) if row.percentile is not None]
     if not judged:
         return "There is no level to judge: everything here follows from the covariates and the published variability alone."
-    odd = [f"sample {k} at the {_ordinal(p)} percentile" for k, p in judged if not EXPECTED[0] <= p <= EXPECTED[1]]
-    low, high = EXPECTED
+    odd = [
+        said("sample %(number)s at the %(percentile)s percentile", number=k, percentile=_ordinal(p))
+        for k, p in judged
+        if not EXPECTED[0] <= p <= EXPECTED[1]
+    ]
+    values = {"n": len(odd), "all": len(judged), "range": "{:g}-{:g}".format(*EXPECTED), "odd": ", ".join(odd)}
     if not odd:
-        return f"All {len(judged)} level(s) lie within the {low:g}-{high:g} % range predicted before any level was used."
-    verb = "lie" if len(odd) > 1 else "lies"
-    return (
-        f"{len(odd)} of {len(judged)} level(s) {verb} outside the {low:g}-{high:g} % range predicted beforehand: {', '.join(odd)}. "
-        "Check times and doses before trusting the fit."
-    )
+        return said("All %(all)s level(s) lie within the %(range)s %% range predicted before any level was used.", **values)
+    message = "%(n)s of %(all)s level(s) lies outside the %(range)s %% range predicted beforehand: %(odd)s."
+    if len(odd) > 1:
+        message = "%(n)s of %(all)s level(s) lie outside the %(range)s %% range predicted beforehand: %(odd)s."
+    return f"{said(message, **values)} Check times and doses before trusting the fit."
 
 
 def _suitable(analysis: Analysis) -> str:
@@ -92,12 +106,23 @@ def _suitable(analysis: Analysis) -> str:
     now = method.recommendation.current if method.recommendation else None
     if now is None or now.exposure is None:
         return "The current regimen is not known, so its exposure cannot be judged."
-    return f"{now.option.label}: {_exposed(now, analysis, shown)} ({method.title}). In natural frequencies: {risk(now)}."
+    return said(
+        "%(regimen)s: %(exposure)s (%(method)s). In natural frequencies: %(risk)s.",
+        regimen=now.option.label,
+        exposure=_exposed(now, analysis, shown),
+        method=method.title,
+        risk=risk(now),
+    )
 
 
 def _exposed(forecast: Forecast, analysis: Analysis, shown: Shown) -> str:
-    name = analysis.target.metric.name
-    return f"{name} {shown.text(forecast.median)} {shown.pretty} (90 % interval {shown.span(forecast.interval90)}) at steady state"
+    return said(
+        "%(metric)s %(median)s %(unit)s (90 %% interval %(interval)s) at steady state",
+        metric=analysis.target.metric.name,
+        median=shown.text(forecast.median),
+        unit=shown.pretty,
+        interval=shown.span(forecast.interval90),
+    )
 
 
 def _predicted(analysis: Analysis) -> str:
@@ -108,8 +133,11 @@ def _predicted(analysis: Analysis) -> str:
     if found.action is Action.HOLD:
         return "Every dose that could be given is more likely above the target than not: hold, measure again, restart lower."
     best = found.best or found.favoured
-    lead = f"{method.title} selects {best.option.label}" if found.best else f"Favoured, but it needs confirmation: {best.option.label}"
-    return f"{lead}: {_exposed(best, analysis, shown)}; {risk(best)}. {_agreement(analysis, method)}".strip()
+    message = "%(method)s selects %(regimen)s: %(exposure)s; %(risk)s."
+    if not found.best:
+        message = "Favoured, but it needs confirmation: %(regimen)s: %(exposure)s; %(risk)s."
+    values = {"method": method.title, "regimen": best.option.label, "exposure": _exposed(best, analysis, shown), "risk": risk(best)}
+    return f"{said(message, **values)} {_agreement(analysis, method)}".strip()
 
 
 def preselected(analysis: Analysis) -> Forecast | None:
@@ -138,7 +166,7 @@ def _picks(analysis: Analysis) -> dict[str, str]:
 
 def _agreement(analysis: Analysis, method: MethodResult) -> str:
     other = [f"{title}: {label}" for title, label in _picks(analysis).items() if title != method.title]
-    return f"Other methods select: {'; '.join(other)}." if other else ""
+    return said("Other methods select: %(others)s.", others="; ".join(other)) if other else ""
 
 
 def _next_level(analysis: Analysis) -> str:
@@ -149,14 +177,14 @@ def _next_level(analysis: Analysis) -> str:
     found = method.recommendation
     best = found.best if found else None
     wait = HALF_LIVES_TO_STEADY * half_life
-    basis = f"The slowest half-life is about {_span(half_life)} ({method.title})"
+    values = {"half_life": _span(half_life), "method": method.title, "wait": _span(wait)}
     if best is None or best.option.kind is OptionKind.HOLD or best.option.every_h <= 0:
-        return f"{basis}; without a dose the concentration halves in each of them. Measure again before restarting."
-    return (
-        f"{basis}, so a changed regimen comes near its steady state after {_span(wait)}. The estimate does not need steady state: "
-        f"a level with exact times from {_span(half_life)} on already narrows it. "
-        "Measure earlier when the condition, an interacting drug or the route changes."
-    )
+        message = "The slowest half-life is about %(half_life)s (%(method)s); without a dose the concentration halves in each of them."
+        return f"{said(message, **values)} Measure again before restarting."
+    steady = "The slowest half-life is about %(half_life)s (%(method)s), so a changed regimen comes near its steady state after %(wait)s."
+    useful = "The estimate does not need steady state: a level with exact times from %(half_life)s on already narrows it."
+    earlier = "Measure earlier when the condition, an interacting drug or the route changes."
+    return f"{said(steady, **values)} {said(useful, **values)} {earlier}"
 
 
 def _span(hours: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, Request
@@ -45,18 +46,50 @@ class Refused(AuctorError):
 def application(settings: Settings, *, store: Store | None = None) -> FastAPI:
     """The application of one installation, over its store (opened, and brought up to date, unless one is given).
 
-    Routes find `app.state.settings`, `.store`, `.reception` (accounts) and `.metrics`.
+    Routes find `app.state.settings`, `.store`, `.reception` (accounts), `.metrics`, `.records` (the hospital's FHIR servers) and
+    `.interface` (HL7 v2; None where it is not set up). RecordError and CaseError for a file of partners or of a site that cannot be used.
     """
     opened = store or open_store(settings)
     app = FastAPI(title="auctor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
     app.state.settings, app.state.store = settings, opened
     app.state.reception, app.state.metrics = Reception.over(opened, settings), Metrics()
+    _join(app, settings)
     for name in ROUTERS:
         if _exists(name):
             app.include_router(import_module(name).router)
     _handle(app)
     _wrap(app, settings)
     return app
+
+
+def _join(app: FastAPI, settings: Settings) -> None:
+    """The hospital's systems: its FHIR servers and their hook, SMART and CDS Hooks where partners are named, HL7 v2 where a site is."""
+    from auctor.web.emr.fhir_hook import hook_router
+    from auctor.web.emr.records import Records
+
+    state = app.state
+    state.open_clinic = lambda: _clinic(app)
+    state.records = Records(settings=settings, clinic=state.open_clinic)
+    state.interface = None
+    if settings.partners_file:
+        from auctor.web.emr.routes import partners_router
+
+        if state.records.partners.fhir:
+            app.include_router(hook_router(state.records.hook_key, state.records.ring))
+        app.include_router(partners_router)
+    if settings.hl7_site_file:
+        from auctor.web.emr.interface import Interface
+
+        state.interface = Interface.of(settings, state.open_clinic)
+
+
+def _clinic(app: FastAPI) -> Any:
+    """The clinic over the application's store, made on first use."""
+    from auctor.web.service.clinic import Clinic
+
+    if not hasattr(app.state, "clinic"):
+        app.state.clinic = Clinic(store=app.state.store, destination=app.state.records.destination)
+    return app.state.clinic
 
 
 def open_store(settings: Settings) -> Store:
@@ -67,7 +100,7 @@ def open_store(settings: Settings) -> Store:
 def _wrap(app: FastAPI, settings: Settings) -> None:
     """The middleware; the last added is the outermost."""
     app.add_middleware(ForgeryGuard, settings=settings, exempt=_signed)
-    app.add_middleware(Visits, doorkeeper=app.state.reception, settings=settings)
+    app.add_middleware(Visits, doorkeeper=app.state.reception, settings=settings, refuse=_refuse)
     app.add_middleware(BodyLimit, most=settings.max_body_bytes)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False)
     app.add_middleware(Watch, metrics=app.state.metrics)
@@ -76,7 +109,7 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
 
 def _signed(path: str) -> bool:
     """Routes that no cookie opens: each call carries a token of its own, signed by the hospital's system."""
-    return path.startswith("/cds-services/")
+    return path.startswith(("/cds-services/", "/emr/fhir/hook/"))
 
 
 def _handle(app: FastAPI) -> None:
@@ -94,9 +127,17 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     Every committed change has written its audit checkpoint already.
     """
     event("start", version=__version__)
-    following = Following(clinic_at(app), minutes=app.state.settings.silent_minutes)
+    state = app.state
+    following = Following(clinic_at(app), minutes=state.settings.silent_minutes)
+    if state.records.partners.fhir:
+        state.records.start()
+    if state.interface is not None:
+        event("hl7.listen", port=await state.interface.start())
     yield
+    if state.interface is not None:
+        await state.interface.stop()
     await run_in_threadpool(following.stop)
+    await run_in_threadpool(state.records.stop)
     if hasattr(app.state, "clinic"):
         await run_in_threadpool(app.state.clinic.engine.pool.shutdown, wait=True, cancel_futures=True)
     app.state.store.close()
@@ -109,7 +150,7 @@ def _exists(module: str) -> bool:
 
 def wants_json(request: Request) -> bool:
     """Whether the sender is a program rather than a browser's page."""
-    programs = request.url.path.startswith(("/api/", "/cds-services", "/fhir/", "/health/")) or request.state.visit.by_key
+    programs = request.url.path.startswith(("/api/", "/cds-services", "/emr/", "/health/")) or request.state.visit.by_key
     return programs or "application/json" in request.headers.get("accept", "")
 
 
@@ -163,6 +204,10 @@ def _not_here(request: Request, error: Exception) -> Response:
     answer = problem(refused, error.status_code) if is_api(request.url.path) else _refuse(request, refused)
     answer.status_code = error.status_code
     answer.headers.update(error.headers or {})
+    if error.status_code == 405 and is_api(request.url.path):
+        from auctor.web.api.routes import allowed
+
+        answer.headers["allow"] = allowed(request.url.path)
     return answer
 
 

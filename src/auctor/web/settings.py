@@ -58,6 +58,12 @@ class Settings:
     oidc_client_secret: str = field(default="", repr=False)
     oidc_create_accounts: bool = False
     partners_file: str = ""
+    hl7_site_file: str = ""
+    hl7_host: str = "127.0.0.1"
+    hl7_port: int = 2575
+    hl7_tls_certificate: str = ""
+    hl7_tls_key: str = ""
+    hl7_client_ca: str = ""
     secret: str = field(default="", repr=False)
 
     @property
@@ -203,6 +209,9 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError(where="public_url", what="not a web address", remedy="write https://host or https://host:port")
     if settings.oidc_issuer and not settings.oidc_client_id:
         raise SettingsError(where="oidc_client_id", what="missing beside oidc_issuer", remedy="the identifier your provider gave auctor")
+    if settings.hl7_site_file and not is_loopback(settings.hl7_host) and not settings.hl7_tls_certificate:
+        what, remedy = "others could reach it, and patients would travel in the clear", "set hl7_tls_certificate and hl7_tls_key"
+        raise SettingsError(where="hl7_host", what=what, remedy=remedy)
     return settings
 
 

@@ -55,7 +55,7 @@ def administration(given: Given, order: Ordered, site: Site) -> Fact | None:
 
     Not given, refused and deleted are withdrawals of a dose under the same key, so that one that was reported as given before goes.
     """
-    drug = _drug(given, site)
+    drug = drug_of(given, site)
     if drug is None:
         return None
     status = _status(given)
@@ -67,7 +67,8 @@ def administration(given: Given, order: Ordered, site: Site) -> Fact | None:
     return Fact(**{**vars(blank), "body": body, "notices": notices})
 
 
-def _drug(given: Given, site: Site) -> str | None:
+def drug_of(given: Given, site: Site) -> str | None:
+    """The drug of an RXA, None for one that is of no concern."""
     found = (site.meaning(code.system, code.code) for code in codings(given.rxa.raw(5), given.rxa.delimiters))
     return next((meaning.about for meaning in found if meaning is not None and meaning.kind == "drug"), None)
 

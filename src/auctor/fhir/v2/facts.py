@@ -62,14 +62,6 @@ class Fact:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatientFacts:
-    """The facts of one patient in a message."""
-
-    identity: Identity
-    facts: tuple[Fact, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Problem:
     """Why a part of a message could not be read: `code` of HL7 table 0357, `where` such as `OBX[2]-5`. No patient value."""
 
@@ -80,6 +72,25 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}; {self.remedy}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unread:
+    """A dose, level or covariate that could not be read: of which drug or covariate, and why. `key` names it in its message."""
+
+    kind: Kind
+    about: str
+    key: str
+    problem: Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatientFacts:
+    """The facts of one patient in a message, and what of theirs could not be read."""
+
+    identity: Identity
+    facts: tuple[Fact, ...]
+    unread: tuple[Unread, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from auctor.fhir.v2.administrations import Given, Ordered, administration
-from auctor.fhir.v2.facts import Fact, Identity, PatientFacts, Problem, Reading, Version
+from auctor.fhir.v2.administrations import Given, Ordered, administration, drug_of
+from auctor.fhir.v2.facts import Fact, Identity, Kind, PatientFacts, Problem, Reading, Unread, Version
 from auctor.fhir.v2.header import check_header, header_of, identity, sent_at
 from auctor.fhir.v2.message import Message, Segment, V2Error, parse
-from auctor.fhir.v2.results import Order, result
+from auctor.fhir.v2.results import Order, meaning_of, result
 from auctor.fhir.v2.site import Site
 from auctor.fhir.v2.values import Unreadable
 
@@ -27,13 +27,18 @@ def read_message(message: Message, site: Site) -> Reading:
     """The same of a message that was cut already."""
     header = header_of(message)
     check_header(header, site)
-    walk = _Walk(site=site, version=sent_at(message, site), sender=f"{header.application}^{header.facility}")
+    sender = f"{header.application}^{header.facility}"
+    walk = _Walk(site=site, version=sent_at(message, site), sender=sender, control_id=header.control_id)
     for place, segment in _placed(message):
         walk.take(place, segment)
     walk.finish()
     if not walk.patients:
         raise V2Error(where="PID", what="no patient", remedy="send PID before the orders", code="100")
-    patients = tuple(PatientFacts(identity=who, facts=tuple(facts)) for who, facts in walk.patients if who is not None)
+    patients = tuple(
+        PatientFacts(identity=who, facts=tuple(facts), unread=tuple(walk.unread[k]))
+        for k, (who, facts) in enumerate(walk.patients)
+        if who is not None
+    )
     return Reading(event=header.event, sent=walk.version[0], patients=patients, problems=tuple(walk.problems), passed_over=walk.passed_over)
 
 
@@ -52,7 +57,9 @@ class _Walk:
     site: Site
     version: Version
     sender: str
+    control_id: str
     patients: list[tuple[Identity | None, list[Fact]]] = field(default_factory=list)
+    unread: list[list[Unread]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     passed_over: int = 0
     keys: set[str] = field(default_factory=set)
@@ -77,6 +84,7 @@ class _Walk:
 
     def _patient(self, place: str, pid: Segment) -> None:
         self.obr = self.orc = None
+        self.unread.append([])
         try:
             self.patients.append((identity(pid, self.site, where=place), []))
         except Unreadable as fault:
@@ -92,7 +100,7 @@ class _Walk:
     def _result(self, place: str, obx: Segment) -> None:
         if self.obr is not None:
             order = Order(obr=self.obr[1], place=self.obr[0], sender=self.sender, version=self.version)
-            self._keep(partial(result, obx, place, order, self.site))
+            self._keep(partial(result, obx, place, order, self.site), place, lambda: self._measured(obx))
 
     def _given(self, place: str, rxa: Segment) -> None:
         """An RXA waits for the RXR that ends its group."""
@@ -105,14 +113,27 @@ class _Walk:
         waiting, self.pending = self.pending, []
         order = Ordered(orc=self.orc, sender=self.sender, version=self.version)
         for place, rxa in waiting:
-            self._keep(partial(administration, Given(rxa, rxr, place), order, self.site))
+            given = Given(rxa, rxr, place)
+            self._keep(partial(administration, given, order, self.site), place, partial(self._drug, given))
 
-    def _keep(self, attempt: Callable[[], Fact | None]) -> None:
+    def _measured(self, obx: Segment) -> tuple[Kind, str] | None:
+        meaning = meaning_of(obx, self.site)
+        return None if meaning is None else (Kind.SAMPLE if meaning.kind == "level" else Kind.COVARIATE, meaning.about)
+
+    def _drug(self, given: Given) -> tuple[Kind, str] | None:
+        drug = drug_of(given, self.site)
+        return None if drug is None else (Kind.DOSE, drug)
+
+    def _keep(self, attempt: Callable[[], Fact | None], place: str, about: Callable[[], tuple[Kind, str] | None]) -> None:
         """One fact, a problem, or a result of no concern; without a readable patient only the latter two."""
         try:
             fact = attempt()
         except Unreadable as fault:
             self.problems.append(fault.problem)
+            known = about() if self.patients else None
+            if known is not None:
+                key = "|".join(("unread", self.sender, self.control_id, place))
+                self.unread[-1].append(Unread(kind=known[0], about=known[1], key=key, problem=fault.problem))
             return
         if fact is None:
             self.passed_over += 1

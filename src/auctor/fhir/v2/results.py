@@ -39,7 +39,7 @@ class Order:
 
 def result(obx: Segment, where: str, order: Order, site: Site) -> Fact | None:
     """The fact of one OBX; None when its code is of no concern or it has no result yet. Unreadable when it cannot be used."""
-    meaning = _meaning(obx, site)
+    meaning = meaning_of(obx, site)
     if meaning is None or obx.text(11) in NOTHING_YET:
         return None
     status = STATUS.get(obx.text(11))
@@ -56,7 +56,8 @@ def result(obx: Segment, where: str, order: Order, site: Site) -> Fact | None:
     return Fact(**{**vars(blank), "body": body, "notices": (*notices, *_unsettled(status, where))})
 
 
-def _meaning(obx: Segment, site: Site) -> Meaning | None:
+def meaning_of(obx: Segment, site: Site) -> Meaning | None:
+    """What an OBX measures, None for what is of no concern."""
     found = (site.meaning(code.system, code.code) for code in codings(obx.raw(3), obx.delimiters))
     return next((meaning for meaning in found if meaning is not None and meaning.kind != "drug"), None)
 

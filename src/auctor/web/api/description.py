@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import APIRouter
@@ -26,6 +27,16 @@ def description(router: APIRouter) -> dict[str, Any]:
         for operation in path.values():
             _refusals(operation["responses"])
     return found
+
+
+def methods(document: dict[str, Any], path: str) -> str:
+    """The methods of the described address that a path is, for an `Allow` header: "" where none is.
+
+    >>> methods({"paths": {"/a/{id}": {"get": {}, "put": {}}}}, "/a/7")
+    'GET, PUT'
+    """
+    known = (pattern for pattern in document["paths"] if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(pattern)), path))
+    return ", ".join(sorted(method.upper() for pattern in known for method in document["paths"][pattern]))
 
 
 def _refusals(responses: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Response
+from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy import select
 
@@ -29,12 +30,9 @@ from auctor.web.store.tables import Message
 CHANNEL = "api"
 READER = Actor.system("api", wards=frozenset({EVERY_WARD}))
 Key = Annotated[
-    str | SkipJsonSchema[None],
+    Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")] | SkipJsonSchema[None],
     Header(
         alias="Idempotency-Key",
-        min_length=1,
-        max_length=200,
-        pattern=r"^[\x21-\x7e]+$",
         description="a name of your own for this request: sent again with it, it is done once",
     ),
 ]

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from auctor.web.api import routes_courses, routes_facts, routes_models, routes_patients, routes_results, routes_silent
-from auctor.web.api.description import description
+from auctor.web.api.description import description, methods
 from auctor.web.api.shown import START
 
 
@@ -27,6 +27,11 @@ for part in (routes_patients, routes_courses, routes_facts, routes_results, rout
 def openapi() -> JSONResponse:
     """The OpenAPI 3.1 document; everybody may read it."""
     return JSONResponse(_document())
+
+
+def allowed(path: str) -> str:
+    """The methods that an address of the API answers."""
+    return methods(_document(), path)
 
 
 @cache

@@ -17,8 +17,8 @@ from auctor.web.api.once import AtOnce
 from auctor.web.api.shapes.base import ID, Made
 from auctor.web.api.shapes.results import Regimen, Result, Signing, Tried
 from auctor.web.pages.confirming import confirmation
-from auctor.web.pages.rendering import Blank, language_of, text
-from auctor.web.pages.views.report import report_view
+from auctor.web.pages.rendering import Blank, language_of
+from auctor.web.pages.reporting import pdf_of, report_of
 from auctor.web.pages.visits import AtClinic
 from auctor.web.service import signing
 from auctor.web.service.clinic import Clinic
@@ -88,19 +88,11 @@ def _wish(clinic: Clinic, actor: Actor, result_id: str, wish: Signing) -> Wish:
 @router.get("/report", response_class=HTMLResponse, responses=refusals(404) | HTML)
 def get_report(request: Request, clinic: AtClinic, actor: Reader, result_id: ResultId) -> HTMLResponse:
     """The report as a page, in the language of Accept-Language; an unsigned one carries a watermark. The view is audited."""
-    return HTMLResponse(_report(request, clinic, actor, result_id))
-
-
-def _report(request: Request, clinic: Clinic, actor: Actor, result_id: str) -> str:
-    tongue = language_of(request)
-    file, result = result_file(clinic, actor, result_id, audited=True)
-    return text("report.html", tongue, report_view(file, result, tongue))
+    return HTMLResponse(report_of(clinic, actor, result_id, language_of(request))[1])
 
 
 @router.get("/report.pdf", response_class=Response, responses=refusals(404) | PDF)
 def get_report_pdf(request: Request, clinic: AtClinic, actor: Exporter, result_id: ResultId) -> Response:
     """The same as a PDF."""
-    from auctor.web.pages.pdf import as_pdf
-
-    made = clinic.engine.pool.submit(as_pdf, _report(request, clinic, actor, result_id)).result()
+    _, made = pdf_of(clinic, actor, result_id, language_of(request))
     return Response(made, media_type="application/pdf")

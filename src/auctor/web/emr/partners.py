@@ -1,4 +1,4 @@
-"""The hospital's systems that auctor talks to, from one TOML file: CDS Hooks clients, SMART servers, and what authorities are called.
+"""The hospital's systems that auctor talks to, from one TOML file: CDS Hooks clients, SMART and FHIR servers, names of authorities.
 
 Nothing outside these lists is ever fetched, trusted or launched from.
 """
@@ -57,6 +57,39 @@ class SmartServer(Entry):
         return text.rstrip("/")
 
 
+class FhirServer(Entry):
+    """A hospital's FHIR server that records are read from and results sent to (docs/fhir.md)."""
+
+    name: str = Field(min_length=1, max_length=80, description="what the pages call it")
+    base_url: str
+    wards: list[str] = Field(EVERY, description="wards whose patients it knows; the first server of a ward is used")
+    client_id: str = Field("", description="for SMART backend services; without it no token is asked for")
+    private_key_file: str = Field("", description="its key (PEM or JWK), beside this file")
+    key_id: str = ""
+    algorithm: Literal["RS384", "ES384"] = "ES384"
+    token_url: str = ""
+    scope: str = "system/*.rs"
+    formula: str = Field("", description="by which creatinine becomes a filtration rate")
+    site_codes: str = Field("", description="the hospital's own codes in a file, beside this one")
+    send_when_signed: bool = Field(False, description="a signed result is sent by itself")
+    follow: bool = Field(False, description="a record that was read is subscribed to, and read again when it changes")
+    report_language: Literal["en", "fr"] = "en"
+    timeout_s: float = Field(10.0, gt=0, le=120)
+    deadline_s: float = Field(30.0, gt=0, le=600)
+
+    @model_validator(mode="after")
+    def _an_address(self) -> FhirServer:
+        check_address(self.base_url, where="base_url")
+        if self.client_id and not self.private_key_file:
+            raise ValueError("give private_key_file beside client_id")
+        return self
+
+    @property
+    def base(self) -> str:
+        """Its address without a last slash: what the store and the outbox call it."""
+        return self.base_url.rstrip("/")
+
+
 class Authority(Entry):
     """One assigning authority by its name here and its FHIR identifier system."""
 
@@ -74,6 +107,7 @@ class Partners(Entry):
     partners_schema: Literal[1] = Field(1, alias="schema")
     cds_clients: list[CdsClient] = Field([], description="who may call the CDS services")
     smart: list[SmartServer] = Field([], description="who may launch auctor")
+    fhir: list[FhirServer] = Field([], description="whose records are read, and where results go")
     authorities: list[Authority] = Field([], description="identifier systems of FHIR and the authorities of the store")
 
     def client(self, issuer: str) -> CdsClient | None:
@@ -84,9 +118,18 @@ class Partners(Entry):
         """The SMART server of exactly this base address."""
         return next((server for server in self.smart if server.iss == iss.rstrip("/")), None)
 
+    def record_of(self, ward: str) -> FhirServer | None:
+        """The FHIR server that knows the patients of a ward."""
+        return next((server for server in self.fhir if ward in server.wards or "*" in server.wards), None)
+
+    @property
+    def systems(self) -> dict[str, str]:
+        """The name that each FHIR identifier system has in the store."""
+        return {entry.system: entry.authority for entry in self.authorities}
+
     def names(self, fhir_server: str, patient: str, resource: Any = None) -> tuple[tuple[str, str], ...]:
         """The (authority, identifier) pairs by which the store may know a patient: the server's own id, and the resource's identifiers."""
-        known = {entry.system: entry.authority for entry in self.authorities}
+        known = self.systems
         found = resource.get("identifier") if isinstance(resource, dict) and resource.get("id") == patient else None
         pairs = [(i.get("system"), i.get("value")) for i in found if isinstance(i, dict)] if isinstance(found, list) else []
         texts = [(s, v) for s, v in pairs if isinstance(s, str) and isinstance(v, str) and s and v]

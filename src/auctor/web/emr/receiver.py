@@ -93,7 +93,7 @@ class Receiver:
     def _delivered(self, reading: Reading, message: int) -> tuple[Problem, ...]:
         """Deliver what is not older than what was delivered before; facts that are late say nothing new."""
         patients = [replace(patient, facts=self.journal.newer(patient.facts)) for patient in reading.patients]
-        patients = [patient for patient in patients if patient.facts]
+        patients = [patient for patient in patients if patient.facts or patient.unread]
         problems = self.deliver(replace(reading, patients=tuple(patients)), message=message) if patients else ()
         self.journal.delivered(fact for patient in patients for fact in patient.facts)
         return problems

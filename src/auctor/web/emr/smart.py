@@ -28,7 +28,7 @@ from auctor.web.emr.own_keys import OwnKeys
 from auctor.web.emr.smart_client import Granted, Note, SmartClient, refused
 from auctor.web.middleware.visit import cookie, session_cookie
 from auctor.web.pages.visits import clinic_of
-from auctor.web.service.charts import open_courses
+from auctor.web.service.charts import OpenCourse, open_courses
 
 CALLBACK = "/smart/callback"
 MOST_CONTEXTS = 10_000
@@ -65,12 +65,33 @@ class Contexts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Patients:
+    """Whom each session was launched for, as long as the session may last: a page of anybody else says so."""
+
+    _kept: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def put(self, session: str, patient: str) -> None:
+        """Keep a session's patient (the store's identifier, "" where the store does not know the patient)."""
+        with self._lock:
+            self._kept[session] = patient
+            while len(self._kept) > MOST_CONTEXTS:
+                self._kept.popitem(last=False)
+
+    def of(self, session: str) -> str | None:
+        """The patient of a session, None for one that was not launched."""
+        with self._lock:
+            return self._kept.get(session)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Launches:
-    """The SMART client of the application, what waits for an answer, and what sessions were launched with."""
+    """The SMART client of the application, what waits for an answer, what sessions were launched with and for whom."""
 
     client: SmartClient
     pending: Pending = field(default_factory=Pending)
     contexts: Contexts = field(default_factory=Contexts)
+    patients: Patients = field(default_factory=Patients)
 
 
 def launches_of(request: Request) -> Launches:
@@ -119,11 +140,14 @@ def callback(request: Request, reception: AtReception, browser: Knocking) -> Res
     found = reception.sessions.find(token)
     if found is None:
         raise refused("the account may not sign in")
-    answer = RedirectResponse(_onward(request, granted, found.actor), 303)
+    courses = _courses(request, granted, found.actor)
+    answer = RedirectResponse(_onward(granted, courses), 303)
     if request.state.visit.found is not None:
         launches.contexts.end(request.state.visit.found.session_id)
     set_session(request, answer, token)
     launches.contexts.put(fingerprint(token), granted)
+    launches.patients.put(fingerprint(token), courses[0].patient if courses else "")
+    request.app.state.launched_for = launches.patients.of
     return answer
 
 
@@ -164,11 +188,15 @@ def _holder(request: Request) -> str:
     return found if len(found) >= 40 else ""
 
 
-def _onward(request: Request, granted: Granted, actor: Actor) -> str:
+def _courses(request: Request, granted: Granted, actor: Actor) -> tuple[OpenCourse, ...]:
+    """The open courses of the launch's patient, within the wards of the server and of the actor."""
+    server = launches_of(request).client.partners.server(granted.iss)
+    seen = actor if server is None or "*" in server.wards else _narrowed(actor, frozenset(server.wards))
+    return open_courses(clinic_of(request), seen, _names(request, granted)) if seen.roles else ()
+
+
+def _onward(granted: Granted, courses: tuple[OpenCourse, ...]) -> str:
     """The course that the card or the patient points to, else the work list: always a page of ours."""
-    wards = launches_of(request).client.partners.server(granted.iss)
-    seen = actor if wards is None or "*" in wards.wards else _narrowed(actor, frozenset(wards.wards))
-    courses = open_courses(clinic_of(request), seen, _names(request, granted)) if seen.roles else ()
     wanted = _course_of(granted.context)
     chosen = next((course for course in courses if course.course == wanted), courses[0] if len(courses) == 1 else None)
     if chosen is not None:

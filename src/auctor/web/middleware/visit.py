@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
+from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from auctor.errors import AuctorError
 from auctor.web.accounts.actor import Actor
 from auctor.web.settings import Settings
 
 OWN_PAGES, STATIC = "/account", "/static/"
+UNSEEN = (STATIC, "/health/")  # who asks for these does not matter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,9 @@ class Doorkeeper(Protocol):
         """The program behind a bearer key, None for an unknown or ended one."""
 
 
+Refuse = Callable[[Request, Exception], Response]
+
+
 class SignInNeeded(Exception):
     """A route that needs an actor was asked for without one, or (`again`) a sign-in of a few minutes ago is needed."""
 
@@ -95,8 +102,8 @@ def cookie(settings: Settings, name: str, value: str, *, seconds: int | None = N
 class Visits:
     """ASGI middleware that looks the sender up once a request. With a bearer key no cookie is looked at."""
 
-    def __init__(self, app: ASGIApp, *, doorkeeper: Doorkeeper, settings: Settings) -> None:
-        self._app, self._doorkeeper, self._settings = app, doorkeeper, settings
+    def __init__(self, app: ASGIApp, *, doorkeeper: Doorkeeper, settings: Settings, refuse: Refuse) -> None:
+        self._app, self._doorkeeper, self._settings, self._refuse = app, doorkeeper, settings, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Set `state.visit`, then pass the request on; give a browser without cookies one for its forms."""
@@ -104,8 +111,14 @@ class Visits:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        visit = Visit() if scope["path"].startswith(STATIC) else await self._visit(request)
-        scope.setdefault("state", {})["visit"] = visit
+        scope.setdefault("state", {})["visit"] = Visit()
+        try:
+            visit = Visit() if scope["path"].startswith(UNSEEN) else await self._visit(request)
+        except AuctorError as error:  # the store does not answer: nobody is known, and that is said
+            answer = await run_in_threadpool(self._refuse, request, error)
+            await answer(scope, receive, send)
+            return
+        scope["state"]["visit"] = visit
         fresh = not visit.by_key and not visit.found and visit.visitor not in request.cookies.values()
 
         async def sending(message: Message) -> None:

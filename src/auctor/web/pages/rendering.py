@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from auctor import __version__
 from auctor.errors import AuctorError
 from auctor.web.middleware.forgery import FIELD, csrf_token
+from auctor.web.pages.engine_words import engine
 from auctor.web.pages.language import COOKIE, LANGUAGES, Language, language, preferred
 from auctor.web.pages.words import field_name, notice_words
 
@@ -51,6 +52,7 @@ def words(tongue: Language) -> dict[str, Any]:
         "version": __version__,
         "field_name": lambda where: field_name(str(where), tongue),
         "notice": lambda found: notice_words(found, tongue),
+        "engine": lambda text: engine(text, tongue),
         "error": None,
         "guard": None,
         "section": "",
@@ -78,12 +80,22 @@ def page(
         "here": escape(request.url.path),
     }
     filled = {**shared, **context}
+    filled["elsewhere"] = _elsewhere(request, filled["guard"])
     answer = HTMLResponse(environment().get_template(template).render(filled), status_code=status, headers=dict(headers or {}))
     guard = filled["guard"]
     if guard is not None:
         answer.headers["X-Auctor-Patient"] = guard.patient
         answer.headers["X-Auctor-Course"] = guard.course
     return answer
+
+
+def _elsewhere(request: Request, guard: Any) -> bool:
+    """Whether the session was opened from the hospital's record for another patient than this page's (requirement 19)."""
+    launched, visit = getattr(request.app.state, "launched_for", None), getattr(request.state, "visit", None)
+    if launched is None or guard is None or visit is None or visit.found is None:
+        return False
+    patient = launched(visit.found.session_id)
+    return patient is not None and patient != guard.patient
 
 
 def refused(request: Request, error: AuctorError, *, status: int, back: str = "/work", part: bool = False) -> HTMLResponse:

@@ -10,7 +10,7 @@ from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 
 from auctor.web.accounts.permissions import Verb, allowed
 from auctor.web.middleware.visit import CurrentActor
-from auctor.web.pages import routes_courses, routes_facts, routes_patients, routes_results, routes_silent
+from auctor.web.pages import routes_courses, routes_facts, routes_patients, routes_questions, routes_results, routes_silent
 from auctor.web.pages.language import COOKIE, LANGUAGES
 from auctor.web.pages.rendering import page
 
@@ -56,5 +56,5 @@ def static(path: str) -> Response:
     return Response(file.read_bytes(), media_type=TYPES[file.suffix], headers={"cache-control": "max-age=3600"})
 
 
-for part in (routes_patients, routes_courses, routes_facts, routes_results, routes_silent):
+for part in (routes_patients, routes_courses, routes_facts, routes_questions, routes_results, routes_silent):
     router.include_router(part.router)

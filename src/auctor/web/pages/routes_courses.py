@@ -19,11 +19,13 @@ from auctor.web.pages.typed import Form
 from auctor.web.pages.views.banner import course_banner, guard_of
 from auctor.web.pages.views.course import chart_of, course_view, tried_view
 from auctor.web.pages.views.model import comparison_view, model_page
+from auctor.web.pages.views.record import sending_row
 from auctor.web.pages.views.suspicion import suspicion_view
 from auctor.web.pages.visits import AtClinic, Sent, check_fragment, check_fresh, check_patient, typed
 from auctor.web.service import analyses, comparing, courses, patients
 from auctor.web.service.clinic import Clinic
 from auctor.web.service.courses import CourseFile, look
+from auctor.web.service.sending import sendings
 from auctor.web.service.suspicion import suspicion
 from auctor.web.service.trying import Typed, try_regimen
 from auctor.web.store.tables import Result
@@ -54,7 +56,7 @@ def _course_page(
     regimen: Blank | None = None,
 ) -> Response:
     tongue = language_of(request)
-    shown = course_view(file, actor, tongue)
+    shown = course_view(file, actor, tongue) | _record(request, clinic, actor, file)
     if regimen is not None:
         shown["typed"] = regimen
     extra: dict[str, Any] = {"error": error, "what_if": what_if, "said": tongue.say(_said(request.query_params.get("said", "")))}
@@ -62,11 +64,23 @@ def _course_page(
     return page(request, "course.html", title=file.course.drug, section="patients", status=status, **shown, **extra)
 
 
+def _record(request: Request, clinic: Clinic, actor: Actor, file: CourseFile) -> dict[str, Any]:
+    """The hospital's record beside the course: the ward's server, and what became of the signed result on its way there."""
+    server, tongue = request.app.state.records.partners.record_of(file.patient.ward_id), language_of(request)
+    rows = sendings(clinic, actor, [file.signed.id]) if file.signed else []
+    sent = [sending_row(row, file, tongue) for row in rows if server is not None and row.destination == server.base]
+    may_send = server is not None and file.signed is not None and allowed(actor, Verb.EXPORT)
+    return {"server": "" if server is None else server.name, "sending": sent[0] if sent else None, "may_send": may_send}
+
+
 SAID = {
     "saved": N_("Saved."),
     "analysed": N_("Analysed."),
     "signed": N_("Signed. The report is final."),
     "withdrawn": N_("Withdrawn."),
+    "answered": N_("Answered. The answer is part of the course."),
+    "settled": N_("Settled."),
+    "sent": N_("Sent to the hospital's record."),
 }
 
 

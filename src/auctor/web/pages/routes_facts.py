@@ -55,7 +55,7 @@ def _check_kind(kind: str) -> None:
 def _start(file: CourseFile, kind: str, language: Language) -> Blank:
     """What is very likely the same as last time: units, route, matrix, assay; never a number that was measured or a time."""
     known = file.of_kind(kind)
-    model = _model(file)
+    model = model_of(file)
     if known and kind in ("dose", "sample"):
         last = entries.filled(kind, known[-1].body, language, file.zone)
         same = ("amount_unit", "route", "value_unit", "matrix", "assay", "lloq")
@@ -65,12 +65,13 @@ def _start(file: CourseFile, kind: str, language: Language) -> Blank:
     return Blank(route=route, amount_unit="mg", matrix=matrix, value_unit="")
 
 
-def _model(file: CourseFile) -> DrugModel | None:
+def model_of(file: CourseFile) -> DrugModel | None:
+    """The course's model, None while none is chosen."""
     return read(file.course.model) if file.course.model else None
 
 
 def _entry_page(request: Request, file: CourseFile, kind: str, form: Blank, error: AuctorError | None = None) -> Response:
-    tongue, model = language_of(request), _model(file)
+    tongue, model = language_of(request), model_of(file)
     shown: dict[str, Any] = {
         "banner": course_banner(file, tongue),
         "guard": guard_of(file),
@@ -81,12 +82,13 @@ def _entry_page(request: Request, file: CourseFile, kind: str, form: Blank, erro
         "action": f"/courses/{file.course.id}/add/{kind}",
         "correcting": False,
         "units": entries.units_of(model),
-        "covariates": _covariates(model, tongue),
+        "covariates": covariate_rows(model, tongue),
     }
     return page(request, "entry.html", title=ADD[kind], section="patients", status=422 if error else 200, **shown)
 
 
-def _covariates(model: DrugModel | None, language: Language) -> list[dict[str, Any]]:
+def covariate_rows(model: DrugModel | None, language: Language) -> list[dict[str, Any]]:
+    """What the form of covariates asks for."""
     return [
         {
             "field": f"c_{c.name}",
@@ -116,7 +118,7 @@ def add(request: Request, clinic: AtClinic, actor: Author, course_id: str, kind:
 
 
 def _read(request: Request, file: CourseFile, kind: str, sent: Blank) -> list[Entered]:
-    form, model = typed(request, sent, file.zone), _model(file)
+    form, model = typed(request, sent, file.zone), model_of(file)
     if kind != "covariate":
         return [Entered(kind=kind, body=entries.read_entry(kind, form))]
     if model is None:
@@ -154,7 +156,7 @@ def _fact_page(
         "used": last.body.get("used", True),
         "gone": last.withdrawn,
         "form": sent or entries.filled(last.kind, last.body, tongue, file.zone),
-        "units": entries.units_of(_model(file)),
+        "units": entries.units_of(model_of(file)),
         "covariate": covariate,
         "error": error,
         "may_correct": allowed(actor, Verb.CORRECT)
@@ -172,7 +174,7 @@ def _revisions(clinic: Clinic, actor: Actor, file: CourseFile, fact_id: str) -> 
 
 
 def _covariate_of(file: CourseFile, fact: Fact) -> dict[str, Any] | None:
-    model = _model(file)
+    model = model_of(file)
     covariate = model.covariates.get(str(fact.body.get("name"))) if model and fact.kind == "covariate" else None
     if covariate is None:
         return None
@@ -222,7 +224,7 @@ def _do(clinic: Clinic, actor: Actor, file: CourseFile, last: Fact, deed: str, f
 
 def _corrected(file: CourseFile, last: Fact, form: Form) -> dict[str, Any]:
     """The new body; what the form does not show stays: whether a sample is used, and why."""
-    model = _model(file)
+    model = model_of(file)
     if last.kind == "covariate":
         assert model is not None
         return entries.read_covariate(form, model.covariates[str(last.body["name"])])

@@ -28,6 +28,7 @@ Reader = Annotated[Actor, may(Verb.READ)]
 Registrar = Annotated[Actor, may(Verb.REGISTER)]
 Auditor = Annotated[Actor, may(Verb.READ_AUDIT)]
 WORDS = {
+    Why.ASKED: ("bad", N_("? question about the record")),
     Why.PENDING: ("warn", N_("● level not interpreted")),
     Why.CHANGED: ("bad", N_("▲ changed since signed")),
     Why.UNSIGNED: ("", N_("✎ not signed")),
@@ -39,7 +40,9 @@ def work_list(request: Request, clinic: AtClinic, actor: Reader) -> Response:
     """What waits for somebody."""
     tongue = language_of(request)
     rows = [_waiting(one, tongue, clinic) for one in waiting(clinic, actor)]
-    return page(request, "work.html", title=N_("Work list"), section="work", rows=rows)
+    interface = request.app.state.interface
+    letters = interface.waiting(actor) if interface is not None and allowed(actor, Verb.OPERATE) else 0
+    return page(request, "work.html", title=N_("Work list"), section="work", rows=rows, letters=letters)
 
 
 def _waiting(one: Waiting, tongue: Language, clinic: Clinic) -> dict[str, Any]:
@@ -123,6 +126,7 @@ def patient_page(
             "target": entry_text(course.target) if course.target else "",
             "opened": tongue.moment(course.opened_at, zone_of(course.time_zone, clinic)),
             "closed": tongue.moment(course.closed_at, zone_of(course.time_zone, clinic)) if course.closed_at else "",
+            "asked": found.asked.get(course.id, 0),
         }
         for course in found.courses
     ]

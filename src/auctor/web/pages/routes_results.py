@@ -14,11 +14,11 @@ from auctor.web.accounts.permissions import Verb, may
 from auctor.web.middleware.forgery import csrf_token
 from auctor.web.pages.confirming import confirmation, ways
 from auctor.web.pages.language import N_
-from auctor.web.pages.rendering import Blank, language_of, page, refused, text
+from auctor.web.pages.rendering import Blank, language_of, page, refused
+from auctor.web.pages.reporting import pdf_of, report_of
 from auctor.web.pages.routes_courses import read_regimen
 from auctor.web.pages.views.banner import course_banner, guard_of
 from auctor.web.pages.views.course import shown_result
-from auctor.web.pages.views.report import report_view
 from auctor.web.pages.visits import AtClinic, Sent, check_fresh, typed
 from auctor.web.service import signing
 from auctor.web.service.clinic import Clinic
@@ -91,26 +91,17 @@ def sign(request: Request, clinic: AtClinic, actor: Signer, result_id: str, sent
     return RedirectResponse(f"/courses/{file.course.id}?said=signed", 303)
 
 
-def _report(request: Request, clinic: Clinic, actor: Actor, result_id: str) -> tuple[CourseFile, str]:
-    tongue = language_of(request)
-    file, result = result_file(clinic, actor, result_id, audited=True)
-    return file, text("report.html", tongue, report_view(file, result, tongue))
-
-
 @router.get("/{result_id}/report")
 def report(request: Request, clinic: AtClinic, actor: Reader, result_id: str) -> Response:
     """The report as a page; unsigned ones carry a watermark."""
-    file, written = _report(request, clinic, actor, result_id)
+    file, written = report_of(clinic, actor, result_id, language_of(request))
     return HTMLResponse(written, headers={"X-Auctor-Patient": file.patient.id})
 
 
 @router.get("/{result_id}/report.pdf")
 def report_pdf(request: Request, clinic: AtClinic, actor: Exporter, result_id: str) -> Response:
     """The same as a PDF, made in a worker thread."""
-    from auctor.web.pages.pdf import as_pdf
-
-    file, written = _report(request, clinic, actor, result_id)
-    made = clinic.engine.pool.submit(as_pdf, written).result()
+    file, made = pdf_of(clinic, actor, result_id, language_of(request))
     name = f"auctor-{file.course.drug}-{result_id[:8]}.pdf"
     headers = {"content-disposition": f'inline; filename="{name}"', "X-Auctor-Patient": file.patient.id}
     return Response(made, media_type="application/pdf", headers=headers)

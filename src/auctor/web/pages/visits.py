@@ -34,10 +34,7 @@ def clinic_of(request: Request) -> Clinic:
 
 def clinic_at(app: FastAPI) -> Clinic:
     """The clinic of an application, made over its store on first use."""
-    state = app.state
-    if not hasattr(state, "clinic"):
-        state.clinic = Clinic(store=state.store)
-    found: Clinic = state.clinic
+    found: Clinic = app.state.open_clinic()
     return found
 
 

@@ -22,10 +22,12 @@ FIELDS = {
     "dose": N_("Dose"),
     "doses": N_("Doses"),
     "dosing": N_("Dosing table"),
+    "database": N_("Database"),
     "drug": N_("Drug"),
     "duration": N_("Infusion"),
     "every": N_("Interval"),
     "family": N_("Family name"),
+    "file": N_("File"),
     "given": N_("Given name"),
     "identifier": N_("Hospital number"),
     "lloq": N_("Limit of quantification"),
@@ -36,6 +38,9 @@ FIELDS = {
     "object": N_("Object"),
     "order": N_("Order"),
     "page": N_("This page"),
+    "questions": N_("Questions"),
+    "record": N_("Hospital record"),
+    "result": N_("Result"),
     "password": N_("Password"),
     "patient": N_("Patient"),
     "reason": N_("Reason"),
@@ -108,9 +113,13 @@ def field_name(where: str, language: Language) -> str:
 
 
 def notice_words(notice: dict[str, Any], language: Language) -> dict[str, str]:
-    """A notice in this language; the engine's own English sentence where the catalogue has none, marked as English."""
-    where = field_name(notice["where"], language)
-    found = NOTICES.get(notice["code"])
-    if language.code == "en" or found is None:
+    """A notice in this language: its own sentences, else those of its code, else in English and marked so."""
+    from auctor.web.pages.engine_words import translated
+
+    where, by_code = field_name(notice["where"], language), NOTICES.get(notice["code"])
+    (what, in_what), (remedy, in_remedy) = (translated(notice[key], language) for key in ("what", "remedy"))
+    if in_what == in_remedy == language.code:
+        return {"where": where, "what": what, "remedy": remedy, "lang": language.code}
+    if by_code is None:
         return {"where": where, "what": notice["what"], "remedy": notice["remedy"], "lang": "en"}
-    return {"where": where, "what": language.say(found[0]), "remedy": language.say(found[1]), "lang": language.code}
+    return {"where": where, "what": language.say(by_code[0]), "remedy": language.say(by_code[1]), "lang": language.code}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
@@ -14,11 +15,15 @@ from auctor.web.store import Store
 
 @dataclass(frozen=True, kw_only=True)
 class Clinic:
-    """One installation's store and engine. `zone` is the clock on which a ward's times are read where a course does not say."""
+    """One installation's store and engine. `zone` is the clock on which a ward's times are read where a course does not say.
+
+    `destination` says where a signed result of a ward goes by itself, "" for nowhere.
+    """
 
     store: Store
     engine: Engine = field(default_factory=Engine)
     zone: str = field(default_factory=lambda: machine_zone())
+    destination: Callable[[str], str] = field(default=lambda ward: "")
 
 
 def machine_zone() -> str:

@@ -18,18 +18,19 @@ from auctor.web.service.clinic import Clinic, checked_zone, zone_of
 from auctor.web.service.engine import read
 from auctor.web.service.models import offers
 from auctor.web.service.targets import entry_text, read_target
-from auctor.web.store import Reading, Work, facts, results
+from auctor.web.store import Reading, Work, facts, questions, results
 from auctor.web.store.documents import assembled
 from auctor.web.store.reopening import reopen_for_choice
 from auctor.web.store.results import Status
-from auctor.web.store.tables import Course, Fact, Patient, Reopening, Result, Signature, Ward, canonical
+from auctor.web.store.tables import Course, Fact, Patient, Question, RecordRead, Reopening, Result, Signature, Ward, canonical
 
 
 @dataclass(frozen=True, kw_only=True)
 class CourseFile:
     """A course as it stood when it was read. `document` is the case that its facts make; `results` are the newest first.
 
-    `revision` changes with every fact, choice and result: a page that carries another one is out of date.
+    `revision` changes with every fact, choice, result and question: a page that carries another one is out of date. `questions` are the
+    open ones, which block signing; `record` says how fresh the course is against the hospital's record, None where it was never read.
     """
 
     patient: Patient
@@ -43,6 +44,8 @@ class CourseFile:
     reopenings: dict[str, datetime]
     zone: ZoneInfo
     revision: str
+    questions: tuple[Question, ...] = ()
+    record: RecordRead | None = None
 
     @property
     def latest(self) -> Result | None:
@@ -90,7 +93,15 @@ def _file(clinic: Clinic, reading: Reading, course_id: str) -> CourseFile:
     ids = [result.id for result in every]
     signed = reading.session.scalars(select(Signature).where(Signature.result_id.in_(ids))).all()
     opened = reading.session.scalars(select(Reopening).where(Reopening.result_id.in_(ids)).order_by(Reopening.reopened_at)).all()
-    parts = [course.version, *sorted(f"{fact.id}/{fact.revision}" for fact in known), *ids[:1], len(signed), len(opened)]
+    asked = questions.opened(reading, [course_id])
+    parts = [
+        *(question.id for question in asked),
+        course.version,
+        *sorted(f"{fact.id}/{fact.revision}" for fact in known),
+        *ids[:1],
+        len(signed),
+        len(opened),
+    ]
     return CourseFile(
         patient=patient,
         ward=ward,
@@ -103,6 +114,8 @@ def _file(clinic: Clinic, reading: Reading, course_id: str) -> CourseFile:
         reopenings={one.result_id: one.reopened_at for one in reversed(opened)},
         zone=zone_of(course.time_zone, clinic),
         revision=hashlib.sha256(repr(parts).encode()).hexdigest()[:16],
+        questions=tuple(asked),
+        record=reading.session.get(RecordRead, course_id),
     )
 
 

@@ -1,18 +1,19 @@
 """Import a patient's FHIR record into a course: all of it or nothing, in one unit of work, and again as often as one likes.
 
-A fact is known by the resource that it came from. The same record twice adds nothing; a corrected resource is the next revision, and
-what no longer follows from a resource that is there (entered in error, not given, replaced) is withdrawn; either re-opens what was signed
-on it. What a person changed by hand is never changed back by an import: it is listed.
+What the record does not say is kept with the course as a question, which blocks signing until a person settles it; so are facts that the
+record makes doubtful (doses that were only ordered). A fact is known by the resource that it came from. The same record twice adds nothing;
+a corrected resource is the next revision, and what no longer follows from a resource that is there (entered in error, not given, replaced)
+is withdrawn; either re-opens what was signed on it. What a person changed by hand is never changed back by an import: it is listed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from auctor.errors import AuctorError, RecordError
+from auctor.errors import AuctorError, Notice, RecordError
 from auctor.fhir import found as fhir
 from auctor.fhir.read import read_bundle
 from auctor.fhir.reading import Wanted
@@ -21,13 +22,16 @@ from auctor.web.accounts.permissions import Verb, demand
 from auctor.web.service.clinic import Clinic
 from auctor.web.service.entering import not_in_the_future
 from auctor.web.service.entry_check import check_entry
-from auctor.web.store import Work, facts
-from auctor.web.store.tables import Course, Fact, Patient
+from auctor.web.store import Work, facts, questions
+from auctor.web.store.questions import GONE, Asked
+from auctor.web.store.tables import Course, Fact, Patient, Question
 
 SOURCE = "fhir"
 KINDS = {"current": "order"}  # what the store calls an entry that the case file calls otherwise
 KEPT = ("covariate-not-used", "same-value")  # left out of this import, and no reason to doubt what an earlier one took
+NO_MORE_ASKED = "the record does not leave it open any more"
 NOT_ANY_MORE = "no longer follows from the record"
+WHOLE = "record"  # the kind of a question about the record as a whole: nothing of it is taken
 _MOST = 400  # characters of a reference in the store
 
 
@@ -36,7 +40,7 @@ class Answers:
     """What the record does not say itself: see `auctor.fhir.reading.Wanted`.
 
     `authorities` are the names by which the store knows FHIR's identifier systems; `names` further (authority, identifier) pairs of the
-    record's patient, such as the server and its id of a live read.
+    record's patient, such as the server and its id of a live read. `server` is that of a live read, "" for a file.
     """
 
     infusions: Mapping[str, str] = field(default_factory=dict)
@@ -46,11 +50,12 @@ class Answers:
     site_codes: Path | None = None
     authorities: Mapping[str, str] = field(default_factory=dict)
     names: tuple[tuple[str, str], ...] = ()
+    server: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arrived:
-    """What an import did: facts added, corrected and withdrawn; references that were there already, or that a person changed."""
+    """What an import did: facts added, corrected and withdrawn; references that were there already, or that a person changed; questions."""
 
     added: tuple[str, ...]
     corrected: tuple[str, ...]
@@ -58,6 +63,7 @@ class Arrived:
     unchanged: tuple[str, ...]
     kept_by_hand: tuple[str, ...]
     found: fhir.Imported
+    asked: tuple[str, ...] = ()
 
 
 @dataclass
@@ -67,10 +73,11 @@ class _Tally:
     withdrawn: list[tuple[Fact, Fact]] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     by_hand: list[str] = field(default_factory=list)
+    asked: list[Question] = field(default_factory=list)
 
 
 def preview_bundle(clinic: Clinic, actor: Actor, course_id: str, bundle: Mapping[str, Any], answers: Answers) -> fhir.Imported:
-    """What an import would take, leave out and ask; nothing is kept. Refused as `import_bundle`, but for open questions."""
+    """What an import would take, leave out and ask; nothing is kept. Refused as `import_bundle`, but for a record that is not whole."""
     demand(actor, Verb.IMPORT)
     with clinic.store.read(actor) as reading:
         course = reading.get(Course, course_id)
@@ -80,17 +87,18 @@ def preview_bundle(clinic: Clinic, actor: Actor, course_id: str, bundle: Mapping
 
 
 def import_bundle(clinic: Clinic, actor: Actor, course_id: str, bundle: Mapping[str, Any], answers: Answers) -> Arrived:
-    """Take a record into a course. RecordError while a question is open, and where the record is not of the course's patient."""
+    """Take a record into a course. RecordError where the record is not whole, and where it is not of the course's patient."""
     demand(actor, Verb.IMPORT)
     with clinic.store.work(actor) as work:
         course = work.get(Course, course_id, lock=True)
         patient = work.get(Patient, course.patient_id)
         demand(actor, Verb.IMPORT, ward=patient.ward_id)
         found = _read(course, patient, bundle, answers)
-        if found.questions:
-            first = found.questions[0].notice
-            raise RecordError(where=first.where, what=first.what, remedy=first.remedy)
+        _check_whole(found)
         tally = _taken(work, course, found)
+        _ask(work, course, found, tally)
+        if answers.server:
+            questions.note_read(work, course_id, server=answers.server, fresh=True)
         work.record("import.fhir", "course", course_id, ward=patient.ward_id, before=_before(tally), after=_after(tally, found))
         return Arrived(
             added=tuple(fact.id for fact in tally.added),
@@ -99,7 +107,15 @@ def import_bundle(clinic: Clinic, actor: Actor, course_id: str, bundle: Mapping[
             unchanged=tuple(tally.unchanged),
             kept_by_hand=tuple(tally.by_hand),
             found=found,
+            asked=tuple(question.id for question in tally.asked),
         )
+
+
+def _check_whole(found: fhir.Imported) -> None:
+    """RecordError for one page of a record, an error that the server sent along, or versions that contradict each other."""
+    for question in found.questions:
+        if question.kind == WHOLE:
+            raise RecordError(where=question.notice.where, what=question.notice.what, remedy=question.notice.remedy)
 
 
 def _read(course: Course, patient: Patient, bundle: Mapping[str, Any], answers: Answers) -> fhir.Imported:
@@ -162,6 +178,57 @@ def _take(work: Work, course: Course, reference: str, fact: fhir.Fact, tally: _T
         tally.corrected.append((known, later))
 
 
+def _ask(work: Work, course: Course, found: fhir.Imported, tally: _Tally) -> None:
+    """Keep what has to be asked; what was asked before about resources that are there, and is not asked now, is gone."""
+    asked = [*(_open(question) for question in found.questions), *_doubts(work, course, found)]
+    digests = {one.digest(course.id) for one in asked}
+    there = _there(found)
+    for question in questions.opened(work, [course.id]):
+        if question.source == SOURCE and question.digest not in digests and _resource(question.reference) in there:
+            questions.settle(work, question.id, verdict=GONE, reason=NO_MORE_ASKED)
+    tally.asked += [question for one in asked if (question := questions.ask(work, course.id, one)) is not None]
+
+
+def _open(question: fhir.Open) -> Asked:
+    notice = question.notice
+    return Asked(
+        source=SOURCE, reference=_resource(notice.where), kind=KINDS.get(question.kind, question.kind), code=notice.code,
+        place=notice.where, what=notice.what, remedy=notice.remedy, draft=question.draft,
+    )  # fmt: skip
+
+
+def _doubts(work: Work, course: Course, found: fhir.Imported) -> Iterator[Asked]:
+    """The notices that block signing, of facts that stand as the record has them."""
+    for fact in found.facts:
+        reference = _reference(fact)
+        for notice in (notice for notice in fact.notices if notice.blocks_signing):
+            row = facts.referenced(work, course.id, SOURCE, reference)
+            if row is not None and row.source == SOURCE and not row.withdrawn:
+                yield doubt(row, notice, reference)
+
+
+def doubt(row: Fact, notice: Notice, reference: str) -> Asked:
+    """A notice about a fact that is kept, as a question about it."""
+    said = {"code": notice.code, "place": notice.where, "what": notice.what, "remedy": notice.remedy}
+    return Asked(source=row.source, reference=reference, kind=row.kind, fact=row, **said)
+
+
+def _there(found: fhir.Imported) -> set[str]:
+    """Every resource that the record holds, whatever became of it."""
+    named = {source.reference for fact in found.facts for source in fact.sources} | {left.source for left in found.left}
+    return named | {_resource(question.notice.where) for question in found.questions} | set(found.withdrawn)
+
+
+def _resource(where: str) -> str:
+    """The resource of a place in it: `Observation/7` of `Observation/7.effectivePeriod`, of `Observation/7#CRCL` or of `Observation/7+8`.
+
+    An id may hold a dot; then the place is what it is, and the same each time.
+    """
+    first = where.partition("#")[0].partition("+")[0]
+    kind, slash, name = first.partition("/")
+    return f"{kind}/{name.partition('.')[0]}"[:_MOST] if slash else first.partition(".")[0][:_MOST]
+
+
 def _last_import(work: Work, fact_id: str) -> Fact:
     """The last revision that came from the record, whatever a person wrote since."""
     return [fact for fact in facts.history(work, fact_id) if fact.source == SOURCE and not fact.withdrawn][-1]
@@ -210,4 +277,15 @@ def _after(tally: _Tally, found: fhir.Imported) -> dict[str, Any]:
         "unchanged": tally.unchanged,
         "kept_by_hand": tally.by_hand,
         "left_out": [[entry.source, entry.code] for entry in found.left],
+        "asked": [[question.id, question.code, question.reference] for question in tally.asked],
     }
+
+
+def not_read(clinic: Clinic, actor: Actor, course_id: str, server: str, error: AuctorError) -> None:
+    """Note that the record could not be read, so that the page says how old its data are."""
+    demand(actor, Verb.IMPORT)
+    with clinic.store.work(actor) as work:
+        ward = work.get(Patient, work.get(Course, course_id).patient_id).ward_id
+        demand(actor, Verb.IMPORT, ward=ward)
+        row = questions.note_read(work, course_id, server=server, problem=f"{error.what}; {error.remedy}", fresh=False)
+        work.record("record.not-read", "course", course_id, ward=ward, after=row.as_data())

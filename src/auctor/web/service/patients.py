@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 
 from sqlalchemy import func, or_, select
@@ -11,6 +13,7 @@ from auctor.errors import CaseError
 from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, demand
 from auctor.web.service.clinic import Clinic
+from auctor.web.store import questions
 from auctor.web.store.tables import Course, Patient, Ward
 
 AUTHORITY = "manual"
@@ -34,11 +37,12 @@ class NewPatient:
 
 @dataclass(frozen=True, kw_only=True)
 class PatientFile:
-    """A patient, the name of its ward, and its courses, the newest first."""
+    """A patient, the name of its ward, its courses, the newest first, and how many open questions each of them has."""
 
     patient: Patient
     ward: str
     courses: tuple[Course, ...]
+    asked: Mapping[str, int] = field(default_factory=dict)
 
 
 def wards(clinic: Clinic, actor: Actor) -> list[tuple[str, str]]:
@@ -100,4 +104,5 @@ def open_patient(clinic: Clinic, actor: Actor, patient_id: str) -> PatientFile:
         ward = work.session.scalar(select(Ward.name).where(Ward.id == patient.ward_id)) or patient.ward_id
         courses = work.session.scalars(select(Course).where(Course.patient_id == patient.id).order_by(Course.opened_at.desc())).all()
         work.record("patient.view", "patient", patient.id, ward=patient.ward_id)
-        return PatientFile(patient=patient, ward=ward, courses=tuple(courses))
+        asked = Counter(question.course_id for question in questions.opened(work, [course.id for course in courses]))
+        return PatientFile(patient=patient, ward=ward, courses=tuple(courses), asked=asked)

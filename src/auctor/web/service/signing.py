@@ -13,7 +13,7 @@ from auctor.web.accounts.permissions import Verb, demand
 from auctor.web.service.clinic import Clinic
 from auctor.web.service.courses import CourseFile, look
 from auctor.web.service.trying import Typed, try_regimen
-from auctor.web.store import results
+from auctor.web.store import outbox, results
 from auctor.web.store.tables import Result, Signature
 
 MEANINGS = {
@@ -73,8 +73,9 @@ def choose(clinic: Clinic, actor: Actor, file: CourseFile, result: Result, *, la
 def sign(clinic: Clinic, actor: Actor, result_id: str, wish: Wish, *, confirm: Callable[[], None]) -> Signature:
     """Sign a result. `confirm` asks the signer for the password or second factor again and raises when it is wrong.
 
-    CaseError for a missing reason or an unknown meaning, for inputs that changed since the result was computed, and for a result that is
-    not the newest; the store refuses what is signed already.
+    CaseError for a missing reason or an unknown meaning, while a question of the course is open, for inputs that changed since the result
+    was computed, and for a result that is not the newest; the store refuses what is signed already. Where signed results of the ward go by
+    themselves, it is put into the outbox in the same transaction.
     """
     file, result = result_file(clinic, actor, result_id)
     demand(actor, Verb.SIGN, ward=file.patient.ward_id)
@@ -92,6 +93,8 @@ def sign(clinic: Clinic, actor: Actor, result_id: str, wish: Wish, *, confirm: C
             reason="; ".join(f"{key}: {reason}" for key, reason in reasons.items()),
         )
         after = {"course": file.course.id, "signature": signature.id, "regimen": wish.choice.label, "meaning": wish.meaning}
+        if destination := clinic.destination(file.patient.ward_id):
+            after["outbox"] = outbox.put(work, result_id, destination).id
         work.record("result.sign", "result", result_id, ward=file.patient.ward_id, after=after, reason=signature.reason)
         return signature
 
@@ -128,6 +131,9 @@ def _check(file: CourseFile, result: Result, wish: Wish) -> None:
         raise CaseError(where="meaning", what="none chosen", remedy="say what the signature means")
     if file.latest is None or file.latest.id != result.id or file.stale(result):
         raise CaseError(where="course", what="the inputs changed since this analysis", remedy="analyse again and sign that result")
+    if file.questions:
+        remedy = "answer it on the page of the course, or dismiss it with a reason"
+        raise CaseError(where="questions", what="an open question about the record blocks signing", remedy=remedy)
     needed = [*blocking(result), *([CHANGE] if wish.choice.confirm else [])]
     for key in needed:
         if not wish.reasons.get(key, "").strip():

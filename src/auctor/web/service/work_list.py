@@ -12,13 +12,14 @@ from sqlalchemy import func, select
 from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, demand
 from auctor.web.service.clinic import Clinic
-from auctor.web.store import Reading
+from auctor.web.store import Reading, questions
 from auctor.web.store.tables import Course, Fact, Patient, Reopening, Result, Signature, Ward
 
 
 class Why(StrEnum):
     """What a course waits for."""
 
+    ASKED = "asked"  # something that the hospital's record leaves open
     PENDING = "pending"  # a level that no result knows
     CHANGED = "changed"  # data changed after signing
     UNSIGNED = "unsigned"  # a result that nobody signed
@@ -56,14 +57,23 @@ def waiting(clinic: Clinic, actor: Actor) -> list[Waiting]:
             .where(Course.closed_at.is_(None))
         )
         rows = reading.session.execute(query).all()
-        last, levels = _last_results(reading), _levels(reading)
+        last, levels, asked = _last_results(reading), _levels(reading), _asked(reading)
     found = []
     for course, patient, ward in rows:
         reasons = dict(_reasons(last.get(course.id), levels.get(course.id, [])))
+        reasons |= {Why.ASKED: asked[course.id]} if course.id in asked else {}
         if reasons:
             entry = Waiting(patient=patient, ward=ward, course=course, why=tuple(reasons), since=min(reasons.values()))
             found.append(entry)
     return sorted(found, key=lambda one: one.since)
+
+
+def _asked(reading: Reading) -> dict[str, datetime]:
+    """Since when each course has an open question."""
+    found: dict[str, datetime] = {}
+    for question in questions.opened(reading):
+        found.setdefault(question.course_id, question.raised_at)
+    return found
 
 
 def _reasons(last: _Last | None, levels: list[Fact]) -> Iterable[tuple[Why, datetime]]:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Select, select
 
-from auctor.web.store import facts
+from auctor.web.store import facts, questions
 from auctor.web.store.documents import CourseDocument
 from auctor.web.store.errors import SignatureError, StaleError
 from auctor.web.store.reopening import horizon
@@ -81,7 +81,7 @@ def sign(work: Work, result_id: str, *, regimen: Mapping[str, Any], text: str, m
     """Sign a draft for the regimen that was chosen from it; `text` is what was on the page.
 
     Raises SignatureError when the actor is not a person, the result is signed or older than a signed one, or blocks signing and no reason
-    is given; StaleError when facts that it should have known have come or changed since it was made.
+    is given, or a question of the course is open; StaleError when facts that it should have known have come or changed since it was made.
     """
     result = work.get(Result, result_id)
     work.get(Course, result.course_id, lock=True)
@@ -94,6 +94,8 @@ def sign(work: Work, result_id: str, *, regimen: Mapping[str, Any], text: str, m
     if changed_since(work, result) or asked_otherwise(work, result):
         what = "facts, the model or the target changed since it was made"
         raise StaleError(where="result", what=what, remedy="analyse again; nothing was signed")
+    if questions.opened(work, [result.course_id]):
+        raise SignatureError(where="questions", what="an open question blocks signing", remedy="answer it, or dismiss it with a reason")
     if json.loads(result.result).get("signing_blocked") and not reason.strip():
         raise SignatureError(where="reason", what="missing, and warnings block signing", remedy="resolve them, or say why you sign anyway")
     signature = Signature(

@@ -10,9 +10,24 @@ from sqlalchemy import select
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 
 from auctor.web.accounts.actor import EVERY_WARD
-from auctor.web.store.tables import Audit, Course, Fact, Message, Outbox, Patient, Prediction, Reopening, Result, Score, Signature
+from auctor.web.store.tables import (
+    Audit,
+    Course,
+    Fact,
+    Message,
+    Outbox,
+    Patient,
+    Prediction,
+    Question,
+    RecordRead,
+    Reopening,
+    Result,
+    Score,
+    Settlement,
+    Signature,
+)
 
-OF_A_COURSE = (Fact, Result, Prediction)
+OF_A_COURSE = (Fact, Result, Prediction, Question, RecordRead)
 OF_A_RESULT = (Signature, Reopening, Outbox)
 
 
@@ -30,7 +45,7 @@ def _options(wards: frozenset[str]) -> tuple[Any, ...]:
 
 def _criteria(wards: frozenset[str]) -> Iterator[Any]:
     own = sorted(wards)
-    patient, course, result, prediction = (table.__table__.c for table in (Patient, Course, Result, Prediction))
+    patient, course, result, prediction, question = (table.__table__.c for table in (Patient, Course, Result, Prediction, Question))
     patients = select(patient.id).where(patient.ward_id.in_(own))
     courses = select(course.id).where(course.patient_id.in_(patients))
     results = select(result.id).where(result.course_id.in_(courses))
@@ -39,5 +54,6 @@ def _criteria(wards: frozenset[str]) -> Iterator[Any]:
     yield with_loader_criteria(Message, Message.ward_id.in_(own))
     yield with_loader_criteria(Course, Course.patient_id.in_(patients))
     yield with_loader_criteria(Score, Score.prediction_id.in_(select(prediction.id).where(prediction.course_id.in_(courses))))
+    yield with_loader_criteria(Settlement, Settlement.question_id.in_(select(question.id).where(question.course_id.in_(courses))))
     yield from (with_loader_criteria(table, table.course_id.in_(courses)) for table in OF_A_COURSE)
     yield from (with_loader_criteria(table, table.result_id.in_(results)) for table in OF_A_RESULT)

@@ -62,7 +62,9 @@ class Waiting(Shown):
     patient: Identifier
     ward: str
     drug: str
-    why: list[str] = Field(description="pending: a level that no result knows; changed: data changed after signing; unsigned")
+    why: list[str] = Field(
+        description="asked: an open question; pending: a level no result knows; changed: changed after signing; unsigned"
+    )
     since: datetime
 
 

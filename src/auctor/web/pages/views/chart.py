@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from auctor.analysis.result import Band
+from auctor.predictor import Array
 from auctor.report.curve_svg import (
     BOTTOM,
     GREY_TEXT,
@@ -30,7 +31,6 @@ from auctor.report.curve_svg import (
     opening,
     points,
 )
-from auctor.predictor import Array
 from auctor.report.shown import Shown
 from auctor.web.pages.language import Language
 from auctor.web.pages.views.axis import Axis

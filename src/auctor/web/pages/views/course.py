@@ -16,6 +16,7 @@ from auctor.web.pages.views.banner import course_banner, guard_of
 from auctor.web.pages.views.chart import Chart
 from auctor.web.pages.views.doses import dose_flags
 from auctor.web.pages.views.inputs import missing, order_row, strips, timeline
+from auctor.web.pages.views.record import freshness, question_rows
 from auctor.web.pages.views.shown_result import TITLES, ShownResult
 from auctor.web.service.analyses import not_ready
 from auctor.web.service.courses import CourseFile
@@ -56,6 +57,9 @@ def course_view(file: CourseFile, actor: Actor, language: Language) -> dict[str,
         "shown": None,
         "stale": False,
         "typed": _regimen_fields(file, language),
+        "questions": question_rows(file, language),
+        "fresh": freshness(file, language),
+        "may_import": allowed(actor, Verb.IMPORT) and file.course.closed_at is None,
         "may_enter": allowed(actor, Verb.ENTER),
         "may_analyse": allowed(actor, Verb.ANALYSE),
         "may_sign": allowed(actor, Verb.SIGN),

@@ -12,6 +12,7 @@ from auctor.web.pages.entries import entry_text
 from auctor.web.pages.language import Language
 from auctor.web.pages.views.banner import course_banner
 from auctor.web.pages.views.course import chart_of, shown_result
+from auctor.web.pages.views.record import question_rows
 from auctor.web.pages.views.shown_result import ShownResult
 from auctor.web.pages.words import SOURCES
 from auctor.web.service.courses import CourseFile
@@ -35,6 +36,7 @@ def report_view(file: CourseFile, result: Result, language: Language) -> dict[st
         "svg": Markup(chart_of(file, result, language, now=when).svg()),
         "signature": None if signature is None else _signature(file, result, shown, language),
         "reopened": "" if reopened is None else language.moment(reopened, file.zone),
+        "questions": [] if signature is not None else question_rows(file, language),
         "inputs": _inputs(file, result, shown, language),
         "inputs_sha": result.document_sha256,
         "result_sha": result.result_sha256,

@@ -1,7 +1,7 @@
 """Every table of the store, one set for SQLite and PostgreSQL.
 
-`Fact`, `Result`, `Signature`, `Reopening`, `Prediction`, `Score`, `Feedback` and `Audit` are append-only. The others may
-be changed, by a unit of work that leaves an audit entry. A new column or table needs a migration beside it (docs/store.md).
+`Fact`, `Result`, `Signature`, `Reopening`, `Question`, `Settlement`, `Prediction`, `Score`, `Feedback` and `Audit` are append-only. The
+others may be changed, by a unit of work that leaves an audit entry. A new column or table needs a migration beside it (docs/store.md).
 
 >>> from auctor.web.store.tables import Patient
 >>> row = Patient(id="p1", ward_id="icu", identifier="123", authority="demo", family="Doe", given="Ann", demo=True)
@@ -9,6 +9,7 @@ be changed, by a unit of work that leaves an audit entry. A new column or table 
 ('p1', 'Doe')
 """
 
+from auctor.web.store.tables.asked import VERDICTS, Question, RecordRead, Settlement
 from auctor.web.store.tables.clinical import (
     KINDS,
     SOURCES,
@@ -28,6 +29,6 @@ from auctor.web.store.tables.trail import Audit
 
 __all__ = [
     "Account", "AccountWard", "ApiKey", "Audit", "Course", "Credential", "Fact", "Feedback", "KINDS", "Message", "Outbox",
-    "Patient", "Prediction", "Reopening", "Result", "SOURCES", "Score", "Session", "Signature", "Table", "Ward", "canonical", "iso",
-    "new_id", "now",
+    "Patient", "Prediction", "Question", "RecordRead", "Reopening", "Result", "SOURCES", "Score", "Session", "Settlement", "Signature",
+    "Table", "VERDICTS", "Ward", "canonical", "iso", "new_id", "now",
 ]  # fmt: skip

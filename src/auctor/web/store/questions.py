@@ -1,0 +1,127 @@
+"""Questions: what a feed could not say by itself, kept with the course until somebody settles it. A course with an open one is not signed.
+
+    with store.work(actor) as work:
+        questions.ask(work, course_id, Asked(source="fhir", reference="MedicationAdministration/a4", kind="dose", code="no-duration", ...))
+        questions.settle(work, question_id, verdict="dismissed", reason="given to another patient")
+
+The same question is asked once: while it is open, and after a person settled it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+
+from auctor.web.store.errors import NotFound, StaleError, StoreError
+from auctor.web.store.tables import Course, Fact, Question, RecordRead, Settlement
+from auctor.web.store.tables.columns import content_sha256
+from auctor.web.store.work import Reading, Work
+
+GONE = "gone"
+LONGEST = {"reference": 400, "code": 64, "place": 200}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One question as it comes in; `fact` is the fact that is doubted, where it is about one that is kept."""
+
+    source: str
+    reference: str
+    kind: str
+    code: str
+    place: str
+    what: str
+    remedy: str
+    draft: Mapping[str, Any] | None = None
+    fact: Fact | None = None
+
+    def texts(self) -> dict[str, str]:
+        """Its texts as the store holds them."""
+        names = ("source", "reference", "kind", "code", "place", "what", "remedy")
+        return {name: str(getattr(self, name))[: LONGEST.get(name)] for name in names}
+
+    def digest(self, course_id: str) -> str:
+        """The same for the same question about the same course."""
+        body = None if self.fact is None else self.fact.body
+        return content_sha256({**self.texts(), "course": course_id, "draft": dict(self.draft or {}), "fact": body})
+
+
+def ask(work: Work, course_id: str, asked: Asked) -> Question | None:
+    """Keep a question; None where it is open already or a person settled it before."""
+    digest = asked.digest(course_id)
+    for known in work.session.scalars(select(Question).where(Question.course_id == course_id, Question.digest == digest)):
+        settled = settlement(work, known.id)
+        if (settled is None and is_open(work, known)) or (settled is not None and settled.verdict != GONE):
+            return None
+    fact = asked.fact
+    question = Question(
+        course_id=course_id, **asked.texts(), draft=dict(asked.draft) if asked.draft else None, digest=digest,
+        fact_id=None if fact is None else fact.id, fact_revision=None if fact is None else fact.revision,
+        raised_by=work.actor.login, raised_at=work.at,
+    )  # fmt: skip
+    work.session.add(question)
+    work.session.flush()
+    return question
+
+
+def settle(work: Work, question_id: str, *, verdict: str, reason: str, fact: Fact | None = None) -> Settlement:
+    """Settle a question. StaleError when somebody else did meanwhile; StoreError without a reason."""
+    question = work.get(Question, question_id)
+    work.get(Course, question.course_id, lock=True)
+    if not reason.strip():
+        raise StoreError(where="reason", what="missing", remedy="say why")
+    if settlement(work, question_id) is not None:
+        raise StaleError(where="question", what="settled by somebody else meanwhile", remedy="look at it; nothing was written")
+    found = Settlement(
+        question_id=question_id, verdict=verdict, reason=reason.strip(), fact_id=None if fact is None else fact.id,
+        fact_revision=None if fact is None else fact.revision, settled_by=work.actor.login, settled_at=work.at,
+    )  # fmt: skip
+    work.session.add(found)
+    work.session.flush()
+    return found
+
+
+def settlement(reading: Reading, question_id: str) -> Settlement | None:
+    """How a question was settled, None while it was not."""
+    return reading.session.scalars(select(Settlement).where(Settlement.question_id == question_id)).first()
+
+
+def is_open(reading: Reading, question: Question) -> bool:
+    """Whether a question that was not settled still asks: one about a fact does until the fact has another revision."""
+    if question.fact_id is None:
+        return True
+    last = reading.session.scalar(select(func.max(Fact.revision)).where(Fact.id == question.fact_id))
+    return bool(last == question.fact_revision)
+
+
+def opened(reading: Reading, courses: Iterable[str] | None = None) -> list[Question]:
+    """The open questions of these courses (of all within reach where None), the oldest first."""
+    last = select(Fact.id, func.max(Fact.revision).label("revision")).group_by(Fact.id).subquery()
+    query = select(Question).outerjoin(Settlement, Settlement.question_id == Question.id).outerjoin(last, last.c.id == Question.fact_id)
+    query = query.where(Settlement.id.is_(None), Question.fact_id.is_(None) | (last.c.revision == Question.fact_revision))
+    if courses is not None:
+        query = query.where(Question.course_id.in_(list(courses)))
+    return list(reading.session.scalars(query.order_by(Question.raised_at, Question.id)))
+
+
+def of_course(reading: Reading, course_id: str, question_id: str) -> Question:
+    """One question of a course; NotFound for another course's."""
+    question = reading.get(Question, question_id)
+    if question.course_id != course_id:
+        raise NotFound(where="question", what="no such object among those you may see", remedy="go back to the list")
+    return question
+
+
+def note_read(work: Work, course_id: str, *, server: str, problem: str = "", fresh: bool) -> RecordRead:
+    """Note that the record was read (`fresh`), or that it could not be (`problem`); the last whole reading stays known."""
+    row = work.session.get(RecordRead, course_id)
+    if row is None:
+        row = RecordRead(course_id=course_id, server=server, tried_at=work.at, problem=problem)
+        work.session.add(row)
+    row.server, row.tried_at, row.problem = server, work.at, problem
+    row.read_at = work.at if fresh else row.read_at
+    work.session.flush()
+    return row
