@@ -324,12 +324,12 @@ async def run(people: list[tuple[str, str, str]], pid: int, *, port: int, second
     """Everybody at work; the figures."""
     tally, origin, begun = Tally(), f"http://localhost:{port}", time.monotonic()
     memory_mb, spent, others = {"listening": resident_mb(pid)}, processor_s(pid), os.getloadavg()[0]
-    until = begun + seconds if seconds else 0.0
+    until, longest_s = (begun + seconds, LONGEST_S) if seconds else (0.0, STARTED_WITHIN_S)
 
     async def one(k: int) -> None:
         login, example, course = people[k]
         headers = {"origin": origin, "accept-language": "en", "accept": "text/html"}
-        async with httpx.AsyncClient(base_url=origin, headers=headers, timeout=LONGEST_S, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=origin, headers=headers, timeout=longest_s, trust_env=False) as client:
             chance = random.Random(f"{seed} {k}")
             person = Person(client, tally, chance, think, login, example, f"/courses/{course}", until)
             await person.work()

@@ -156,6 +156,12 @@ def seen(verbs: Verbs, one: Held, body: dict[str, Any]) -> Asked:
     return {"json": body, "headers": {"if-match": f'"{last(verbs, one)}"'}}
 
 
+def closed(verbs: Verbs, one: Held) -> None:
+    """Close its course, unless it is closed."""
+    if courses.look(verbs, EVERYBODY, one.course).course.closed_at is None:
+        courses.close_course(verbs, EVERYBODY, one.course, reason="done")
+
+
 Builder = Callable[[Verbs, Held], Asked]
 P, C = "/patients/{patient_id}", "/courses/{course_id}"
 A = "/api/v1"
@@ -167,6 +173,7 @@ SENT: Mapping[tuple[str, str], Builder] = {
     ("POST", f"{C}/model"): lambda v, h: form(v, h, model=MODEL, target="", reason="again"),
     ("POST", f"{C}/analyse"): form,
     ("POST", f"{C}/close"): lambda v, h: form(v, h, reason="done"),
+    ("POST", f"{C}/reopen"): lambda v, h: closed(v, h) or form(v, h, reason="too early"),
     ("POST", "/results/{result_id}/sign"): page_signature,
     ("GET", f"{C}/curve.json"): fragment,
     ("GET", f"{C}/what-if"): lambda v, h: fragment(v, h, dose="2", every="12"),
@@ -183,6 +190,7 @@ SENT: Mapping[tuple[str, str], Builder] = {
     ("POST", f"{A}/results/{{result_id}}/what-if"): lambda v, h: {"json": {"dose": "2 mg", "every": "12 h"}},
     ("POST", f"{A}/results/{{result_id}}/signature"): api_signature,
     ("POST", f"{A}{C}/closing"): lambda v, h: {"json": {"reason": "done"}},
+    ("POST", f"{A}{C}/reopening"): lambda v, h: closed(v, h) or {"json": {"reason": "too early"}},
 }
 NOTHING_KEPT = {("POST", f"{A}/results/{{result_id}}/what-if"), ("POST", "/language")}
 ACCOUNTS: Mapping[tuple[str, str], Asked] = {

@@ -217,3 +217,40 @@ def test_accounts_and_wards_by_command(clinic_folder: Path, monkeypatch: pytest.
         entries = reading.session.query(Audit).filter(Audit.channel == "cli").order_by(Audit.sequence).all()
     assert [row.action for row in entries] == ["ward.add", "account.add", "account.reset", "account.disable"]
     assert entries[2].reason == "forgotten" and entries[2].login.startswith("system:")
+
+
+def test_the_library_is_read_once_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first page of many people at once does not read it once for each of them."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from auctor.web.service import models
+
+    asked: list[str] = []
+
+    def slow(name: str) -> Any:
+        asked.append(name)
+        time.sleep(0.01)
+        return read(name)
+
+    read = models.read
+    monkeypatch.setattr(models, "read", slow)
+    monkeypatch.setattr(models, "list_models", lambda: ["vancomycin_goti_2018", "tacrolimus_woillard_2011"])
+    for clear in (models._library.cache_clear, models.drugs.cache_clear):
+        clear()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = [job.result() for job in [pool.submit(models.drugs) for _ in range(4)]]
+    finally:
+        for clear in (models._library.cache_clear, models.drugs.cache_clear):
+            clear()
+    assert found == [("tacrolimus", "vancomycin")] * 4 and len(asked) == 2
+
+
+def test_warming_reads_the_library_and_imports_what_is_heavy() -> None:
+    """In a thread that a stop does not wait for."""
+    from auctor.web.operate.warming import HEAVY, warm
+
+    thread = warm()
+    assert thread.daemon
+    thread.join(120)
+    assert not thread.is_alive() and set(HEAVY[:2]) <= set(sys.modules)

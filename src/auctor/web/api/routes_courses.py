@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Response
@@ -10,13 +11,14 @@ from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, may
 from auctor.web.api import shown
 from auctor.web.api.answers import leads_to, refusals
-from auctor.web.api.once import AtOnce
+from auctor.web.api.once import AtOnce, Once
 from auctor.web.api.paging import Paged
 from auctor.web.api.revisions import etag
 from auctor.web.api.shapes.base import ID, Made, Page
 from auctor.web.api.shapes.courses import Choice, Closing, Course, Fact, NewFact, NewFacts, ResultLine
 from auctor.web.pages.visits import AtClinic
 from auctor.web.service import analyses, courses, entering
+from auctor.web.service.clinic import Clinic
 from auctor.web.service.courses import look
 from auctor.web.service.entering import Entered
 
@@ -47,12 +49,21 @@ def choose_model(clinic: AtClinic, actor: Corrector, course_id: CourseId, choice
 @router.post("/closing", responses=refusals(404, 409, 422))
 def close_course(actor: Registrar, once: AtOnce, course_id: CourseId, closing: Closing) -> Made:
     """Close the course: it stays readable and takes no more facts."""
+    return _ended(once, course_id, lambda clinic: courses.close_course(clinic, actor, course_id, reason=closing.reason))
 
-    def close(clinic: Any) -> str:
-        courses.close_course(clinic, actor, course_id, reason=closing.reason)
+
+@router.post("/reopening", responses=refusals(404, 409, 422))
+def reopen_course(actor: Registrar, once: AtOnce, course_id: CourseId, reopening: Closing) -> Made:
+    """Open a closed course again."""
+    return _ended(once, course_id, lambda clinic: courses.reopen_course(clinic, actor, course_id, reason=reopening.reason))
+
+
+def _ended(once: Once, course_id: str, verb: Callable[[Clinic], None]) -> Made:
+    def ended(clinic: Clinic) -> str:
+        verb(clinic)
         return course_id
 
-    once.do(close)
+    once.do(ended)
     return Made(id=course_id, href=f"{shown.START}/courses/{course_id}")
 
 

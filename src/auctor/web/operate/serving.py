@@ -10,6 +10,7 @@ import uvicorn
 
 from auctor.web.app import application
 from auctor.web.operate.logs import start_logging
+from auctor.web.operate.warming import warm
 from auctor.web.settings import Settings, SettingsError, is_loopback
 
 KEEP_ALIVE_S = 15
@@ -63,14 +64,15 @@ def _config(app: Any, settings: Settings) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which opens the browser once it listens."""
+    """uvicorn's server, which warms up and opens the browser once it listens."""
 
     def __init__(self, config: uvicorn.Config, *, started_at: str) -> None:
         super().__init__(config)
         self._started_at = started_at
 
     async def startup(self, sockets: Any = None) -> None:
-        """Listen, then open the browser where it was asked for."""
+        """Listen, then warm up, and open the browser where it was asked for."""
         await super().startup(sockets=sockets)
+        warm()
         if self.started and self._started_at:
             webbrowser.open(self._started_at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 
 from auctor.errors import CaseError
 from auctor.models.domain import domain_text
@@ -11,6 +12,7 @@ from auctor.models.model import DrugModel
 from auctor.models.reader import list_models
 from auctor.web.service.engine import read
 
+_READING = Lock()
 RANK = {"validated": 0, "reviewed": 1, "draft": 2}
 
 
@@ -31,8 +33,13 @@ class Offer:
         return self.model.dosing is not None and bool(self.model.targets)
 
 
-@cache
 def _every() -> tuple[DrugModel, ...]:
+    with _READING:  # `cache` alone would let everybody who asks meanwhile read the library too
+        return _library()
+
+
+@cache
+def _library() -> tuple[DrugModel, ...]:
     return tuple(read(name) for name in list_models())
 
 

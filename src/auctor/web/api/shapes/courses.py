@@ -27,7 +27,7 @@ class Choice(Shape):
 
 
 class Closing(Shape):
-    """Why a course is closed."""
+    """Why a course is closed, or opened again."""
 
     reason: Reason
 
