@@ -206,6 +206,12 @@ ACCOUNTS: Mapping[tuple[str, str], Asked] = {
     ("POST", "/account/sessions/end-others"): {},
 }
 ELSEWHERE = {  # need a device, a partner, a code of the moment, or end the session that asks
+    **{
+        f"/courses/{{course_id}}/{deed}": "tests/emr/test_joined.py"
+        for deed in ("record/read", "record/preview", "record/import", "record/send")
+    },
+    **{f"/courses/{{course_id}}/questions/{{question_id}}/{deed}": "tests/emr/test_joined.py" for deed in ("answer", "close")},
+    "/admin/messages/{number}/replay": "tests/emr/test_joined.py",
     "/sign-in": "tests/web/test_sign_in.py",
     "/sign-in/code": "tests/web/test_sign_in.py",
     "/sign-in/passkey/options": "tests/web/test_passkeys_browser.py",
