@@ -155,6 +155,25 @@ def test_the_curve_is_drawn_on_the_wards_clock_and_stands_in_a_table(ada: Person
     assert rows[0] == "2026-03-02 08:00" and len(rows) > 15
 
 
+def test_a_french_page_and_report_say_the_engines_sentences_and_english_ones_say_them_as_they_are_kept(
+    site: Site, ada: Person, opened: Opened
+) -> None:
+    from auctor.web.pages.engine_words import translated
+    from auctor.web.pages.language import language
+
+    kept = site.app.state.clinic.engine.compute(json.loads(ada.get(f"/api/v1{opened.course}/case").text)).result
+    result = json.loads(kept)
+    said = [one["text"] for one in result["interpretation"]] + [one["how"] for one in result["methods"].values()]
+    said += [*result["concordance"]["reasons"], result["concordance"]["caveat"]]
+    assert [text for text in said if translated(text, language("fr"))[1] != "fr"] == []
+    reader = site.client("ada", language="fr")
+    for path in (opened.course, f"/results/{opened.result}/report"):
+        french, english = text_of(reader.get(path).text), text_of(ada.get(path).text)
+        for one in result["interpretation"]:
+            assert text_of(one["text"]) in english and text_of(one["text"]) not in french
+            assert text_of(translated(one["text"], language("fr"))[0]) in french
+
+
 def test_analysing_the_same_inputs_again_keeps_one_result(ada: Person, opened: Opened) -> None:
     page = ada.get(opened.course)
     assert f'action="{opened.course}/analyse"' not in page.text, "there is nothing to analyse"

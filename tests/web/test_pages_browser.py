@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from web_site import KIDNEY, PASSWORD, Opened, Site, add, case, make_site
+from auctor.web.accounts.passwords import hashed
+from auctor.web.store.tables import Account, AccountWard
+from web_site import INSTALLER, KIDNEY, PASSWORD, Opened, Site, add, case, make_site
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")]
-LAPTOP, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
+LAPTOP, ZOOMED = {"width": 1366, "height": 768}, {"width": 320, "height": 256}  # the second: 1280x1024 at 400 %
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
 WATCH = """
 window.violations = [];
@@ -214,7 +216,7 @@ def check_rules(tab: Tab, name: str) -> None:
     assert not found, (name, [(v["id"], [n["html"][:160] for n in v["nodes"][:3]]) for v in found])
 
 
-@pytest.mark.parametrize(("scheme", "viewport", "locale"), [("light", LAPTOP, "fr-FR"), ("dark", PHONE, "en-GB")])
+@pytest.mark.parametrize(("scheme", "viewport", "locale"), [("light", LAPTOP, "fr-FR"), ("dark", ZOOMED, "en-GB")])
 def test_every_page_keeps_the_policy_is_accessible_and_fits(
     chromium: Any, site: Site, opened: Opened, scheme: str, viewport: dict[str, int], locale: str
 ) -> None:
@@ -260,12 +262,17 @@ def test_trusted_types_hold_and_nothing_inline_runs(tab: Tab, opened: Opened) ->
     assert tab.violations() != [], "the policy is there and says so"
 
 
-def test_the_curve_is_the_servers_and_reads_on_the_wards_clock(tab: Tab, opened: Opened) -> None:
+def test_the_curve_is_the_servers_on_the_wards_clock_and_a_new_measurement_can_be_hidden(tab: Tab, opened: Opened) -> None:
     asked = []
     tab.page.on("response", lambda answer: asked.append(answer) if "curve.json" in answer.url else None)
     tab.go(opened.course)
+    data = asked[0].json()
     assert asked[0].status == 200 and tab.page.locator("#still").is_hidden()
-    assert asked[0].json()["zone"] == "Europe/Paris" and len(asked[0].json()["samples"]) == 3
+    assert data["zone"] == "Europe/Paris" and len(data["samples"]) == 3 and len(data["measured"]) == 2
+    for shown in (True, False):
+        tab.page.set_checked("#show-measured", shown)
+        labels = tab.page.locator(".u-legend .u-label").all_inner_texts()
+        assert ("new measurement, 90 %" in labels) is shown
 
 
 def test_without_javascript_the_curve_and_what_if_are_there(chromium: Any, site: Site, opened: Opened) -> None:
@@ -276,11 +283,51 @@ def test_without_javascript_the_curve_and_what_if_are_there(chromium: Any, site:
     page.fill("[name=password]", PASSWORD)
     page.click("main button")
     page.goto(site.origin + opened.course)
-    assert page.locator("#still svg").is_visible()
+    assert page.locator("#still svg").is_visible() and page.locator("#still .measured").is_visible()
+    page.uncheck("#show-measured")
+    assert not page.locator("#still .measured").is_visible()
     page.fill("#dose", "4.5")
     page.click("#what-if button")
     assert "4.5 mg every 12 h" in page.locator("#what-if-answer").inner_text()
     context.close()
+
+
+def test_a_signer_without_a_password_signs_with_a_passkey(chromium: Any, site: Site) -> None:
+    mine = case(site.client("ada"), family="Passkey", identifier="PK-1")
+    context = chromium.new_context(viewport=LAPTOP, locale="en-GB")
+    tab = new_tab(context, site)
+    cdp = context.new_cdp_session(tab.page)
+    cdp.send("WebAuthn.enable")
+    held = {"hasResidentKey": True, "hasUserVerification": True, "isUserVerified": True, "automaticPresenceSimulation": True}
+    cdp.send("WebAuthn.addVirtualAuthenticator", {"options": {"protocol": "ctap2", "transport": "internal"} | held})
+    account = signer(site, "pia")
+    sign_in(tab, "pia")
+    tab.go("/account")
+    tab.page.fill("#passkey-name", "laptop")
+    tab.page.click("[data-passkey=make] button")
+    tab.page.wait_for_selector("[data-passkey=make] [role=status]:not(:empty)")
+    with site.app.state.store.work(INSTALLER) as work:
+        work.get(Account, account).password_hash = None
+        work.record("test.no_password", "account", account)
+    tab.go(f"/results/{mine.result}/sign?regimen=2%20mg%20every%2012%20h")
+    assert tab.page.locator("#password").count() == 0
+    for k in range(tab.page.locator('[name^="reason"]').count()):
+        tab.page.fill(f"#reason{k}", "checked")
+    with tab.page.expect_navigation():
+        tab.page.click("[data-passkey=confirm] button")
+    assert "Signed" in tab.page.locator("#signed").inner_text() and tab.wrong == [] and tab.violations() == []
+    context.close()
+
+
+def signer(site: Site, login: str) -> str:
+    """One more signer of the intensive care unit; the account's identifier."""
+    with site.app.state.store.work(INSTALLER) as work:
+        account = Account(login=login, name=login.title(), roles=["signer"], password_hash=hashed(PASSWORD))
+        work.session.add(account)
+        work.session.flush()
+        work.session.add(AccountWard(account_id=account.id, ward_id="icu"))
+        work.record("test.person", "account", account.id)
+        return account.id
 
 
 # --- never another patient ----------------------------------------------------------------------------------------------
