@@ -16,5 +16,5 @@ def test_no_case_breaks_the_entry_and_no_dose_passes_a_cap(root: Path, quick_fol
     site = make_site(quick_folder)
     tally = benchmark(root, "entry_fuzz").run(program(site), n=80, analysed=3, start=3)
     site.app.state.store.close()
-    assert tally.cases == 80 and tally.statuses[201] >= 20 and tally.statuses[422] >= 10
+    assert tally.cases == 80 and tally.statuses[201] >= 10 and tally.statuses[422] >= 10
     assert tally.analysed >= 1 and sum(tally.tried.values()) == tally.analysed
