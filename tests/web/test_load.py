@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+import argparse
 from pathlib import Path
+
+from web_api import benchmark
 
 KINDS = {
     "work list",
@@ -25,10 +24,7 @@ KINDS = {
 
 def test_people_work_at_once_without_an_error(root: Path) -> None:
     """Every kind of page was asked for, and each answer was the one that was asked for."""
-    command = [sys.executable, str(root / "benchmarks" / "load.py"), "--quick", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, env=os.environ | {"PYTHONPATH": str(root / "src")})
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout)
+    found = benchmark(root, "load").measured(argparse.Namespace(quick=True, database="sqlite", seed=0))
     assert found["errors"] == 0 and found["first_errors"] == []
     assert set(found["pages"]) >= KINDS
     assert found["pages"]["what-if"]["requests"] == 3 * found["pages"]["analyse"]["requests"] == 3 * found["users"]
