@@ -84,6 +84,13 @@ def test_placeholders_are_alike_and_no_message_is_without_a_translation() -> Non
             "automatique : suspendre (aucune dose).",
         ),
         (
+            "3 mg every 12 h: AUC0-12 130.5 ng·h/mL (90 % interval 71.3–240) at steady state (Posterior). In natural frequencies: 6 of 10 "
+            "below, 2 of 10 within and 1 of 10 above the target.",
+            "3 mg toutes les 12 h : AUC0-12 130,5 ng·h/mL (intervalle à 90 % : 71,3–240) à l'équilibre (A posteriori). En fréquences "
+            "naturelles : 6 sur 10 sous la cible, 2 sur 10 dedans et 1 sur 10 au-dessus.",
+        ),
+        ("Other methods select: MAP: 4 mg every 12 h.", "D'autres méthodes choisissent : MAP : 4 mg toutes les 12 h."),
+        (
             "MAP and Posterior differ by 4 % in exposure; MAP says keep, Posterior says increase",
             "MAP et A posteriori diffèrent de 4 % en exposition ; MAP dit : garder, A posteriori dit : augmenter",
         ),

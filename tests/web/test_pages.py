@@ -172,6 +172,7 @@ def test_a_french_page_and_report_say_the_engines_sentences_and_english_ones_say
         for one in result["interpretation"]:
             assert text_of(one["text"]) in english and text_of(one["text"]) not in french
             assert text_of(translated(one["text"], language("fr"))[0]) in french
+        assert not re.search("at steady state|selects|interval |of 10", french)
 
 
 def test_analysing_the_same_inputs_again_keeps_one_result(ada: Person, opened: Opened) -> None:

@@ -107,22 +107,24 @@ def _suitable(analysis: Analysis) -> str:
     if now is None or now.exposure is None:
         return "The current regimen is not known, so its exposure cannot be judged."
     return said(
-        "%(regimen)s: %(exposure)s (%(method)s). In natural frequencies: %(risk)s.",
+        "%(regimen)s: %(metric)s %(median)s %(unit)s (90 %% interval %(interval)s) at steady state (%(method)s). "
+        "In natural frequencies: %(risk)s.",
         regimen=now.option.label,
-        exposure=_exposed(now, analysis, shown),
+        **_exposure(now, analysis, shown),
         method=method.title,
         risk=risk(now),
     )
 
 
 def _exposed(forecast: Forecast, analysis: Analysis, shown: Shown) -> str:
-    return said(
-        "%(metric)s %(median)s %(unit)s (90 %% interval %(interval)s) at steady state",
-        metric=analysis.target.metric.name,
-        median=shown.text(forecast.median),
-        unit=shown.pretty,
-        interval=shown.span(forecast.interval90),
-    )
+    values = _exposure(forecast, analysis, shown)
+    return said("%(metric)s %(median)s %(unit)s (90 %% interval %(interval)s) at steady state", **values)
+
+
+def _exposure(forecast: Forecast, analysis: Analysis, shown: Shown) -> dict[str, str]:
+    """The values of a sentence about an exposure."""
+    median, interval = shown.text(forecast.median), shown.span(forecast.interval90)
+    return {"metric": analysis.target.metric.name, "median": median, "unit": shown.pretty, "interval": interval}
 
 
 def _predicted(analysis: Analysis) -> str:

@@ -22,6 +22,7 @@ PLACE = re.compile(r"%\((\w+)\)s")
 _PATH = re.compile(r"(?:covariates|samples|doses|model)[\[.][\w\[\].]+")
 _ORDINAL = re.compile(r"([\d.]+)(?:st|nd|rd|th)")
 LONGEST, MOST_PARTS = 1200, 12  # signs, and parts of a text: longer ones are no sentences of ours
+_COUNTS, _DIGITS = {"dose", "every", "over", "tenths", "median"}, r"[-+\d.]+|–"  # places where only a number can stand
 _SPAN = re.compile(r"([-\d.]+) to ([-\d.]+(?: \S+)?)")
 _NUMBERS = re.compile(r"[-+−<>~]?\s?[\d.]+(?:[-–][\d.]+)?(?: ?(?:%|\S{1,12}))?")
 
@@ -137,7 +138,7 @@ def _message(text: str, translation: str) -> Message:
         if k % 2 == 0:
             pattern += re.escape(part)
         else:
-            pattern += f"(?P={part})" if part in names else f"(?P<{part}>.+?)"
+            pattern += f"(?P={part})" if part in names else f"(?P<{part}>{_DIGITS if part in _COUNTS else '.+?'})"
             names.append(part)
     return Message(pattern=re.compile(pattern, re.S), translation=translation, literals=tuple(filter(None, parts[::2])))
 
