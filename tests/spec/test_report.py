@@ -136,10 +136,11 @@ def test_the_a_priori_exposure_is_the_closed_form_of_the_typical_patient(analysi
     assert now.exposure.point == pytest.approx(3.5 / 12 / (0.0047 * 1.4), rel=1e-6)
 
 
-def test_map_and_posterior_agree_with_each_other_more_closely_than_the_prior_interval(analysis: Analysis) -> None:
-    widths = {}
+def test_map_and_posterior_are_narrower_than_the_prior(model: DrugModel) -> None:
+    """By 8 %: 4,000 draws, since the width from 400 of them varies by 5 %."""
+    widths, closer = {}, analyse(neonate(), model, n_draws=4000)
     for key in ("a_priori", "map", "posterior"):
-        found = analysis.method(key).reference
+        found = closer.method(key).reference
         assert found is not None and found.interval90 is not None
         widths[key] = found.interval90[1] - found.interval90[0]
     assert widths["map"] < widths["a_priori"] and widths["posterior"] < widths["a_priori"]
