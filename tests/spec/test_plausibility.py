@@ -124,7 +124,7 @@ def test_every_kind_has_a_prior_and_every_family_a_share() -> None:
 
 def test_the_command_prints_a_table_and_sentences_and_the_same_as_json() -> None:
     path = str(ROOT / "examples" / "vancomycin_two_levels.toml")
-    shown = CliRunner().invoke(app, ["plausible", path, "--all"])
+    shown = CliRunner().invoke(app, ["plausible", path, "--all"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0
     assert "From the others" in shown.stdout and "drawn 2 h earlier than recorded" in " ".join(shown.stdout.split())
     answer = json.loads(CliRunner().invoke(app, ["plausible", path, "--json"]).stdout)

@@ -49,9 +49,7 @@ def study_page(result: StudyResult, today: date) -> str:
         table(
             ("design", "noise", "truth", "best learner", "limit", "learner / limit", "learner covers"), [_against(t) for t in result.tables]
         ),
-        "## What a 90 % interval covers",
-        COVERED_TEXT,
-        table(COVERED, [[plain(cell) for cell in row] for row in result.coverage().rows()]),
+        *_covered(result),
         "## What the design decides",
         bullets(plain(text) for text in study.decides),
         *_regimes(result),
@@ -59,6 +57,12 @@ def study_page(result: StudyResult, today: date) -> str:
         *(part for one in result.tables for part in _whole(one)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _covered(result: StudyResult) -> tuple[str, ...]:
+    """Coverage of the intervals by subgroup; nothing where no arm had intervals to judge."""
+    rows = [[plain(cell) for cell in row] for row in result.coverage().rows()]
+    return ("## What a 90 % interval covers", COVERED_TEXT, table(COVERED, rows)) if rows else ()
 
 
 def _against_text() -> str:
