@@ -171,3 +171,4 @@ def test_a_login_that_may_not_migrate_says_who_may(database: Any, tmp_path: Any)
     with empty.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(text("DROP SCHEMA empty CASCADE"))
     empty.dispose()
+    empty.dispose()

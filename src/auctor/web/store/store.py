@@ -62,8 +62,12 @@ class Store:
         engine = make_engine(url)
         sealer = Sealer(secret)
         marks = Checkpoints(checkpoints or beside(engine), sealer.key("checkpoint"))
-        with typed():
-            migrate.upgrade(engine)
+        try:
+            with typed():
+                migrate.upgrade(engine)
+        except BaseException:
+            engine.dispose()  # what could not be brought up to date leaves no connection behind
+            raise
         return cls(
             engine=engine,
             sealer=sealer,
