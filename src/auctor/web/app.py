@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -55,8 +54,7 @@ def application(settings: Settings, *, store: Store | None = None) -> FastAPI:
     app.state.reception, app.state.metrics = Reception.over(opened, settings), Metrics()
     _join(app, settings)
     for name in ROUTERS:
-        if _exists(name):
-            app.include_router(import_module(name).router)
+        app.include_router(import_module(name).router)
     _handle(app)
     _wrap(app, settings)
     return app
@@ -142,10 +140,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(app.state.clinic.engine.pool.shutdown, wait=True, cancel_futures=True)
     app.state.store.close()
     event("stop")
-
-
-def _exists(module: str) -> bool:
-    return find_spec(module.rpartition(".")[0]) is not None and find_spec(module) is not None
 
 
 def wants_json(request: Request) -> bool:
