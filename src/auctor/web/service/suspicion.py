@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, demand
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 
 def suspicion(clinic: Clinic, actor: Actor, file: CourseFile) -> Plausibility:
-    """The plausibility check of the course as it stands, in a worker thread; the typed errors of reading and estimating."""
+    """The plausibility check of the course as it stands, by a worker; the typed errors of reading and estimating."""
     demand(actor, Verb.TRY, ward=file.patient.ward_id)
+    return clinic.engine.workers.run(_weigh, file.document, str(file.course.model))
 
-    def job() -> Plausibility:
-        from auctor.data.plausibility.check import check as weigh
 
-        return weigh(check(file.document), read(str(file.course.model)))
+def _weigh(document: dict[str, Any], model: str) -> Plausibility:
+    """In a worker."""
+    from auctor.data.plausibility.check import check as weigh
 
-    return clinic.engine.pool.submit(job).result()
+    return weigh(check(document), read(model))
