@@ -2,15 +2,15 @@
 
     python benchmarks/load.py [--users 50] [--minutes 5] [--database sqlite|postgresql] [--seed 0] [--quick] [--json]
 
-A fresh store with one invented patient a user (the three examples in turn) and one account for five users. Everybody goes round: work list,
-patient, course with its curve, the form of a level, its saving, analysis, three what-ifs, report as page and PDF. Between two pages a
-person reads and types for 3 to 13 s, uniformly (8 s on average); everybody starts at another moment of the first 20 s. Times are those of
-single requests, redirections apart, and count from the moment of sending. An error is a status of 400 or more, an answer about another
-course, or none in 30 s. Memory is what the server and its workers hold (VmRSS, shared pages once for each): listening, and after each minute;
-growth is from the second minute, when everybody has been round once and engine, learners and compiled models are in, to the end. The load itself runs on the same cores,
-and so does whatever else the machine does (printed). PostgreSQL is a server of this command's own, in memory, without fsync. Exit code 1
-where p95 of the pages is above 1 s, of the analyses above 2 s, anything failed, or memory grew by 5 %. `--quick`: two users with neonates,
-once round, with a fifth of a second between pages, and without learners.
+A fresh store with one invented patient a user (the three examples in turn) and one account for five users. Everybody goes round: work
+list, patient, course with its curve, the form of a level, its saving, analysis, three what-ifs, report as page and PDF. Between two pages
+a person reads and types for 3 to 13 s, uniformly (8 s on average); everybody starts at another moment of the first 20 s. Times are those
+of single requests, redirections apart, and count from the moment of sending. An error is a status of 400 or more, an answer about another
+course, or none in 30 s. Memory is what the server and its workers hold (VmRSS, shared pages once for each): listening, and after each
+minute; growth is from the second minute, when everybody has been round once and engine, learners and compiled models are in, to the end.
+The load itself runs on the same cores, and so does whatever else the machine does (printed). PostgreSQL is a server of this command's
+own, in memory, without fsync. Exit code 1 where p95 of the pages is above 1 s, of the analyses above 2 s, anything failed, or memory grew
+by 5 %. `--quick`: two users with neonates, once round, with a fifth of a second between pages, and without learners.
 """
 
 from __future__ import annotations
