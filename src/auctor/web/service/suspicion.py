@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from auctor.web.accounts.actor import Actor
@@ -14,13 +16,26 @@ if TYPE_CHECKING:
     from auctor.data.plausibility.finding import Plausibility
 
 
-def suspicion(clinic: Clinic, actor: Actor, file: CourseFile) -> Plausibility:
+@dataclass(frozen=True, kw_only=True)
+class Suspicion:
+    """What was found, and time 0 of its hours on the course's clock: None where the course's times are hours themselves."""
+
+    found: Plausibility
+    start: datetime | None
+
+
+def suspicion(clinic: Clinic, actor: Actor, file: CourseFile) -> Suspicion:
     """The plausibility check of the course as it stands, in a worker thread; the typed errors of reading and estimating."""
     demand(actor, Verb.TRY, ward=file.patient.ward_id)
 
-    def job() -> Plausibility:
+    def job() -> Suspicion:
+        from auctor.data.casefile import time_zero
+        from auctor.data.document import check_document
         from auctor.data.plausibility.check import check as weigh
 
-        return weigh(check(file.document), read(str(file.course.model)))
+        case = check(file.document)
+        start = time_zero(check_document(file.document), case)
+        found = weigh(case, read(str(file.course.model)))
+        return Suspicion(found=found, start=None if start is None else start.astimezone(file.zone))
 
     return clinic.engine.pool.submit(job).result()
