@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 WEB = ROOT / "src/auctor/web"
+BELOW = tuple(ROOT / "src/auctor/report" / name for name in ("finding_words.py", "plausibility.py"))  # said by a voice of the pages
 CATALOGUES = WEB / "pages/locale"
 _CALL = re.compile(r"""\bsay\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
 _MARKED, _SAID = {"say", "N_"}, {"what", "remedy"}
@@ -35,7 +36,7 @@ def messages() -> list[str]:
     found = [*FIXED]
     for path in sorted(WEB.rglob("*.html")):
         found += [ast.literal_eval(text) for text in _CALL.findall(path.read_text(encoding="utf-8"))]
-    for path in sorted([*(WEB / "pages").rglob("*.py"), *(WEB / "service").rglob("*.py")]):
+    for path in sorted([*(WEB / "pages").rglob("*.py"), *(WEB / "service").rglob("*.py"), *BELOW]):
         found += list(_in_code(ast.parse(path.read_text(encoding="utf-8"))))
     return list(dict.fromkeys(found))
 

@@ -18,6 +18,7 @@ from auctor.data.plausibility.evidence import gather
 from auctor.models.model import DrugModel
 from auctor.models.reader import read_model
 from auctor.pk.exposure import curves
+from auctor.report.finding_words import Telling
 from auctor.validate.injected import DESIGNS, clean, corrupted
 from auctor.validate.plausibility_study import Scored, scores
 
@@ -117,7 +118,7 @@ EXPECTED = {
     (Kind.UNIT_MOLAR, "samples[1]", "amount of substance (umol/L) entered"): ratio(
         *others(1), density(VALUES[1] / 4, level(24.0)) / 4
     ),
-    (Kind.UNIT_MOLAR, "samples", "mass (mg/L) entered"): ratio(
+    (Kind.UNIT_MOLAR, "samples", "masses (mg/L) entered"): ratio(
         *(4 * density(4 * y, level(t)) for t, y in zip(TIMES, VALUES, strict=True))
     ),
     (Kind.DOSE_UNIT, "doses", "larger"): ratio(*at_times(GIVEN, DOSE * 1000)),
@@ -128,7 +129,7 @@ EXPECTED = {
 
 
 def pick(found: Plausibility, key: tuple[Kind, str, str]) -> Finding:
-    (one,) = [f for f in found.alternatives if (f.kind, f.where) == key[:2] and key[2] in f.what]
+    (one,) = [f for f in found.alternatives if (f.kind, f.where) == key[:2] and key[2] in Telling().what(f)]
     return one
 
 
@@ -221,7 +222,7 @@ def test_what_is_superposed_is_what_the_other_history_gives() -> None:
     model = design.read()
     evidence = gather(clean(design, model, np.random.default_rng(2)), model, n_draws=64)
     given = administrations(evidence.case)
-    asked = [Otherwise(Kind.DOSE_MISSED, 1, None, ""), Otherwise(Kind.DOSE_LATE, 3, 2.0, ""), Otherwise(Kind.DOSE_EARLY, 2, -2.0, "")]
+    asked = [Otherwise(Kind.DOSE_MISSED, 1, None), Otherwise(Kind.DOSE_LATE, 3, 2.0), Otherwise(Kind.DOSE_EARLY, 2, -2.0)]
     for fast, slow in zip(superposed(evidence, given, asked), simulated(evidence, given, asked), strict=True):
         np.testing.assert_allclose(fast, slow, rtol=1e-8, atol=1e-9)
 

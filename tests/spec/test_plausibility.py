@@ -16,6 +16,7 @@ from auctor.data.plausibility.hypothesis import priors
 from auctor.data.plausibility.thresholds import FALSE_ALARMS, log_thresholds
 from auctor.data.schema import CaseFile
 from auctor.models.reader import read_model
+from auctor.report.finding_words import Telling
 from auctor.report.plausibility import NOTHING, sentences
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +82,7 @@ def test_a_dose_in_micrograms_is_flagged() -> None:
 
 def test_pounds_for_kilograms_are_weighed_against_population_and_levels() -> None:
     heavy, usual = (found(document(samples=CLEAN, weight=w)) for w in ("253 kg", "80 kg"))
-    pounds = [next(f for f in r.alternatives if "pounds" in f.what) for r in (heavy, usual)]
+    pounds = [next(f for f in r.alternatives if f.facts.meant == "pounds") for r in (heavy, usual)]
     assert pounds[0].log_likelihood_ratio > 2 > 0 > pounds[1].log_likelihood_ratio
 
 
@@ -90,7 +91,7 @@ def test_units_and_order_of_the_record_do_not_matter(dose: str, level: str, weig
     plain = document(samples=[(24.0, "12 mg/L"), (38.0, "24 mg/L"), (48.0, "30 mg/L")])
     turned = document(samples=[(48.0, "30 mg/L"), (24.0, level), (38.0, "24 mg/L")], dose=dose, weight=weight)
     one, other = found(plain), found(turned)
-    assert [f.what for f in one.alternatives] == [f.what for f in other.alternatives]
+    assert [f.facts for f in one.alternatives] == [f.facts for f in other.alternatives]
     for a, b in zip(one.alternatives, other.alternatives, strict=True):
         assert a.log_likelihood_ratio == pytest.approx(b.log_likelihood_ratio, abs=1e-9)
 
@@ -98,10 +99,10 @@ def test_units_and_order_of_the_record_do_not_matter(dose: str, level: str, weig
 def test_a_label_that_the_administrations_contradict_is_told() -> None:
     result = found(document(samples=[(24.0, "11 mg/L"), (26.0, "28 mg/L")]), labels={1: "trough"})
     (label,) = [f for f in result.findings if f.kind is Kind.LABEL]
-    assert "labelled trough, but recorded 2 h after a dose" in label.what
+    assert "labelled trough, but recorded 2 h after a dose" in Telling().what(label)
     assert not [f for f in found(document(samples=CLEAN), labels={0: "trough", 2: "trough"}).findings if f.kind is Kind.LABEL]
     (peak,) = [f for f in found(document(samples=CLEAN), labels={0: "peak"}).findings if f.kind is Kind.LABEL]
-    assert "labelled peak" in peak.what
+    assert "labelled peak" in Telling().what(peak)
 
 
 def test_one_sample_or_none_is_answered() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from auctor.report import finding_words
 from web_site import NEONATE, Opened, Person, Site, add, analyse, case, form_of, latest, make_site, open_course, refusal, register, sign
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
@@ -124,6 +125,31 @@ def test_a_french_page_takes_a_comma_and_day_first_and_says_what_was_read(site: 
 def test_every_entry_form_keeps_what_was_typed_when_it_is_refused(ada: Person, opened: Opened) -> None:
     answer = add(ada, opened.course, "sample", dict(NEONATE[3][1]) | {"at": "yesterday", "assay": "my assay"})
     assert 'value="my assay"' in answer.text and 'value="yesterday"' in answer.text and 'aria-invalid="true"' in answer.text
+
+
+# --- does the record add up ---------------------------------------------------------------------------------------------
+
+MILLIGRAMS = [(kind, values | ({"value": "0.0167"} if values.get("value") == "16.7" else {})) for kind, values in NEONATE]
+
+
+def english_of_findings() -> list[str]:
+    """What any finding says in English, cut at its values."""
+    texts = [text for text in vars(finding_words).values() if isinstance(text, str) and "auctor" not in text]
+    texts += [*finding_words.LEVEL_UNITS.values(), *finding_words.QUESTIONS.values()]
+    return [part for text in texts for part in re.split(r"%\(\w+\)s", text) if len(part.strip(" :,")) > 6]
+
+
+def test_findings_are_in_the_language_of_the_page_with_the_times_of_the_ward(site: Site, ada: Person) -> None:
+    course = case(ada, family="Grain", identifier="G-1", entries=MILLIGRAMS).course
+    french = text_of(site.client("ada", language="fr").get(f"{course}/suspicion").text)
+    assert "la concentration est 1000 fois trop petite : mg/L saisis comme ug/L (ng/mL)" in french
+    assert "À faire : regardez le compte rendu du laboratoire" in french and "> 10000 : 1" in french
+    assert "prélevé 2 h plus tard que noté : le 2 mars à 12:00 et non à 10:00" in french
+    assert "la dose notée le 2 mars à 20:00 n'a pas été donnée" in french
+    assert "échangé avec le prélèvement 1 : prélevé le 2 mars à 10:00, et l'autre le 3 mars à 07:30" in french
+    parts = english_of_findings()
+    assert len(parts) > 40 and [part for part in parts if part in french] == []
+    assert not re.search(r"\bat (least|most)\b|h du début|\d\.\d", french.partition("À vérifier")[2].partition("Retour")[0])
 
 
 # --- the analysed course ------------------------------------------------------------------------------------------------

@@ -13,8 +13,10 @@ from auctor.cli.terminal import out, put_json, put_table, say, warn
 from auctor.errors import CaseError
 
 if TYPE_CHECKING:
+    from auctor.case import Case
     from auctor.data.plausibility import Plausibility
     from auctor.models.model import DrugModel
+    from auctor.report.finding_words import Telling
 
 LABELS = ("trough", "peak")
 
@@ -48,7 +50,7 @@ def plausible(
     if as_json:
         put_json(document(found))
     else:
-        _show(found, chosen, known.label, every=every)
+        _show(found, chosen, known.label, _telling(asked, known), every=every)
 
 
 def _labels(text: str, n: int) -> dict[int, str]:
@@ -62,11 +64,20 @@ def _labels(text: str, n: int) -> dict[int, str]:
     return found
 
 
-def _show(found: Plausibility, model: DrugModel, title: str, *, every: bool) -> None:
+def _telling(asked: Question, known: Case) -> Telling:
+    """Clock times where the case file has them, else hours."""
+    from auctor.data.casefile import time_zero
+    from auctor.data.document import read_document
+    from auctor.report.finding_words import Telling
+
+    return Telling(start=None if asked.is_table else time_zero(read_document(asked.case), known))
+
+
+def _show(found: Plausibility, model: DrugModel, title: str, told: Telling, *, every: bool) -> None:
     from auctor.report.plausibility import places_table, sentences, what_ifs_table
 
     put_table(places_table(found, title))
     if every:
-        put_table(what_ifs_table(found, model, found.alternatives))
-    for text in sentences(found, model):
+        put_table(what_ifs_table(found, model, told))
+    for text in sentences(found, model, told):
         out().print(text, markup=False, soft_wrap=True)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auctor.case import Case, Covariates, Metric, MetricKind, Occasions, Regimen, Sample, Target
-from auctor.data.clock import Clock, maybe_moment, occasion_starts
+from auctor.data.clock import Clock, maybe_moment, occasion_starts, start_of
 from auctor.data.covariates import read_covariates
 from auctor.data.document import read_document
 from auctor.data.doses import current_from, dose_notices, read_current, read_dose
 from auctor.data.measure import measure
-from auctor.data.plausible import check_history, given, put_back, shifted, steady_before
+from auctor.data.plausible import MOVED, check_history, given, put_back, shifted, steady_before
 from auctor.data.samples import read_sample
 from auctor.errors import AuctorError, CaseError, Notice
 from auctor.models.model import DrugModel
@@ -73,6 +74,17 @@ def case_of(document: CaseFile, model: DrugModel | None = None) -> Case:
         target=_target(document.target, model) if document.target else None,
         occasions=_occasions(document, clock, back),
         notices=(*notices, *moved, *check_history(Regimen(doses=doses), samples), *derived),
+    )
+
+
+def time_zero(document: CaseFile, case: Case) -> datetime | None:
+    """The instant that the hours of `case`, read from this document, count from; None where the document's times are hours themselves."""
+    start = start_of(document)
+    moved = any(notice.code == MOVED for notice in case.notices)
+    return (
+        start
+        if start is None or not moved
+        else (start.astimezone(UTC) - timedelta(hours=case.history.doses[0].every_h)).astimezone(start.tzinfo)
     )
 
 

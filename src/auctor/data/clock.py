@@ -147,6 +147,15 @@ def _zoned(time: Moment, zone: tzinfo | None) -> datetime:
     return first
 
 
+def start_of(case: CaseFile) -> datetime | None:
+    """The first dose as an instant on the case's clock: its zone, else the offset as written; None where its times are hours."""
+    starts, zone = [moment(dose, f"doses[{k}]") for k, dose in enumerate(case.doses)], _zone(case.time_zone)
+    if any(start.clock is None for start in starts):
+        return None
+    first = min((_zoned(start, zone) for start in starts), default=None)
+    return first if first is None or zone is None else first.astimezone(zone)
+
+
 def _datetime(time: Moment) -> datetime:
     if isinstance(time.clock, datetime):
         return time.clock

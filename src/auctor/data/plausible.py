@@ -10,6 +10,7 @@ from auctor.case import Covariates, Dose, Regimen, Sample
 from auctor.errors import CaseError, Notice
 
 _LONG_GAP_H = 7 * 24.0
+MOVED = "before-steady-state-dose"
 _SLACK_H = 1e-6
 
 
@@ -36,7 +37,7 @@ def steady_before(doses: tuple[Dose, ...], samples: tuple[Sample, ...]) -> tuple
         return 0.0, ()
     what = "drawn in the interval before the steady-state dose: time 0 is put one interval earlier, at the dose that steady state implies"
     where = f"samples[{early[0]}]"
-    return first.every_h, (Notice(code="before-steady-state-dose", where=where, what=what, remedy="check the time of the sample"),)
+    return first.every_h, (Notice(code=MOVED, where=where, what=what, remedy="check the time of the sample"),)
 
 
 def put_back(doses: tuple[Dose, ...], by: float) -> tuple[Dose, ...]:

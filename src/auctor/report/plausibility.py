@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from auctor.case import Metric
 from auctor.data.plausibility.finding import Finding, Plausibility, SamplePlace
 from auctor.models.model import DrugModel
+from auctor.report.finding_words import Telling
 from auctor.report.shown import exposure, significant
+from auctor.report.voice import ENGLISH, N_, Voice
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 AUC = Metric.parse("AUC0-24")
 MANY = 10_000.0
+HOURS = Telling()
 NOTHING = "Nothing here explains the levels so much better than the record itself that it should be asked about."
 
 
-def sentence(finding: Finding, model: DrugModel) -> str:
+def sentence(finding: Finding, model: DrugModel, told: Telling = HOURS) -> str:
     """One finding in plain words: what, how much better it explains the levels, what it would change, what to ask."""
-    words = f"{finding.where}: {finding.what}. {_how_much(finding)}"
+    what = told.what(finding)
+    words = f"{finding.where}: {what}{'' if what.endswith('?') else '.'} {_how_much(finding)}"
     if finding.auc_recorded is not None and finding.auc_if is not None and finding.change is not None:
         shown = exposure(model, AUC)
         new, old = shown.text(finding.auc_if), shown.text(finding.auc_recorded)
         words += f" AUC0-24 under the current regimen would be {new} instead of {old} {shown.pretty} ({100 * finding.change:+.0f} %)."
-    return f"{words} To do: {finding.question}."
+    return f"{words} To do: {told.question(finding)}."
 
 
 def _how_much(finding: Finding) -> str:
@@ -43,12 +47,12 @@ def _odds(log_odds: float) -> str:
     return f"1 to {significant(1 / odds, 2)}"
 
 
-def sentences(found: Plausibility, model: DrugModel) -> tuple[str, ...]:
-    """Every finding, the most probable first, or that there is none."""
-    return tuple(sentence(f, model) for f in found.findings) or (NOTHING,)
+def sentences(found: Plausibility, model: DrugModel, told: Telling = HOURS) -> tuple[str, ...]:
+    """Every finding, the most probable first, or that there is none; with clock times where `told` has a start."""
+    return tuple(sentence(f, model, told) for f in found.findings) or (NOTHING,)
 
 
-def place_text(pair: tuple[float, float]) -> str:
+def place_text(pair: tuple[float, float], voice: Voice = ENGLISH) -> str:
     """A percentile, or the range of one that only a limit is known of.
 
     >>> place_text((50.0, 50.0)), place_text((0.0, 12.34))
@@ -56,8 +60,10 @@ def place_text(pair: tuple[float, float]) -> str:
     """
     low, high = pair
     if low == high:
-        return _percent(low)
-    return f"at most {_percent(high)}" if low == 0 else f"at least {_percent(low)}"
+        return voice.local(_percent(low))
+    if low == 0:
+        return voice.say(N_("at most %(percentile)s"), percentile=voice.local(_percent(high)))
+    return voice.say(N_("at least %(percentile)s"), percentile=voice.local(_percent(low)))
 
 
 def _percent(value: float) -> str:
@@ -78,7 +84,7 @@ def places_table(found: Plausibility, title: str) -> Table:
     return table
 
 
-def what_ifs_table(found: Plausibility, model: DrugModel, findings: Sequence[Finding]) -> Table:
+def what_ifs_table(found: Plausibility, model: DrugModel, told: Telling = HOURS) -> Table:
     """Everything that was weighed: likelihood ratio against the record and the AUC that each implies."""
     from rich.table import Table
 
@@ -86,8 +92,8 @@ def what_ifs_table(found: Plausibility, model: DrugModel, findings: Sequence[Fin
     table = Table(title=f"As recorded, AUC0-24 {shown.text(found.auc_recorded)} {shown.pretty}", title_justify="left")
     for heading in ("Where", "If", "Likelihood ratio", f"AUC0-24 ({shown.pretty})"):
         table.add_column(heading)
-    for f in findings:
-        table.add_row(f.where, f.what, f"{min(f.likelihood_ratio, 1e300):.2g}", shown.text(f.auc_if))
+    for f in found.alternatives:
+        table.add_row(f.where, told.what(f), f"{min(f.likelihood_ratio, 1e300):.2g}", shown.text(f.auc_if))
     return table
 
 
@@ -126,11 +132,12 @@ def _finding(f: Finding) -> dict[str, Any]:
         "kind": f.kind.value,
         "family": f.family.value,
         "where": f.where,
-        "what": f.what,
+        "what": HOURS.what(f),
+        "facts": {name: value for name, value in asdict(f.facts).items() if value not in (None, "") and value is not False},
         "log_likelihood_ratio": f.log_likelihood_ratio,
         "prior_odds": f.prior_odds,
         "log_posterior_odds": f.log_posterior_odds,
         "auc0_24_if_mg_h_L": f.auc_if,
         "change": f.change,
-        "question": f.question,
+        "question": HOURS.question(f),
     }

@@ -4,6 +4,6 @@
 """
 
 from auctor.data.plausibility.check import check
-from auctor.data.plausibility.finding import Family, Finding, Kind, Plausibility, SamplePlace
+from auctor.data.plausibility.finding import Facts, Family, Finding, Kind, Plausibility, SamplePlace
 
-__all__ = ["Family", "Finding", "Kind", "Plausibility", "SamplePlace", "check"]
+__all__ = ["Facts", "Family", "Finding", "Kind", "Plausibility", "SamplePlace", "check"]

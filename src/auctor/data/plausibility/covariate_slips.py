@@ -16,26 +16,26 @@ import numpy as np
 
 from auctor.case import Covariates
 from auctor.data.plausibility.evidence import Evidence
-from auctor.data.plausibility.finding import Kind
+from auctor.data.plausibility.finding import Facts, Kind
 from auctor.data.plausibility.hypothesis import Hypothesis
 from auctor.data.plausibility.usual import log_lognormal, log_usual
 from auctor.models.model import Covariate
 
 CREATININE = 88.4017  # umol/L in 1 mg/dL, 113.12 g/mol
 POUND, INCH = 0.45359237, 2.54
-# true over recorded number, by covariate and unit of the model
+# by covariate and unit of the model: true over recorded number, and the unit that was meant (that of the model was written)
 SLIPS: Mapping[tuple[str, str], tuple[tuple[float, str], ...]] = {
-    ("WT", "kg"): ((POUND, "pounds entered as kg"), (1 / POUND, "kg divided by 2.2 once too often")),
-    ("HT", "cm"): ((INCH, "inches entered as cm"), (100.0, "metres entered as cm")),
-    ("HT", "m"): ((INCH / 100, "inches entered as m"), (0.01, "cm entered as m")),
-    ("SCR", "mg/dL"): ((1 / CREATININE, "umol/L entered as mg/dL"),),
-    ("SCR", "umol/L"): ((CREATININE, "mg/dL entered as umol/L"),),
-    ("CRCL", "mL/min"): ((50 / 3, "L/h entered as mL/min"), (60.0, "mL/s entered as mL/min")),
-    ("ALB", "g/L"): ((10.0, "g/dL entered as g/L"),),
-    ("ALB", "g/dL"): ((0.1, "g/L entered as g/dL"),),
-    ("HGB", "g/L"): ((10.0, "g/dL entered as g/L"),),
-    ("HCT", "%"): ((100.0, "a fraction entered as %"),),
-    ("AGE", "year"): ((1 / 12, "months entered as years"),),
+    ("WT", "kg"): ((POUND, "pounds"), (1 / POUND, "kg")),  # kg that somebody took for pounds and converted
+    ("HT", "cm"): ((INCH, "inches"), (100.0, "metres")),
+    ("HT", "m"): ((INCH / 100, "inches"), (0.01, "cm")),
+    ("SCR", "mg/dL"): ((1 / CREATININE, "umol/L"),),
+    ("SCR", "umol/L"): ((CREATININE, "mg/dL"),),
+    ("CRCL", "mL/min"): ((50 / 3, "L/h"), (60.0, "mL/s")),
+    ("ALB", "g/L"): ((10.0, "g/dL"),),
+    ("ALB", "g/dL"): ((0.1, "g/L"),),
+    ("HGB", "g/L"): ((10.0, "g/dL"),),
+    ("HCT", "%"): ((100.0, "a fraction"),),
+    ("AGE", "year"): ((1 / 12, "months"),),
 }
 WIDEN, LEAST = 1.3, 0.1  # source populations are narrower than those a model is used in
 UNKNOWN = 0.8  # log-SD where the model file gives a reference value alone
@@ -47,7 +47,7 @@ class _Slip(NamedTuple):
     name: str
     point: int
     factor: float
-    what: str
+    meant: str
     log_prior_ratio: float
 
 
@@ -58,31 +58,33 @@ def covariate_slips(evidence: Evidence) -> Iterator[Hypothesis]:
         known = _corrected(evidence.case.covariates, slip)
         total = evidence.all_samples(evidence.at(times, covariates=known)) if times.size else evidence.total
         where = f"covariates.{slip.name}" if slip.point < 0 else f"covariates.{slip.name}[{slip.point}]"
-        yield Hypothesis(Kind.COVARIATE_UNIT, where, slip.what, total, evidence.total, slip.log_prior_ratio)
+        at = None if slip.point < 0 else evidence.case.covariates.series[slip.name][slip.point][0]
+        facts = Facts(at_h=at, factor=slip.factor, meant=slip.meant, written=evidence.model.covariates[slip.name].unit)
+        yield Hypothesis(Kind.COVARIATE_UNIT, where, facts, total, evidence.total, slip.log_prior_ratio)
 
 
 def _slips(evidence: Evidence) -> Iterator[_Slip]:
     for name, covariate in evidence.model.covariates.items():
         points = evidence.case.covariates.series.get(name, ())
-        for factor, what in SLIPS.get((name, covariate.unit), ()):
-            yield from _of_points(evidence, covariate, [v for _, v in points], (factor, what))
+        for factor, meant in SLIPS.get((name, covariate.unit), ()):
+            yield from _of_points(evidence, covariate, [v for _, v in points], (factor, meant))
 
 
 def _of_points(evidence: Evidence, covariate: Covariate, values: list[float], slip: tuple[float, str]) -> Iterator[_Slip]:
     """The whole series in another unit, and each of several values by itself."""
-    factor, what = slip
+    factor, meant = slip
     if not values or min(values) <= 0:
         return
     middle = median(values)
     whole = _log_typical(covariate, middle * factor) - _log_typical(covariate, middle) + math.log(factor)
     whole += _log_build(evidence, covariate.name, factor)
     if whole > LOSING:
-        yield _Slip(covariate.name, -1, factor, what, whole)
+        yield _Slip(covariate.name, -1, factor, meant, whole)
     for k in range(len(values) if len(values) > 1 else 0):
         others = median(v for j, v in enumerate(values) if j != k)
         ratio = log_lognormal(values[k] * factor, others, WITHIN) - log_lognormal(values[k], others, WITHIN) + math.log(factor)
         if ratio > LOSING:
-            yield _Slip(covariate.name, k, factor, what, ratio)
+            yield _Slip(covariate.name, k, factor, meant, ratio)
 
 
 def _corrected(covariates: Covariates, slip: _Slip) -> Covariates:

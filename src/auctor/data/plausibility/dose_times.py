@@ -17,7 +17,7 @@ from auctor.case import Dose, Regimen
 from auctor.data.plausibility.administered import SLACK_H, Given, administrations, following, moved, previous, without
 from auctor.data.plausibility.draws import levels_of
 from auctor.data.plausibility.evidence import Evidence
-from auctor.data.plausibility.finding import Kind
+from auctor.data.plausibility.finding import Facts, Kind
 from auctor.data.plausibility.hypothesis import Hypothesis
 from auctor.pk.direct import is_direct
 
@@ -32,7 +32,6 @@ class Otherwise(NamedTuple):
     kind: Kind
     dose: int
     by_h: float | None
-    what: str
 
 
 def misgiven(evidence: Evidence) -> Iterator[Hypothesis]:
@@ -41,20 +40,22 @@ def misgiven(evidence: Evidence) -> Iterator[Hypothesis]:
     found = list(_otherwise(given, [s.time_h for s in evidence.case.samples]))
     levels = superposed(evidence, given, found) if _adds_up(evidence) else simulated(evidence, given, found)
     for one, changed in zip(found, levels, strict=True):
-        yield Hypothesis(one.kind, f"doses[{given[one.dose].entry}]", one.what, evidence.all_samples(changed), evidence.total)
+        at = given[one.dose].dose.time_h
+        facts = Facts(dose_h=at) if one.by_h is None else Facts(dose_h=at, at_h=at, then_h=at + one.by_h)
+        yield Hypothesis(one.kind, f"doses[{given[one.dose].entry}]", facts, evidence.all_samples(changed), evidence.total)
 
 
 def simulated(evidence: Evidence, given: tuple[Given, ...], found: list[Otherwise]) -> Iterator[Array]:
     """Levels (n, K) under each, from the history that results."""
     times = _times(evidence)
-    for _, k, by_h, _ in found:
+    for _, k, by_h in found:
         yield evidence.at(times, regimen=without(given, k) if by_h is None else moved(given, k, by_h))
 
 
 def superposed(evidence: Evidence, given: tuple[Given, ...], found: list[Otherwise]) -> Iterator[Array]:
     """The same by subtracting what the dose brings, and adding it at its other time."""
-    brought = _Brought(evidence, [(given[k].dose, shift) for _, k, by_h, _ in found for shift in (0.0, by_h or 0.0)])
-    for _, k, by_h, _ in found:
+    brought = _Brought(evidence, [(given[k].dose, shift) for _, k, by_h in found for shift in (0.0, by_h or 0.0)])
+    for _, k, by_h in found:
         left = evidence.levels - brought.levels(given[k].dose, 0.0)
         yield np.maximum(left if by_h is None else left + brought.levels(given[k].dose, by_h), 0.0)
 
@@ -95,10 +96,8 @@ def _otherwise(given: tuple[Given, ...], times: list[float]) -> Iterator[Otherwi
     """Each dose once."""
     movable = {k for k, g in enumerate(given) if not g.dose.steady_state}
     for k in sorted({k for t in times if (k := previous(given, t)) is not None} & movable):
-        at = given[k].dose.time_h
-        yield Otherwise(Kind.DOSE_MISSED, k, None, f"the dose at {at:g} h was not given")
-        yield Otherwise(Kind.DOSE_LATE, k, OFF_H, f"the dose at {at:g} h was given {OFF_H:g} h later than charted")
+        yield Otherwise(Kind.DOSE_MISSED, k, None)
+        yield Otherwise(Kind.DOSE_LATE, k, OFF_H)
     coming = {k for t in times if (k := following(given, t)) is not None and given[k].dose.time_h - t < OFF_H}
     for k in sorted(coming & movable):
-        at = given[k].dose.time_h
-        yield Otherwise(Kind.DOSE_EARLY, k, -OFF_H, f"the dose at {at:g} h was given {OFF_H:g} h earlier than charted or due")
+        yield Otherwise(Kind.DOSE_EARLY, k, -OFF_H)

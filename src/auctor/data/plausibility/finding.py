@@ -60,38 +60,56 @@ _FAMILIES = {
     Kind.OTHER_PATIENT: Family.IDENTITY,
     Kind.COVARIATE_UNIT: Family.COVARIATE,
 }
-QUESTIONS = {
-    Kind.AFTER_DOSE: "ask when the blood was drawn and when that dose was given; correct the time if it was after the dose",
-    Kind.BEFORE_DOSE: "ask when the blood was drawn and when that dose was given; correct the time if it was before the dose",
-    Kind.EARLIER: "ask for the time on the tube or of the collection, not of its arrival; correct the time",
-    Kind.LATER: "ask for the time on the tube or of the collection, not of its arrival; correct the time",
-    Kind.SWAPPED_SAMPLES: "compare the labels of the two tubes with the collection list; exchange the two times if they were swapped",
-    Kind.DOSE_MISSED: "ask whether that dose was given; take it out of the history if it was not",
-    Kind.DOSE_LATE: "ask when that dose was really given; correct its time",
-    Kind.DOSE_EARLY: "ask when that dose was really given; correct its time",
-    Kind.LABEL: "go by the recorded times of blood and dose, not by the label; ask for both",
-    Kind.UNIT_THOUSAND: "look at the laboratory's own report: number and unit (mg/L, ug/L, ng/mL); correct the unit",
-    Kind.UNIT_MOLAR: "look at the laboratory's own report: mass (mg/L) or amount of substance (umol/L); correct the unit",
-    Kind.DOSE_UNIT: "look at the prescription: mg or micrograms; correct the unit of the dose",
-    Kind.DILUTION: "ask the laboratory whether the sample was diluted and the result multiplied by the dilution, once",
-    Kind.LINE: "ask from where the blood was drawn; repeat from another site if it was the line of the infusion",
-    Kind.OTHER_PATIENT: "check the identity on tube and request; have the sample repeated if it cannot be shown to be this patient's",
-    Kind.COVARIATE_UNIT: "measure or look it up again with its unit; correct the value",
-}
+
+
+class Labelled(StrEnum):
+    """What a sample may be labelled."""
+
+    TROUGH = "trough"
+    PEAK = "peak"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What an explanation says, as values: the sentence is written by whoever shows it (`auctor.report.finding_words`).
+
+    Hours count from time 0 of the case. `at_h` is when the record says that it was, `then_h` when it would have been, `dose_h` when
+    the dose in question was recorded. `after_h` is the time from that dose (from the end of its infusion where `infusion`) to the
+    sample. `other` is the field path of a second sample, `label` what a sample is labelled.
+    `factor` is true over recorded number, `meant` and `written` the unit of the one and of the other, `every` whether all levels
+    are meant and not one.
+    """
+
+    at_h: float | None = None
+    then_h: float | None = None
+    dose_h: float | None = None
+    after_h: float | None = None
+    infusion: bool = False
+    label: Labelled | None = None
+    other: str = ""
+    factor: float | None = None
+    meant: str = ""
+    written: str = ""
+    every: bool = False
+
+    @property
+    def by_h(self) -> float:
+        """How much later it would have been than the record says, h; 0 where it is not about that."""
+        return 0.0 if self.at_h is None or self.then_h is None else self.then_h - self.at_h
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One other explanation of the record, against "as recorded".
 
-    `where` is a field path, `what` a sentence without the patient's values. `log_likelihood_ratio` (natural) compares the marginal
+    `where` is a field path, `facts` what it says. `log_likelihood_ratio` (natural) compares the marginal
     likelihoods, etas integrated out; `prior_odds` is what such a slip is worth before looking. `auc_recorded` and `auc_if`
     are posterior means of AUC0-24 under the current regimen, mg*h/L, as recorded and under this explanation; None without a known regimen.
     """
 
     kind: Kind
     where: str
-    what: str
+    facts: Facts
     log_likelihood_ratio: float
     prior_odds: float
     auc_recorded: float | None = None
@@ -101,11 +119,6 @@ class Finding:
     def family(self) -> Family:
         """The family of its kind."""
         return self.kind.family
-
-    @property
-    def question(self) -> str:
-        """What to ask, and what to correct if the answer is yes."""
-        return QUESTIONS[self.kind]
 
     @property
     def likelihood_ratio(self) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from auctor.case import Route
 from auctor.data.plausibility.evidence import Evidence
-from auctor.data.plausibility.finding import Kind
+from auctor.data.plausibility.finding import Facts, Kind
 from auctor.data.plausibility.hypothesis import Hypothesis
 
 Array = NDArray[np.float64]
@@ -22,10 +22,9 @@ CONTAMINATED = (1.5, 100.0)  # a level drawn through the line over the true one:
 def of_another_patient(evidence: Evidence) -> Iterator[Hypothesis]:
     """Each sample as the level of somebody else on this drug, drawn at any of the times recorded; the others stay this patient's."""
     share = evidence.shares(0.0)
-    what = "fits the drug's patients at large better than this patient's other levels: blood of somebody else"
     for k in range(len(evidence.counted)):
         anybody = _log_anybody(evidence, k, share)
-        yield Hypothesis(Kind.OTHER_PATIENT, f"samples[{k}]", what, evidence.without(k), evidence.recorded(k), anybody)
+        yield Hypothesis(Kind.OTHER_PATIENT, f"samples[{k}]", Facts(), evidence.without(k), evidence.recorded(k), anybody)
 
 
 def through_the_line(evidence: Evidence) -> Iterator[Hypothesis]:
@@ -37,8 +36,7 @@ def through_the_line(evidence: Evidence) -> Iterator[Hypothesis]:
         y, f = evidence.seen.value[k], evidence.levels[:, k]
         inside = (f * low <= y) & (y <= f * high)
         density = np.where(inside, -math.log(y * math.log(high / low)), -np.inf)
-        what = "far above what the others lead to expect: drawn through the line of the infusion"
-        yield Hypothesis(Kind.LINE, f"samples[{k}]", what, evidence.without(k) + density, evidence.recorded(k))
+        yield Hypothesis(Kind.LINE, f"samples[{k}]", Facts(), evidence.without(k) + density, evidence.recorded(k))
 
 
 def _log_anybody(evidence: Evidence, k: int, share: Array) -> float:

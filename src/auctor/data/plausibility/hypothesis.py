@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.data.plausibility.evidence import Evidence
-from auctor.data.plausibility.finding import LARGEST, Finding, Kind
+from auctor.data.plausibility.finding import LARGEST, Facts, Finding, Kind
 
 Array = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ class Hypothesis(NamedTuple):
 
     kind: Kind
     where: str
-    what: str
+    facts: Facts
     log_likelihood: Array
     against: Array
     offset: float = 0.0
@@ -42,7 +42,7 @@ def weighed(evidence: Evidence, hypothesis: Hypothesis, *, auc_recorded: float |
     return Finding(
         kind=hypothesis.kind,
         where=hypothesis.where,
-        what=hypothesis.what,
+        facts=hypothesis.facts,
         log_likelihood_ratio=ratio,
         prior_odds=priors()[hypothesis.kind],
         auc_recorded=auc_recorded,

@@ -10,7 +10,7 @@ import numpy as np
 
 from auctor.data.plausibility.administered import SLACK_H, Given, administrations, following, history_of, previous
 from auctor.data.plausibility.evidence import Evidence
-from auctor.data.plausibility.finding import Kind
+from auctor.data.plausibility.finding import Facts, Kind, Labelled
 from auctor.data.plausibility.hypothesis import Hypothesis
 from auctor.data.plausibility.likelihood import log_density, one
 
@@ -23,8 +23,13 @@ TROUGH_PART, PEAK_H = 0.75, 3.0  # a trough lies in the last quarter of its inte
 class _WhatIf(NamedTuple):
     kind: Kind
     sample: int
-    time_h: float
-    what: str
+    facts: Facts
+
+    @property
+    def time_h(self) -> float:
+        """When the blood would have been drawn, h."""
+        assert self.facts.then_h is not None
+        return self.facts.then_h
 
 
 def mistimed(evidence: Evidence, labels: Mapping[int, str]) -> Iterator[Hypothesis]:
@@ -34,9 +39,9 @@ def mistimed(evidence: Evidence, labels: Mapping[int, str]) -> Iterator[Hypothes
     if not found:
         return
     levels = evidence.at(np.asarray([w.time_h for w in found]), regimen=history_of(given))
-    for column, (kind, k, _, what) in enumerate(found):
+    for column, (kind, k, facts) in enumerate(found):
         density = log_density(evidence.model.residual, levels[:, column : column + 1], one(evidence.seen, k))[:, 0]
-        yield Hypothesis(kind, f"samples[{k}]", what, evidence.without(k) + density, evidence.recorded(k))
+        yield Hypothesis(kind, f"samples[{k}]", facts, evidence.without(k) + density, evidence.recorded(k))
 
 
 def exchanged(evidence: Evidence) -> Iterator[Hypothesis]:
@@ -48,22 +53,23 @@ def exchanged(evidence: Evidence) -> Iterator[Hypothesis]:
         swapped = [log_density(residual, evidence.levels[:, [at]], one(seen, of))[:, 0] for at, of in ((a, b), (b, a))]
         rest = evidence.total - evidence.density[:, a] - evidence.density[:, b]
         rest = np.where(np.isfinite(rest), rest, -np.inf)
-        what = f"exchanged with samples[{a}]: each drawn at the other's time"
-        yield Hypothesis(Kind.SWAPPED_SAMPLES, f"samples[{b}]", what, rest + swapped[0] + swapped[1], evidence.total)
+        facts = Facts(at_h=evidence.case.samples[b].time_h, then_h=evidence.case.samples[a].time_h, other=f"samples[{a}]")
+        yield Hypothesis(Kind.SWAPPED_SAMPLES, f"samples[{b}]", facts, rest + swapped[0] + swapped[1], evidence.total)
 
 
 def _times(evidence: Evidence, given: tuple[Given, ...], k: int, label: str) -> Iterator[_WhatIf]:
     at = evidence.case.samples[k].time_h
     before, after = previous(given, at), following(given, at)
     if after is not None and given[after].dose.time_h - at <= NEAR_H:
-        soon = _end(given[after]) + SOON_H
-        yield _WhatIf(Kind.AFTER_DOSE, k, soon, f"drawn {_after(given[after])} (at {soon:g} h) instead of before it")
+        dose = given[after].dose
+        soon = Facts(at_h=at, then_h=_end(given[after]) + SOON_H, dose_h=dose.time_h, after_h=SOON_H, infusion=dose.duration_h > 0)
+        yield _WhatIf(Kind.AFTER_DOSE, k, soon)
     if before is not None and at - given[before].dose.time_h <= NEAR_H and before > 0:
         start = given[before].dose.time_h
-        yield _WhatIf(Kind.BEFORE_DOSE, k, start, f"drawn just before the dose at {start:g} h instead of after it")
+        yield _WhatIf(Kind.BEFORE_DOSE, k, Facts(at_h=at, then_h=start, dose_h=start))
     if before is not None and at - OFF_H > given[0].dose.time_h:
-        yield _WhatIf(Kind.EARLIER, k, at - OFF_H, f"drawn {OFF_H:g} h earlier than recorded")
-    yield _WhatIf(Kind.LATER, k, at + OFF_H, f"drawn {OFF_H:g} h later than recorded")
+        yield _WhatIf(Kind.EARLIER, k, Facts(at_h=at, then_h=at - OFF_H))
+    yield _WhatIf(Kind.LATER, k, Facts(at_h=at, then_h=at + OFF_H))
     yield from _labelled(given, k, at, label)
 
 
@@ -73,18 +79,14 @@ def _labelled(given: tuple[Given, ...], k: int, at: float, label: str) -> Iterat
     if before is None or after is None:
         return
     last, due = given[before], given[after].dose.time_h
-    if label == "trough" and at < last.dose.time_h + TROUGH_PART * (due - last.dose.time_h):
-        near = last.dose.time_h if at - last.dose.time_h <= NEAR_H else due
-        yield _WhatIf(Kind.LABEL, k, near, f"labelled trough, but recorded {at - last.dose.time_h:g} h after a dose: drawn at {near:g} h?")
-    if label == "peak" and at > _end(last) + PEAK_H:
+    start = last.dose.time_h
+    if label == Labelled.TROUGH and at < start + TROUGH_PART * (due - start):
+        near = start if at - start <= NEAR_H else due
+        yield _WhatIf(Kind.LABEL, k, Facts(at_h=at, then_h=near, dose_h=start, after_h=at - start, label=Labelled.TROUGH))
+    if label == Labelled.PEAK and at > _end(last) + PEAK_H:
         near = _end(last) + SOON_H
-        yield _WhatIf(Kind.LABEL, k, near, f"labelled peak, but recorded {at - last.dose.time_h:g} h after a dose: drawn at {near:g} h?")
+        yield _WhatIf(Kind.LABEL, k, Facts(at_h=at, then_h=near, dose_h=start, after_h=at - start, label=Labelled.PEAK))
 
 
 def _end(given: Given) -> float:
     return given.dose.time_h + given.dose.duration_h
-
-
-def _after(given: Given) -> str:
-    whose = "end of the infusion" if given.dose.duration_h > 0 else "dose"
-    return f"{60 * SOON_H:g} min after the {whose} given at {given.dose.time_h:g} h"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from auctor.case import Regimen
 from auctor.data.plausibility.evidence import Evidence
-from auctor.data.plausibility.finding import Kind
+from auctor.data.plausibility.finding import Facts, Kind
 from auctor.data.plausibility.hypothesis import Hypothesis
 from auctor.data.plausibility.likelihood import log_density_if, one
 from auctor.data.plausibility.usual import log_usual
@@ -28,46 +28,46 @@ BELOW_CAP, SPREAD = 3.0, 0.8  # doses are lognormal around a third of the larges
 
 def wrong_units(evidence: Evidence) -> Iterator[Hypothesis]:
     """Each measured level, and all together, if the number belongs to another unit; and every dose in the other of mg and micrograms."""
-    for kind, factor, what in _factors(evidence):
-        yield from _levels(evidence, kind, factor, what)
-    if evidence.counted.any():
-        for factor, what in ((THOUSAND, "micrograms"), (1 / THOUSAND, "milligrams")):
-            levels = _dosed(evidence, factor)
-            said = f"all doses {'1000 times larger' if factor > 1 else '1000 times smaller'} than recorded ({what} entered for the other)"
-            yield Hypothesis(Kind.DOSE_UNIT, "doses", said, evidence.all_samples(levels), evidence.total, _usual(evidence, factor))
+    for kind, slip in _slips(evidence):
+        yield from _levels(evidence, kind, slip)
+    for factor in (THOUSAND, 1 / THOUSAND) if evidence.counted.any() else ():
+        levels, facts = _dosed(evidence, factor), Facts(factor=factor, every=True)
+        yield Hypothesis(Kind.DOSE_UNIT, "doses", facts, evidence.all_samples(levels), evidence.total, _usual(evidence, factor))
 
 
 def diluted(evidence: Evidence) -> Iterator[Hypothesis]:
     """Each measured level ten times too low (dilution not counted) or too high (counted twice)."""
     for k in np.flatnonzero(~evidence.seen.censored).tolist():
-        for factor, what in (
-            (TEN, "ten times too low: a dilution was not counted"),
-            (1 / TEN, "ten times too high: a dilution counted twice"),
-        ):
-            yield _level(evidence, Kind.DILUTION, k, factor, what)
+        for factor in (TEN, 1 / TEN):
+            yield _level(evidence, Kind.DILUTION, k, Facts(factor=factor))
 
 
-def _factors(evidence: Evidence) -> Iterator[tuple[Kind, float, str]]:
-    """Kind, true over recorded number, and words."""
-    yield Kind.UNIT_THOUSAND, 1 / THOUSAND, "1000 times too large: ug/L (ng/mL) entered as mg/L"
-    yield Kind.UNIT_THOUSAND, THOUSAND, "1000 times too small: mg/L entered as ug/L (ng/mL)"
+def _slips(evidence: Evidence) -> Iterator[tuple[Kind, Facts]]:
+    """Units that a level may belong to instead of its own."""
+    yield Kind.UNIT_THOUSAND, Facts(factor=1 / THOUSAND, meant="ug/L", written="mg/L")
+    yield Kind.UNIT_THOUSAND, Facts(factor=THOUSAND, meant="mg/L", written="ug/L")
     molar = (evidence.model.molar_mass or THOUSAND) / THOUSAND
     if abs(math.log(molar)) > LEAST_LOG:
-        yield Kind.UNIT_MOLAR, molar, "amount of substance (umol/L) entered as mass (mg/L)"
-        yield Kind.UNIT_MOLAR, 1 / molar, "mass (mg/L) entered as amount of substance (umol/L)"
+        yield Kind.UNIT_MOLAR, Facts(factor=molar, meant="umol/L", written="mg/L")
+        yield Kind.UNIT_MOLAR, Facts(factor=1 / molar, meant="mg/L", written="umol/L")
 
 
-def _levels(evidence: Evidence, kind: Kind, factor: float, what: str) -> Iterator[Hypothesis]:
+def _levels(evidence: Evidence, kind: Kind, slip: Facts) -> Iterator[Hypothesis]:
     for k in np.flatnonzero(~evidence.seen.censored).tolist():
-        yield _level(evidence, kind, k, factor, what)
+        yield _level(evidence, kind, k, slip)
     if evidence.counted.sum() > 1:
-        density = log_density_if(evidence.model.residual, evidence.levels, evidence.seen, factor)[:, evidence.counted].sum(axis=1)
-        yield Hypothesis(kind, "samples", f"all levels {what}", density, evidence.total)
+        density = log_density_if(evidence.model.residual, evidence.levels, evidence.seen, _factor(slip))[:, evidence.counted].sum(axis=1)
+        yield Hypothesis(kind, "samples", replace(slip, every=True), density, evidence.total)
 
 
-def _level(evidence: Evidence, kind: Kind, k: int, factor: float, what: str) -> Hypothesis:
-    density = log_density_if(evidence.model.residual, evidence.levels[:, k : k + 1], one(evidence.seen, k), factor)[:, 0]
-    return Hypothesis(kind, f"samples[{k}]", f"the level is {what}", evidence.without(k) + density, evidence.recorded(k))
+def _level(evidence: Evidence, kind: Kind, k: int, slip: Facts) -> Hypothesis:
+    density = log_density_if(evidence.model.residual, evidence.levels[:, k : k + 1], one(evidence.seen, k), _factor(slip))[:, 0]
+    return Hypothesis(kind, f"samples[{k}]", slip, evidence.without(k) + density, evidence.recorded(k))
+
+
+def _factor(slip: Facts) -> float:
+    assert slip.factor is not None
+    return slip.factor
 
 
 def _usual(evidence: Evidence, factor: float) -> float:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from auctor.report.voice import N_
+
+__all__ = ["N_", "Language", "language", "preferred"]
 
 CATALOGUES = Path(__file__).parent / "locale"
 LANGUAGES = {"en": "English", "fr": "Français"}
 COOKIE = "auctor-language"
 _DATES = {"en": "%Y-%m-%d %H:%M", "fr": "%d/%m/%Y %H:%M"}
 _DAYS = {"en": "%Y-%m-%d", "fr": "%d/%m/%Y"}
-
-
-def N_(text: str) -> str:
-    """Marks a text for the catalogues where it is not translated at once."""
-    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +69,18 @@ class Language:
         from babel.dates import format_skeleton
 
         return str(format_skeleton("MMMd", value, locale=self.code))
+
+    def long_day(self, value: date, *, year: bool) -> str:
+        """Day and month in words: `4 March`, `le 4 mars` without its article; with the year where asked.
+
+        >>> from datetime import date
+        >>> language("en").long_day(date(2026, 3, 4), year=False), language("fr").long_day(date(2026, 3, 1), year=True)
+        ('4 March', '1er mars 2026')
+        """
+        from babel.dates import format_date
+
+        ordinal = "'er'" if self.code == "fr" and value.day == 1 else ""
+        return str(format_date(value, f"d{ordinal} MMMM" + " y" * year, locale=self.code))
 
     def day(self, value: Any) -> str:
         """A date."""

@@ -192,7 +192,7 @@ def suspicion_page(request: Request, clinic: AtClinic, actor: Trier, course_id: 
     shown: dict[str, Any] = {"banner": course_banner(file, tongue), "guard": guard_of(file), "error": analyses.not_ready(file)}
     if shown["error"] is None:
         try:
-            shown |= suspicion_view(file, suspicion(clinic, actor, file), tongue)
+            shown |= suspicion_view(suspicion(clinic, actor, file), tongue)
         except AuctorError as refused:
             shown["error"] = refused
     status = 422 if shown["error"] else 200

@@ -9,9 +9,9 @@ from typing import Any
 
 from auctor.data.clock import Clock
 from auctor.data.document import check_document
+from auctor.data.plausible import MOVED
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # what `auctor.data.clock` counts instants from
-MOVED = "before-steady-state-dose"
 
 
 @dataclass(frozen=True, kw_only=True)
