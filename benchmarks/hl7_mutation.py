@@ -1,9 +1,11 @@
 """Mutated ORU^R01 and RAS^O17 through the MLLP listener over a real socket: always an answer, no crash, no duplicate, any order of replay.
 
-    python benchmarks/hl7_mutation.py [--messages 100000] [--seed 0] [--quick] [--folder DIR] [--json]
+    python benchmarks/hl7_mutation.py [--messages 100000] [--seed 0] [--batched 0.3] [--quick] [--folder DIR] [--json]
 
-After every batch a sound message must still be accepted. A message may stay without an answer only where its MSH-15 and MSH-16 ask for
-that. Deliveries are counted by sender and control id; the facts of all of them are put together in random orders, which must agree.
+Messages go in groups, some of them (--batched) as one HL7 batch (BHS, BTS) and some of those in a file (FHS, FTS). After every group, and
+as the last of every batch, a sound message must still be accepted. A message may stay without an answer only where its MSH-15 and MSH-16
+ask for that; in a batch also where it lost the line of its MSH and so became part of the one before: the answer must then tell the count.
+Deliveries are counted by sender and control id; the facts of all are put together in random orders, which must agree.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -30,7 +33,9 @@ from auctor.web.emr.mllp import Listener
 from auctor.web.emr.receiver import Receiver
 from emr.messages import SITE, msh, obx, oru, ras, rxa
 
-BATCH, ORDERS = 25, 10
+GROUP, ORDERS, BATCHED = 25, 10, 0.3
+BHS = b"BHS|^~\\&|LAB|HOSP|AUCTOR|HOSP|20260302101500+0100||NIGHT||B1\r"
+FHS = b"FHS|^~\\&|LAB|HOSP|AUCTOR|HOSP|20260302101500+0100||FILE||F1\r"
 UGLY = [
     b"", b'""', b"\\", b"\\X\\", b"\\XZZ\\", b"|||||", b"^^^^^^", b"~", b"~~~", b"&", b"-1", b"0", b"1e309", b"NaN", b"<", b"<^",
     b"<^2.0", b">^^^", b"99999999999999999999", b"20260329023000", b"20261025023000", b"00000000000000", b"20260302074500+9999", b"2026",
@@ -115,23 +120,53 @@ def listening(receiver: Receiver) -> Iterator[int]:
         loop.close()
 
 
-def exchange(port: int, batches: Iterator[list[bytes]]) -> dict[str, int]:
-    """Send batches, each with a sound message at its end, and count the answers."""
+@dataclass(frozen=True)
+class Group:
+    """Messages that are sent together, the last of them sound: each in its frame, or as one batch or file in one frame."""
+
+    messages: tuple[bytes, ...]
+    batched: bool = False
+    filed: bool = False
+
+    @property
+    def stream(self) -> bytes:
+        """The bytes on the wire."""
+        if not self.batched:
+            return b"".join(framed(one) for one in self.messages)
+        inside = b"".join(one.rstrip(b"\r\n") + b"\r" for one in self.messages)
+        sent = BHS + inside + f"BTS|{len(self.messages)}\r".encode()
+        return framed(FHS + sent + b"FTS|1\r" if self.filed else sent)
+
+
+def exchange(port: int, groups: Iterator[Group]) -> dict[str, int]:
+    """Send groups and count the answers."""
     import socket
 
-    found: Counter[str] = Counter()
+    found: Counter[str] = Counter(in_batches=0, batches=0, counts_told=0)
     with socket.create_connection(("127.0.0.1", port), timeout=60) as plug:
-        for number, batch in enumerate(batches):
+        for number, group in enumerate(groups):
             sound = oru(head=msh("ORU^R01", f"SOUND{number}"), obr=f"OBR|1|S{number}|S{number}|L|||20260302074000+0100")
-            plug.sendall(b"".join(framed(one) for one in [*batch, sound]))
-            answers = _until(plug, f"|SOUND{number}".encode())
+            plug.sendall(replace(group, messages=(*group.messages, sound)).stream)
+            frames = _until(plug, f"|SOUND{number}".encode())
+            answers = _acknowledgements(frames, group)
             found["accepted"] += sum(b"MSA|AA" in a for a in answers[:-1])
             found["refused"] += sum(b"MSA|AE" in a or b"MSA|AR" in a or b"MSA|CR" in a for a in answers[:-1])
-            found["crashes"] += b"MSA|AA" not in answers[-1]
-            silent = sum(best_header(one).enhanced for one in batch)
-            found["unanswered"] += max(0, len(batch) - silent - (len(answers) - 1))
-            found["messages"] += len(batch)
+            found["crashes"] += b"MSA|AA" not in answers[-1] or (len(frames) != 1 and group.batched)
+            told = group.batched and b"BTS-1: " in frames[-1]
+            silent = sum(best_header(one).enhanced for one in group.messages)
+            found["unanswered"] += 0 if told else max(0, len(group.messages) - silent - (len(answers) - 1))
+            found["messages"] += len(group.messages)
+            found["batches"] += group.batched
+            found["in_batches"] += len(group.messages) if group.batched else 0
+            found["counts_told"] += told
     return dict(found)
+
+
+def _acknowledgements(frames: list[bytes], group: Group) -> list[bytes]:
+    """Each acknowledgement for itself."""
+    if not group.batched:
+        return frames
+    return [b"MSH" + part for frame in frames for part in frame.split(b"\rMSH")[1:]]
 
 
 def _until(plug: object, mark: bytes) -> list[bytes]:
@@ -144,12 +179,12 @@ def _until(plug: object, mark: bytes) -> list[bytes]:
     return answers
 
 
-def run(messages: int, *, seed: int, folder: str | None = None) -> dict[str, float]:
-    """The whole experiment with so many mutated messages; the journal lies in `folder`."""
+def run(messages: int, *, seed: int, batched: float = BATCHED, folder: str | None = None) -> dict[str, float]:
+    """The whole experiment with so many mutated messages, a share of the groups as batches; the journal lies in `folder`."""
     draw, sound, ward, begun = random.Random(seed), bases(), Ward(), time.perf_counter()
     with tempfile.TemporaryDirectory(dir=folder) as made, Journal(Path(made) / "hl7.sqlite") as journal:
         with listening(Receiver(site=SITE, journal=journal, deliver=ward)) as port:
-            found: dict[str, float] = dict(exchange(port, _batches(messages, sound, draw)))
+            found: dict[str, float] = dict(exchange(port, _groups(messages, sound, draw, batched)))
         seconds = time.perf_counter() - begun
         keys = {e.id: (e.application, e.facility, e.control_id) for s in State for e in journal.entries(s, most=10**9)}
         internal = [e for e in journal.entries(State.DEAD, most=10**9) if e.outcome and any(p.code == "207" for p in e.outcome.problems)]
@@ -160,16 +195,16 @@ def run(messages: int, *, seed: int, folder: str | None = None) -> dict[str, flo
     return found | {"seconds": round(seconds, 1), "per_second": round(found["messages"] / seconds, 1)}
 
 
-def _batches(messages: int, sound: list[bytes], draw: random.Random) -> Iterator[list[bytes]]:
+def _groups(messages: int, sound: list[bytes], draw: random.Random, batched: float) -> Iterator[Group]:
     """Mutated messages, one in ten of them sent again."""
     left, before = messages, b""
     while left:
-        batch = []
-        for _ in range(min(BATCH, left)):
+        group = []
+        for _ in range(min(GROUP, left)):
             before = before if before and draw.random() < 0.1 else mutate(draw.choice(sound), draw)
-            batch.append(before)
-        left -= len(batch)
-        yield batch
+            group.append(before)
+        left -= len(group)
+        yield Group(tuple(group), batched=draw.random() < batched, filed=draw.random() < 0.5)
 
 
 def _orders(ward: Ward, draw: random.Random) -> int:
@@ -187,11 +222,12 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--messages", type=int, default=100_000)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--batched", type=float, default=BATCHED, help="share of the groups that go as a batch")
     options.add_argument("--quick", action="store_true", help="1,000 messages")
     options.add_argument("--folder", help="where the journal lies; /dev/shm spares the disk 10^5 flushes")
     options.add_argument("--json", action="store_true")
     asked = options.parse_args()
-    found = run(1000 if asked.quick else asked.messages, seed=asked.seed, folder=asked.folder)
+    found = run(1000 if asked.quick else asked.messages, seed=asked.seed, batched=asked.batched, folder=asked.folder)
     print(json.dumps(found) if asked.json else "\n".join(f"{name:20} {value:g}" for name, value in found.items()))
     bad = ("unanswered", "crashes", "duplicates", "orders_that_differ")
     sys.exit(any(found[name] for name in bad))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,18 @@ from auctor.errors import RecordError
 from auctor.fhir.cds.cards import Action, Card, Coding, Indicator, Link, Suggestion, response
 from auctor.fhir.cds.discovery import SERVICES
 from auctor.fhir.cds.request import read_call, read_feedback, service_of
+from auctor.fhir.cds.services import Desk
+from auctor.models.drug_file import Monitoring
 from auctor.web.accounts.actor import Actor, Role
+from auctor.web.emr.desk import Answers
 from auctor.web.emr.tokens import Keys, Once
 from auctor.web.service.clinic import Clinic
 from auctor.web.service.feedback import acceptance
+from auctor.web.store import facts, questions
+from auctor.web.store.questions import Asked
 from auctor.web.store.tables import Audit, Feedback
 from emr.cds_invariants import FEEDBACK, REQUEST, RESPONSE
-from emr.hospital import ISSUER, PATIENT, VANCOMYCIN, Hospital, admit, call, draft, make_hospital
+from emr.hospital import DOCTOR, FHIR, ISSUER, PATIENT, VANCOMYCIN, Hospital, admit, call, draft, make_hospital
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "src/auctor/fhir/cds/response.schema.json").read_text())
 HOOKS = {service.hook: service.id for service in SERVICES}
@@ -87,6 +93,78 @@ def test_patient_view_says_that_levels_wait(client: TestClient, hospital: Hospit
     assert card["indicator"] == "info" and card["summary"] == "Vancomycin: a level that is not interpreted yet"
     assert card["links"][0]["type"] == "smart" and json.loads(card["links"][0]["appContext"]) == {"course": hospital.course}
     assert card["links"][0]["url"] == f"{hospital.settings.origin}/smart/launch"
+
+
+def test_patient_view_says_that_a_level_is_overdue_by_whose_interval_and_what_is_not_known(client: TestClient, hospital: Hospital) -> None:
+    _admitted(hospital, "late")
+    (card,) = _cards(client, hospital, "patient-view", patient="late")
+    assert card["indicator"] == "info" and card["summary"] == "Vancomycin: a level is overdue since 2026-03-09 20:10"
+    lines = card["detail"].split("\n")
+    assert lines[0] == ("- No level has come since the first dose of 2026-03-02 20:10; one was due within 7 days, by 2026-03-09 20:10.")
+    assert "rxkinetics.com" in lines[1] and "not computed for this patient" in lines[1]
+    assert "No dose is on record after 2026-03-04 20:15; an order alone" in card["detail"] and "suggestions" not in card
+    (both,) = _cards(client, hospital, "patient-view")
+    assert both["summary"].endswith("not interpreted yet") and "The last level was drawn on 2026-03-05 06:39" in both["detail"]
+
+
+def test_no_card_of_an_overdue_level_where_it_is_not_known(client: TestClient, hospital: Hospital) -> None:
+    _admitted(hospital, "stopped", current=None)  # no order, and no dose when the level was due
+    _admitted(hospital, "nothing", doses=[], current=None)
+    _admitted(hospital, "unruled", drug="tacrolimus", model="tacrolimus_woillard_2011", current=None, doses=KIDNEY)
+    for patient in ("stopped", "nothing", "unruled"):
+        assert not _cards(client, hospital, "patient-view", patient=patient)
+
+
+def test_a_level_that_came_and_is_still_asked_about_is_not_overdue(client: TestClient, hospital: Hospital) -> None:
+    course = _admitted(hospital, "asked")
+    assert _cards(client, hospital, "patient-view", patient="asked")
+    with hospital.app.state.store.work(DOCTOR) as work:
+        asked = Asked(source="hl7v2", reference="r", kind="sample", code="unread", place="OBX[1]-5", what="not a number", remedy="send it")
+        questions.ask(work, course, asked)
+        work.record("test.ask", "course", course, ward="icu")
+    assert not _cards(client, hospital, "patient-view", patient="asked")
+
+
+def test_the_hospitals_own_interval_and_a_change_of_dose_decide(hospital: Hospital) -> None:
+    """At a moment of the treatment: the order of 4 March is another dose, and the level of 5 March was drawn after it."""
+    own = Monitoring(first_within_h=None, after_change_within_h=24, at_least_every_h=None, use="", verified=True, source="pharmacy, 2026")
+    course, store = _admitted(hospital, "moment", current=None), hospital.app.state.store
+    with store.work(DOCTOR) as work:
+        for at, amount in (("2026-03-02T20:00:00+01:00", "1000 mg"), ("2026-03-04T08:00:00+01:00", "1250 mg")):
+            body = {"amount": amount, "every": "12 h", "route": "iv", "duration": "1 h"}
+            facts.add(work, course, kind="order", body=body, at=datetime.fromisoformat(at))
+        work.record("test.order", "course", course, ward="icu")
+
+    def said(now: str) -> list[Card]:
+        answers = Answers(
+            clinic=Clinic(store=store), desk=Desk(launch="https://a/smart"), intervals={"vancomycin": own},
+            now=lambda: datetime.fromisoformat(now),
+        )  # fmt: skip
+        body = read_call(call("patient-view", patient="moment"), service_of("tdm-patient-view"))
+        return list(answers.answer(body, DOCTOR, ((FHIR, "moment"),)))
+
+    assert not said("2026-03-05T07:59:00+01:00")
+    (card,) = said("2026-03-05T08:01:00+01:00")
+    assert card.kind == "overdue" and "after the dose changed on 2026-03-04 08:00; one was due within 24 h" in card.detail
+    assert "pharmacy, 2026" in card.detail
+    with store.work(DOCTOR) as work:
+        facts.add(work, course, kind="sample", body={"value": "14 mg/L", "at": "2026-03-05T07:30:00+01:00", "matrix": "serum"})
+        work.record("test.level", "course", course, ward="icu")
+    (pending,) = said("2026-03-05T08:01:00+01:00")
+    assert pending.kind == "pending" and "overdue" not in pending.detail
+
+
+KIDNEY = [{"amount": "3 mg", "route": "oral", "at": "2026-03-02T08:00:00+01:00", "every": "12 h", "steady_state": True}]
+
+
+def _admitted(hospital: Hospital, identifier: str, **change: Any) -> str:
+    """A course like the example's without a level, known by the FHIR server's id."""
+    import tomllib
+
+    case = tomllib.loads((Path(__file__).resolve().parents[2] / "examples" / "vancomycin_two_levels.toml").read_text())
+    order = {"amount": "1000 mg", "every": "12 h", "route": "iv", "duration": "1 h"}
+    case |= {"samples": [], "covariates": {}, "current": order} | change
+    return admit(hospital.app.state.store, {key: value for key, value in case.items() if value is not None}, identifier=identifier)
 
 
 def test_order_sign_warns_and_proposes_an_update_of_the_whole_order(client: TestClient, hospital: Hospital) -> None:
@@ -402,8 +480,6 @@ def test_keys_are_fetched_from_the_agreed_address_and_again_for_a_new_key() -> N
 def test_out_of_time_is_no_card_and_the_unforeseen_is_a_412(
     client: TestClient, hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from auctor.web.emr.desk import Answers
-
     def slow(*_: Any) -> tuple[()]:
         time.sleep(0.5)
         return ()

@@ -24,7 +24,7 @@ from auctor.cli.estimate import estimate
 from auctor.cli.explain import explain
 from auctor.cli.fhir import export_result, import_bundle, list_codes
 from auctor.cli.first_dose import first_dose
-from auctor.cli.hl7 import dead_letters, listen, parse
+from auctor.cli.hl7 import dead_letters, listen, parse, receive
 from auctor.cli.learning_curve import learning_curve
 from auctor.cli.models import export_model, import_model, list_models, show_model, write_library
 from auctor.cli.npag import npag
@@ -50,7 +50,7 @@ ward = typer.Typer(cls=Group, help="The wards of the clinical application: add, 
 population = typer.Typer(cls=Group, help="Virtual patients: fit a copula to a table of people.", **_PLAIN)  # type: ignore[arg-type]
 store = typer.Typer(cls=Group, help="The store of the clinical application: migrate, verify, backup, restore.", **_PLAIN)  # type: ignore[arg-type]
 fhir = typer.Typer(cls=Group, help="The hospital's record: a FHIR R4 Bundle to a case, a result to FHIR, the codes.", **_PLAIN)  # type: ignore[arg-type]
-hl7 = typer.Typer(cls=Group, help="HL7 v2 messages over MLLP: listen, parse one, dead letters.", **_PLAIN)  # type: ignore[arg-type]
+hl7 = typer.Typer(cls=Group, help="HL7 v2 messages over MLLP: listen, receive a file, parse, dead letters.", **_PLAIN)  # type: ignore[arg-type]
 
 
 def _print_version(asked: bool) -> None:
@@ -96,6 +96,7 @@ app.add_typer(models, name="models")
 population.command("fit", cls=Command)(fit_copula)
 app.add_typer(population, name="population")
 hl7.command("listen", cls=Command)(listen)
+hl7.command("receive", cls=Command)(receive)
 hl7.command("parse", cls=Command)(parse)
 hl7.command("dead-letters", cls=Command)(dead_letters)
 app.add_typer(hl7, name="hl7")

@@ -1,4 +1,4 @@
-"""`auctor hl7`: listen for messages, read one message to see what it says, list and replay those that wait for a person."""
+"""`auctor hl7`: listen for messages, take a file of them, read one to see what it says, list and replay those that wait for a person."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from auctor.cli.terminal import put_json, put_text, say
 
 if TYPE_CHECKING:
     from auctor.fhir.v2.facts import Reading
+    from auctor.fhir.v2.site import Site
     from auctor.web.emr.journal import Entry
     from auctor.web.emr.mllp import Listener
     from auctor.web.emr.receiver import Deliver
@@ -81,20 +82,100 @@ async def _until_told(listener: Listener, *, as_json: bool) -> None:
 
 
 def parse(
-    message: Annotated[Path, typer.Argument(metavar="MESSAGE", help="A file with one message, framed or not.", show_default=False)],
+    message: Annotated[
+        Path, typer.Argument(metavar="MESSAGE", help="A file with one message, or a batch (BHS, FHS); framed or not.", show_default=False)
+    ],
     *,
     site: SiteFile,
     as_json: AsJson = False,
 ) -> None:
-    """What auctor reads in one message: its facts in the words of a case file, and what it could not read. Nothing is stored."""
+    """What auctor reads in a message, or in each of a batch: facts in the words of a case file. Nothing is stored."""
+    from auctor.fhir.v2.batch import is_batch
     from auctor.fhir.v2.read import read
     from auctor.fhir.v2.site import read_site
 
-    reading = read(message.read_bytes().strip(b"\x0b\x1c\r\n "), read_site(site))
+    data, rules = _unframed(message), read_site(site)
+    if is_batch(data):
+        _parse_batch(data, rules, as_json=as_json)
+        return
+    reading = read(data, rules)
     if as_json:
         put_json(as_data(reading))
         return
     put_text("".join(f"{line}\n" for line in _lines(reading)))
+
+
+def _unframed(file: Path) -> bytes:
+    return file.read_bytes().strip(b"\x0b\x1c\r\n ")
+
+
+def _parse_batch(data: bytes, rules: Site, *, as_json: bool) -> None:
+    from auctor.fhir.v2.batch import split
+
+    found = split(data + b"\r")
+    read = [_read_or_refused(message, rules) for batch in found.batches for message in batch.messages]
+    if as_json:
+        messages = [as_data(one) if not isinstance(one, str) else {"not_read": one} for one in read]
+        put_json({"messages": messages, "problems": [asdict(problem) for problem in found.every_problem]})
+        return
+    rows: list[str] = []
+    for k, one in enumerate(read, start=1):
+        said = [f"not read: {one}"] if isinstance(one, str) else _lines(one)
+        rows += [f"message {k} of {len(read)}", *(f"  {row}" for row in said)]
+    put_text("".join(f"{row}\n" for row in [*rows, *(f"not read: {problem}" for problem in found.every_problem)]))
+
+
+def _read_or_refused(message: bytes, rules: Site) -> Reading | str:
+    from auctor.fhir.v2.message import V2Error
+    from auctor.fhir.v2.read import read
+
+    try:
+        return read(message, rules)
+    except V2Error as refused:
+        return str(refused)
+
+
+def receive(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A message, a batch or a file of batches, framed or not.", show_default=False)
+    ],
+    *,
+    site: SiteFile,
+    journal: JournalFile,
+    answer: Annotated[
+        Path | None, typer.Option("--answer", metavar="FILE", help="Write the acknowledgements there.", show_default=False)
+    ] = None,
+    keep_only: Annotated[bool, typer.Option("--keep-only", help="Keep messages in the journal and enter nothing into the store.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take a file of messages as the listener would: each kept once, entered, and answered; a batch by a batch of answers."""
+    from auctor.fhir.v2.site import read_site
+    from auctor.web.emr.framing import Frame
+    from auctor.web.emr.journal import Journal
+    from auctor.web.emr.receiver import Receiver, discard
+
+    data = _unframed(file) + b"\r"
+    with Journal(journal) as kept:
+        deliver = discard if keep_only else _into_store()
+        replies = Receiver(site=read_site(site), journal=kept, deliver=deliver).receive(Frame(data=data))
+        counts = kept.counts()
+    if answer is not None:
+        answer.write_bytes(b"".join(replies))
+    _put_answers(data, replies, counts, as_json=as_json)
+
+
+def _put_answers(data: bytes, replies: tuple[bytes, ...], counts: dict[str, int], *, as_json: bool) -> None:
+    """The code that each message was answered with, and what is wrong with a batch's envelope."""
+    from auctor.fhir.v2.batch import is_batch, split
+
+    lines = [line.split("|") for reply in replies for line in reply.decode("latin-1").split("\r")]
+    answers = [{"control_id": line[2], "code": line[1]} for line in lines if line[0] == "MSA"]
+    problems = [str(problem) for problem in split(data).every_problem] if is_batch(data) else []
+    if as_json:
+        put_json({"answers": answers, "problems": problems, "counts": counts})
+        return
+    rows = [*(f"{one['control_id']}: {one['code']}" for one in answers), *(f"not as it should be: {problem}" for problem in problems)]
+    put_text("".join(f"{row}\n" for row in [*rows, f"{counts['done']} message(s) are done; {counts['dead']} wait for a person"]))
 
 
 def as_data(reading: Reading) -> dict[str, Any]:

@@ -19,8 +19,10 @@ from auctor.models.table import Table, suggestion
 SCHEMA = 1
 DRUGS = Path(__file__).parent / "drugs"
 DOUBT = "NOT VERIFIED"
+LONGEST_INTERVAL_H = 2 * 8766.0
 _PATTERNS = {"LOINC": r"\d{3,5}-\d", "ATC": r"[A-Z]\d{2}[A-Z]{2}\d{2}", "RxNorm": r"\d{1,8}"}
-_OPTIONAL = ("notes", "molar_mass", "codes", "targets", "forms")
+_OPTIONAL = ("notes", "molar_mass", "codes", "targets", "forms", "monitoring")
+_INTERVALS = ("first_within_h", "after_change_within_h", "at_least_every_h")
 _PROOF = ("verified", "source")
 
 
@@ -66,6 +68,18 @@ class Form:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Monitoring:
+    """By when a level is due, h: after the start, after a change of the regimen, after the last level. None: no source says so."""
+
+    first_within_h: float | None
+    after_change_within_h: float | None
+    at_least_every_h: float | None
+    use: str
+    verified: bool
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class MolarMass:
     """g/mol, with its source."""
 
@@ -86,6 +100,7 @@ class Drug:
     targets: tuple[DrugTarget, ...]
     forms: tuple[Form, ...]
     notes: tuple[str, ...]
+    monitoring: Monitoring | None = None
 
 
 def list_drugs() -> tuple[str, ...]:
@@ -125,6 +140,7 @@ def _drug(data: Mapping[str, object], where: str) -> Drug:
         targets=tuple(_target(row) for row in top.rows("targets")),
         forms=tuple(_form(row) for row in top.rows("forms")),
         notes=top.texts("notes"),
+        monitoring=monitoring_of(top.table("monitoring", **MONITORING)) if "monitoring" in top.data else None,
     )
 
 
@@ -143,6 +159,19 @@ def _molar_mass(top: Table) -> MolarMass:
         raise table.fault("unit", "not g/mol", "give the molar mass in g/mol")
     verified, source = proof(table)
     return MolarMass(value=table.positive("value"), verified=verified, source=source)
+
+
+MONITORING = {"required": _PROOF, "optional": (*_INTERVALS, "use")}
+
+
+def monitoring_of(table: Table) -> Monitoring:
+    """A table of intervals, h, each above zero and at most two years."""
+    hours = {key: table.positive(key) if key in table.data else None for key in _INTERVALS}
+    for key, value in hours.items():
+        if value is not None and value > LONGEST_INTERVAL_H:
+            raise table.fault(key, "longer than two years", "give hours")
+    verified, source = proof(table)
+    return Monitoring(**hours, use=table.text("use", ""), verified=verified, source=source)
 
 
 def _code(row: Table) -> Code:
@@ -219,7 +248,26 @@ def describe_drug(drug: Drug, models: tuple[str, ...] = ()) -> str:
     rows += [f"{c.system} {c.code}  {c.meaning}  [{c.source}]" for c in drug.codes]
     rows += [f"Target {target_range(t)}{f' ({t.use})' if t.use else ''}  [{t.source}]" for t in drug.targets]
     rows += [f"{f.route}, {f.form}: {_given(f)}  [{f.source}]" for f in drug.forms]
+    rows += [f"A level is due {due(drug.monitoring)}  [{drug.monitoring.source}]"] if drug.monitoring is not None else []
     return "\n".join([*rows, *drug.notes])
+
+
+def due(rule: Monitoring) -> str:
+    """The intervals in words.
+
+    >>> due(read_drug("vancomycin").monitoring)
+    'at least every 7 days'
+    """
+    parts = [
+        f"within {_days(rule.first_within_h)} of the start" if rule.first_within_h else "",
+        f"within {_days(rule.after_change_within_h)} of a change" if rule.after_change_within_h else "",
+        f"at least every {_days(rule.at_least_every_h)}" if rule.at_least_every_h else "",
+    ]
+    return ", ".join(part for part in parts if part) or "by no rule"
+
+
+def _days(hours: float) -> str:
+    return f"{hours:g} h" if hours < 72 else f"{hours / 24:g} days"
 
 
 def target_range(target: DrugTarget) -> str:

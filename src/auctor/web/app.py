@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -17,6 +18,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from auctor import __version__
 from auctor.errors import AuctorError
+from auctor.models.monitoring import read_intervals
 from auctor.web.accounts.reception import Reception
 from auctor.web.api.problems import Malformed, is_api, problem
 from auctor.web.middleware.body import BodyLimit
@@ -69,6 +71,7 @@ def _join(app: FastAPI, settings: Settings) -> None:
     state.open_clinic = lambda: _clinic(app)
     state.records = Records(settings=settings, clinic=state.open_clinic)
     state.interface = None
+    state.intervals = read_intervals(Path(settings.monitoring_file)) if settings.monitoring_file else {}
     if settings.partners_file:
         from auctor.web.emr.routes import partners_router
 

@@ -59,6 +59,7 @@ class Settings:
     oidc_client_secret: str = field(default="", repr=False)
     oidc_create_accounts: bool = False
     partners_file: str = ""
+    monitoring_file: str = ""
     hl7_site_file: str = ""
     hl7_host: str = "127.0.0.1"
     hl7_port: int = 2575

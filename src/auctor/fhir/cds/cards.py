@@ -108,7 +108,7 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """One piece of guidance. With suggestions at most one of them may be taken."""
+    """One piece of guidance. With suggestions at most one of them may be taken. `kind` is ours, for counting, and is not sent."""
 
     uuid: str
     summary: str
@@ -119,6 +119,7 @@ class Card:
     suggestions: tuple[Suggestion, ...] = ()
     reasons: tuple[Coding, ...] = ()
     links: tuple[Link, ...] = ()
+    kind: str = ""
 
     def __post_init__(self) -> None:
         if not self.summary.strip() or len(self.summary) > LONGEST_SUMMARY:

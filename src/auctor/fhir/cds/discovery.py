@@ -39,8 +39,8 @@ SERVICES = (
         id="tdm-patient-view",
         hook="patient-view",
         hook_version="1.0",
-        title="Drug levels waiting for interpretation",
-        description="Says when a drug level of this patient is not interpreted yet, or was changed after its interpretation was signed.",
+        title="Drug levels that wait or are overdue",
+        description="Says when a drug level is not interpreted yet, was changed after its interpretation was signed, or is overdue.",
         requirements=_RECORD,
     ),
     Service(

@@ -12,6 +12,7 @@ from auctor.dosing.candidates import Option
 from auctor.dosing.recommend import Forecast
 from auctor.fhir.cds.cards import OVERRIDE_REASONS, Action, Card, Coding, Indicator, Link, Suggestion, name_of
 from auctor.fhir.cds.judgement import Draft, Ready
+from auctor.fhir.cds.level_due import LevelDue, lines, summary
 from auctor.fhir.cds.request import Call
 from auctor.report.shown import exposure, frequency
 
@@ -25,11 +26,12 @@ TOPIC = "urn:auctor:code"
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """What is known of one open course at this moment, without its numbers: which drug, and what waits."""
+    """What is known of one open course at this moment, without its numbers: which drug, what waits, and a level that is overdue."""
 
     course: str
     drug: str
     waiting: tuple[str, ...] = ()
+    overdue: LevelDue | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +54,15 @@ WAITING = {
 
 
 def patient_view(call: Call, chart: Chart, desk: Desk) -> Card | None:
-    """An `info` card for what waits; None where nothing does."""
-    said = [WAITING[word] for word in chart.waiting if word in WAITING]
-    if not said:
+    """An `info` card for what waits, and for a level that did not come; None where neither is known."""
+    waiting = [word for word in chart.waiting if word in WAITING]
+    late = lines(chart.overdue) if chart.overdue is not None else []
+    if chart.overdue is None and not waiting:
         return None
-    detail = "\n".join(f"- {line[0].upper()}{line[1:]}." for line in said)
-    return _card(call, chart, desk, summary=f"{chart.drug.capitalize()}: {said[0]}", indicator=Indicator.INFO, detail=detail)
+    said = [WAITING[word] for word in waiting]
+    top = f"{chart.drug.capitalize()}: {said[0]}" if said or chart.overdue is None else summary(chart.drug, chart.overdue)
+    detail = "\n".join(f"- {line[0].upper()}{line[1:]}" for line in [*(f"{one}." for one in said), *late])
+    return _card(call, chart, desk, kind=(*waiting, "overdue")[0], summary=top, indicator=Indicator.INFO, detail=detail)
 
 
 def order_select(call: Call, chart: Chart, desk: Desk, ready: Ready, draft: Mapping[str, Any]) -> Card | None:
@@ -67,9 +72,9 @@ def order_select(call: Call, chart: Chart, desk: Desk, ready: Ready, draft: Mapp
         return None
     best = found[0]
     suggestions = tuple(_suggestion(call, draft, forecast, ready, recommended=forecast is best) for forecast in found)
-    summary = f"{chart.drug.capitalize()}: {best.option.label} reaches the target in {frequency(best.inside)} patients like this one"
+    top = f"{chart.drug.capitalize()}: {best.option.label} reaches the target in {frequency(best.inside)} patients like this one"
     detail = f"{_basis(ready)}\n\n{_table(found, ready)}\n\n{_caveats(ready)}"
-    return _card(call, chart, desk, summary=summary, indicator=Indicator.INFO, detail=detail, suggestions=suggestions)
+    return _card(call, chart, desk, kind="doses", summary=top, indicator=Indicator.INFO, detail=detail, suggestions=suggestions)
 
 
 def order_sign(call: Call, chart: Chart, desk: Desk, ready: Ready, draft: Draft) -> Card | None:
@@ -82,8 +87,8 @@ def order_sign(call: Call, chart: Chart, desk: Desk, ready: Ready, draft: Draft)
     suggestions = (_suggestion(call, draft.resource, proposed, ready, recommended=True),) if better and proposed is not None else ()
     shown = (judged, proposed) if better and proposed is not None else (judged,)
     detail = f"{_basis(ready)}\n\n{_table(shown, ready)}\n\n{_of_draft(draft, ready)}{_caveats(ready)}"
-    summary = _summary(chart, judged, ready)
-    return _card(call, chart, desk, summary=summary, indicator=indicator, detail=detail, suggestions=suggestions)
+    top = _summary(chart, judged, ready)
+    return _card(call, chart, desk, kind="draft", summary=top, indicator=indicator, detail=detail, suggestions=suggestions)
 
 
 def _urgency(judged: Forecast, ready: Ready, draft: Draft) -> Indicator:
@@ -187,17 +192,14 @@ def _plain(value: float) -> float | int:
     return int(rounded) if rounded == int(rounded) else rounded
 
 
-def _card(
-    call: Call, chart: Chart, desk: Desk, *, summary: str, indicator: Indicator, detail: str, suggestions: tuple[Suggestion, ...] = ()
-) -> Card:
+def _card(call: Call, chart: Chart, desk: Desk, *, detail: str, suggestions: tuple[Suggestion, ...] = (), **said: Any) -> Card:
     return Card(
         uuid=name_of(call.service.id, call.instance, chart.course),
-        summary=summary,
-        indicator=indicator,
         source=SOURCE,
         topic=Coding(system=TOPIC, code="exposure-report", display="Drug exposure and dose"),
         detail=detail,
         suggestions=suggestions,
         reasons=OVERRIDE_REASONS if call.service.hook != "patient-view" else (),
         links=(desk.link(chart),),
+        **said,
     )

@@ -71,7 +71,7 @@ def answers_of(request: Request) -> Answers:
     state = request.app.state
     if not hasattr(state, "cds_answers"):
         desk = Desk(launch=f"{state.settings.origin}/smart/launch")
-        state.cds_answers = Answers(clinic=clinic_of(request), desk=desk)
+        state.cds_answers = Answers(clinic=clinic_of(request), desk=desk, intervals=state.intervals)
     found: Answers = state.cds_answers
     return found
 

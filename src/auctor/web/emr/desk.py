@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from threading import Lock
 
 from auctor.errors import AuctorError, RecordError
@@ -12,10 +13,13 @@ from auctor.fhir.cds.cards import Card
 from auctor.fhir.cds.judgement import Ready, drugs_of, read_draft
 from auctor.fhir.cds.request import Call
 from auctor.fhir.cds.services import Chart, Desk, order_select, order_sign, patient_view
+from auctor.models.drug_file import Monitoring
+from auctor.models.monitoring import intervals_of
 from auctor.web.accounts.actor import Actor
 from auctor.web.service.charts import OpenCourse, open_courses
 from auctor.web.service.clinic import Clinic
 from auctor.web.service.engine import KEPT, document_sha256
+from auctor.web.service.overdue import level_due
 
 
 class NoData(RecordError):
@@ -26,10 +30,12 @@ class NoData(RecordError):
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """The services over one clinic; `desk` says where links lead."""
+    """The services over one clinic; `desk` says where links lead, `intervals` are the hospital's own for levels that are due."""
 
     clinic: Clinic
     desk: Desk
+    intervals: Mapping[str, Monitoring] = field(default_factory=dict)
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     _ready: OrderedDict[str, Ready] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -37,7 +43,7 @@ class Answers:
         """The cards of one call, at most one for a drug. NoData where a monitored drug is ordered and nothing is known of the patient."""
         courses = open_courses(self.clinic, actor, names)
         if call.service.hook == "patient-view":
-            found = [patient_view(call, _chart(course), self.desk) for course in courses]
+            found = [patient_view(call, self._watched(course), self.desk) for course in courses]
         else:
             _check_known(call, courses)
             found = [self._judged(call, course) for course in courses]
@@ -55,6 +61,11 @@ class Answers:
                 while len(self._ready) > KEPT:
                     self._ready.popitem(last=False)
         return known
+
+    def _watched(self, course: OpenCourse) -> Chart:
+        """The course with the level that is overdue, where an interval is declared for its drug."""
+        rule = intervals_of(course.drug, self.intervals)
+        return replace(_chart(course), overdue=None if rule is None else level_due(course.file, rule, self.now()))
 
     def _judged(self, call: Call, course: OpenCourse) -> Card | None:
         """The card for the first draft of the course's drug that can be read as a regimen."""

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from auctor.errors import AuctorError
 from auctor.fhir.v2.ack import Outcome, Verdict, best_header, problem_of, replies
+from auctor.fhir.v2.batch import Transmission, answer, is_batch, split
 from auctor.fhir.v2.facts import Problem, Reading
 from auctor.fhir.v2.header import Header
 from auctor.fhir.v2.message import V2Error
@@ -50,7 +51,31 @@ class Receiver:
     now: Callable[[], datetime] = field(default=lambda: datetime.now().astimezone())
 
     def receive(self, frame: Frame) -> tuple[bytes, ...]:
-        """The acknowledgements of one frame; the message is on disk before an accepting one is made. Never raises."""
+        """The acknowledgements of one frame; the message is on disk before an accepting one is made. Never raises.
+
+        A batch is answered by one batch that holds those of its messages, each handled as if it came alone.
+        """
+        return (self._batch(frame),) if is_batch(frame.data) else self._single(frame)
+
+    def _batch(self, frame: Frame) -> bytes:
+        found = split(frame.data)
+        if frame.fault:
+            found = found.refused(_misframed(frame.fault).problems[0])
+        answers = [[reply for message in batch.messages for reply in self._single(Frame(data=message))] for batch in found.batches]
+        if found.every_problem:
+            self._keep_envelope(found, frame.data)
+        return answer(found, answers, at=self.now(), new_id=secrets.token_hex(8), receiver=self.site.name)
+
+    def _keep_envelope(self, found: Transmission, data: bytes) -> None:
+        """An envelope that does not fit what is inside waits for a person as a message of its own; its messages do not."""
+        try:
+            kept = self.journal.keep(found.first, data)
+            if kept.outcome is None:
+                self.journal.settle(kept.id, _of_envelope(found))
+        except sqlite3.Error as error:
+            _LOG.error("a batch's envelope not kept: %s", type(error).__name__)
+
+    def _single(self, frame: Frame) -> tuple[bytes, ...]:
         header = Header()
         try:
             header = best_header(frame.data)
@@ -73,7 +98,9 @@ class Receiver:
         return outcome
 
     def process(self, data: bytes, *, message: int) -> Outcome:
-        """Read and deliver a message that is kept; an outcome whatever happens."""
+        """Read and deliver a message that is kept; an outcome whatever happens. Of a batch, what is wrong with its envelope."""
+        if is_batch(data):
+            return _of_envelope(split(data))
         try:
             reading = read(data, self.site)
             problems = (*reading.problems, *self._delivered(reading, message))
@@ -115,6 +142,11 @@ class Receiver:
 def _internal(what: str, *, kept: bool) -> Outcome:
     problem = Problem(code=INTERNAL, where="message", what=what, remedy="look at the log" if kept else "send it again later")
     return Outcome(verdict=Verdict.ERROR if kept else Verdict.REJECT, problems=(problem,), kept=kept)
+
+
+def _of_envelope(found: Transmission) -> Outcome:
+    problems = found.every_problem
+    return Outcome(verdict=Verdict.ERROR if problems else Verdict.ACCEPT, problems=problems)
 
 
 def _reused() -> Outcome:

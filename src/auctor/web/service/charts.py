@@ -19,13 +19,18 @@ MOST_NAMES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class OpenCourse:
-    """One open course: its drug, what it waits for (`pending`, `changed`, `unsigned`), and the case document of its facts."""
+    """One open course: its drug, what it waits for (`pending`, `changed`, `unsigned`), and its file as it stood when it was read."""
 
     course: str
     patient: str
     drug: str
     waiting: tuple[str, ...]
-    document: dict[str, Any]
+    file: CourseFile
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The case document of its facts."""
+        return self.file.document
 
     @property
     def ready(self) -> bool:
@@ -51,7 +56,7 @@ def _open(file: CourseFile) -> OpenCourse:
         patient=file.patient.id,
         drug=file.course.drug,
         waiting=tuple(_waiting(file)),
-        document=file.document,
+        file=file,
     )
 
 
