@@ -1,4 +1,4 @@
-"""Passwords, second factors and rates below the pages: the rules of ASVS 5 and NIST SP 800-63B, RFC 4226 and RFC 6238."""
+"""Passwords and second factors below the pages: the rules of ASVS 5 and NIST SP 800-63B, RFC 4226 and RFC 6238."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from auctor.web.accounts.passwords import PasswordRefused, checked, common_passwords, hashed, matches
 from auctor.web.accounts.pending import Pending
-from auctor.web.accounts.rates import Rates, TooMany
 from auctor.web.accounts.second_factor import accepted_step, new_recovery_codes, new_totp_key, qr_svg, totp_uri
 
 
@@ -96,33 +95,6 @@ def test_keys_and_codes_are_random_and_the_picture_holds_the_address() -> None:
     assert len(set(codes)) == 20
     picture = qr_svg(totp_uri("A" * 32, account="ada"))
     assert picture.startswith("<svg") and "style=" not in picture and "script" not in picture
-
-
-def test_rates_double_forget_and_tell_accounts_and_addresses_apart() -> None:
-    clock = [0.0]
-    rates = Rates(clock=lambda: clock[0])
-    for _ in range(7):
-        rates.failed(account="Ada", address="10.0.0.1")
-    with pytest.raises(TooMany) as refused:
-        rates.check(account="ada ", address="10.0.0.1")
-    assert refused.value.seconds == 4
-    rates.check(account="ada", address="10.0.0.2")  # an attacker elsewhere does not lock her out
-    rates.check(account="bob", address="10.0.0.1")
-    clock[0] = 4.0
-    rates.check(account="ada", address="10.0.0.1")
-    rates.succeeded(account="ada", address="10.0.0.1")
-    rates.failed(account="ada", address="10.0.0.1")
-    rates.check(account="ada", address="10.0.0.1")
-
-
-def test_an_address_that_tries_many_accounts_and_an_account_tried_from_many_addresses_slow_down() -> None:
-    rates = Rates(clock=lambda: 0.0)
-    for number in range(120):
-        rates.failed(account=f"a{number}", address="10.0.0.1")
-        rates.failed(account="ada", address=f"10.1.0.{number}")
-    for account, address in (("fresh", "10.0.0.1"), ("ada", "10.9.9.9")):
-        with pytest.raises(TooMany):
-            rates.check(account=account, address=address)
 
 
 def test_a_note_is_taken_once_and_forgotten_after_five_minutes() -> None:

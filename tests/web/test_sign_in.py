@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def test_a_refusal_says_the_same_and_does_the_same_work_for_a_login_that_does_no
 
 
 def test_failures_slow_the_next_attempts_down_alike_for_known_and_unknown_logins(clinic: Clinic) -> None:
-    clinic.app.state.reception.sign_in.rates._clock = lambda: 0.0
+    clinic.app.state.reception.sign_in.rates._clock = lambda: datetime(2026, 3, 1, tzinfo=UTC)
     for login in ("ada", "nobody"):
         browser = clinic.browser()
         codes = [browser.sign_in(login, f"wrong horse {n}").status_code for n in range(7)]

@@ -40,7 +40,7 @@ class Reception:
         return cls(
             sessions=sessions,
             keys=Keys(store=store),
-            sign_in=SignIn(store=store, sessions=sessions, rates=Rates(), pending=pending),
+            sign_in=SignIn(store=store, sessions=sessions, rates=Rates(store), pending=pending),
             own=OwnAccount(store=store, settings=settings, pending=pending),
             directory=Directory(store=store, oidc_issuer=settings.oidc_issuer),
             setup=Setup(store=store),

@@ -5,6 +5,8 @@ Every refusal reads the same, and a login that does not exist costs the same wor
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -28,12 +30,13 @@ FIRST_PASSWORD_HOLDS = timedelta(hours=72)
 
 
 class SignInRefused(AuctorError):
-    """Not signed in; the text is the same whatever was wrong."""
+    """Not signed in; the text is the same whatever was wrong. `account` is for the log alone."""
 
     status = 401
 
-    def __init__(self, what: str = "the login, password or code is not right") -> None:
+    def __init__(self, what: str = "the login, password or code is not right", *, account: Account | None = None) -> None:
         super().__init__(where="sign-in", what=what, remedy="try again, or ask your administrator")
+        self.account = account.id if account is not None else "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +60,11 @@ class SignIn:
     def password(self, login: str, password: str, browser: Browser) -> str | None:
         """The session's token, or None where a second factor is to follow. Raises `SignInRefused`, `TooMany`."""
         self.rates.check(account=tidy(login), address=browser.address)
-        with self.store.read(DOOR) as reading:
+        with self._counted(login, browser.address, "password"), self.store.read(DOOR) as reading:
             account = by_login(reading, login)
             right = matches(password, account.password_hash if account is not None else None)
             if account is None or not right or not account.active or _stale(account):
-                raise self._refused(login, browser, account, "password")
+                raise SignInRefused(account=account)
             follows = second_factors(reading, account)
         if follows:
             self.pending.put("second", browser.visitor, account=account.id, login=account.login)
@@ -83,11 +86,11 @@ class SignIn:
         if note is None:
             raise SignInRefused("too much time has passed since the password")
         self.rates.check(account=note["login"], address=browser.address)
-        with self.store.work(DOOR) as work:
+        with self._counted(note["login"], browser.address, "code"), self.store.work(DOOR) as work:
             account = work.get(Account, note["account"], lock=True)
             factor = self._use_code(account, code) if account.active else ""
             if not factor:
-                raise self._refused(note["login"], browser, account, "code")
+                raise SignInRefused(account=account)
             token = self._open(work, account, ("password", factor), browser)
         self.pending.take("second", browser.visitor)
         return token
@@ -116,23 +119,23 @@ class SignIn:
         """The session's token for a passkey's answer (two factors in one: the device and what unlocks it). Raises `SignInRefused`."""
         self.rates.check(account="", address=browser.address)
         note = self.pending.take("passkey", browser.visitor)
-        with self.store.work(DOOR) as work:
-            account = self._proved(work, answer, note, browser)
+        with self._counted("", browser.address, "passkey"), self.store.work(DOOR) as work:
+            account = self._proved(work, answer, note)
             token = self._open(work, account, ("passkey",), browser)
         self.pending.take("second", browser.visitor)
         return token
 
-    def _proved(self, work: Work, answer: str, note: dict[str, str] | None, browser: Browser, *, login: str = "") -> Account:
+    def _proved(self, work: Work, answer: str, note: dict[str, str] | None, *, login: str = "") -> Account:
         """The account, locked, whose passkey gave this answer; with `login` only that one's. Raises `SignInRefused`."""
         row = work.session.scalar(select(Credential).where(Credential.credential_id == credential_of(answer)))
         account = work.get(Account, row.account_id, lock=True) if row is not None else None
         if note is None or row is None or account is None or not account.active or login not in ("", account.login):
-            raise self._refused(login, browser, account, "passkey")
+            raise SignInRefused(account=account)
         try:
             kept = Passkey(credential_id=row.credential_id, public_key=row.public_key, sign_count=row.sign_count)
             row.sign_count = new_sign_count(self.sessions.settings, answer, challenge=note["challenge"], passkey=kept)
         except AuctorError:
-            raise self._refused(login, browser, account, "passkey") from None
+            raise SignInRefused(account=account) from None
         row.last_used_at = work.at
         return account
 
@@ -152,14 +155,19 @@ class SignIn:
     def _open(self, work: Work, account: Account, factors: tuple[str, ...], browser: Browser) -> str:
         token = self.sessions.add(work, account, factors=factors, user_agent=browser.user_agent)
         work.record("sign-in", "account", account.id, after={"login": account.login, "factors": list(factors)})
-        self.rates.succeeded(account=account.login, address=browser.address)
+        self.rates.succeeded(work, account=account.login, address=browser.address)
         event("sign-in", account=account.id, factors=",".join(factors))
         return token
 
-    def _refused(self, login: str, browser: Browser, account: Account | None, factor: str) -> SignInRefused:
-        self.rates.failed(account=tidy(login), address=browser.address)
-        event("sign-in.refused", account=account.id if account is not None else "unknown", factor=factor)
-        return SignInRefused()
+    @contextmanager
+    def _counted(self, login: str, address: str, factor: str) -> Iterator[None]:
+        """Count and log a refusal of the block, after its transaction: the count is written in one of its own."""
+        try:
+            yield
+        except SignInRefused as refusal:
+            self.rates.failed(account=tidy(login), address=address)
+            event("sign-in.refused", account=refusal.account, factor=factor)
+            raise
 
     def confirm(self, actor: Actor, secret: str, *, address: str) -> None:
         """Ask a signed-in person once more who they are, as before a signature: by the password, or by a code of the second factor.
@@ -168,18 +176,17 @@ class SignIn:
         """
         self.rates.check(account=actor.login, address=address)
         with self.store.read(DOOR) as reading:
-            kept = reading.get(Account, str(actor.account_id)).password_hash
-        if matches(secret, kept) or self._confirmed_by_code(actor, secret):
-            return
-        self.rates.failed(account=actor.login, address=address)
-        raise SignInRefused("the password or code is not right")
+            account = reading.get(Account, str(actor.account_id))
+        with self._counted(actor.login, address, "confirm"):
+            if not matches(secret, account.password_hash) and not self._confirmed_by_code(actor, secret):
+                raise SignInRefused("the password or code is not right", account=account)
 
     def confirm_passkey(self, actor: Actor, answer: str, browser: Browser) -> None:
         """The same by one of the person's own passkeys, for a challenge of this browser. Raises `SignInRefused`, `TooMany`."""
         self.rates.check(account=actor.login, address=browser.address)
         note = self.pending.take("passkey", browser.visitor)
-        with self.store.work(DOOR) as work:
-            account = self._proved(work, answer, note, browser, login=actor.login)
+        with self._counted(actor.login, browser.address, "passkey"), self.store.work(DOOR) as work:
+            account = self._proved(work, answer, note, login=actor.login)
             work.record("account.confirm", "account", account.id, after={"factor": "passkey"})
 
     def confirmed_at_provider(self, token: str) -> None:

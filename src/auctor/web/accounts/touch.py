@@ -1,18 +1,23 @@
-"""Moments of last use, written outside a unit of work: they say nothing about a patient or an account, and would drown the audit trail."""
+"""What changes with every use or failure and is written outside a unit of work: it would drown the audit trail, and says nothing of a patient."""
 
 from __future__ import annotations
 
-from sqlalchemy import Update
+from sqlalchemy import Delete, Insert, Update
 
 from auctor.web.accounts.actor import Actor
 from auctor.web.store import Reading, Store
+from auctor.web.store.store import typed
 
 CLOCK = Actor.system("last-use")
 
 
-def touch(store: Store, statement: Update) -> None:
-    """Run one update of `seen_at` or `last_used_at`, in the application's own role."""
-    with store.writes() as session:
+def touch(store: Store, *statements: Update | Insert | Delete) -> None:
+    """Run statements on moments of last use or on counts of failures, in one transaction and the application's own role.
+
+    Raises StoreUnavailable where the database does not answer.
+    """
+    with typed(), store.writes() as session:
         Reading(session, CLOCK, narrowed=store.narrowed)
-        session.execute(statement)
+        for statement in statements:
+            session.execute(statement)
         session.commit()

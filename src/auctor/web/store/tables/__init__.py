@@ -23,12 +23,12 @@ from auctor.web.store.tables.clinical import (
     Signature,
 )
 from auctor.web.store.tables.columns import Table, canonical, iso, new_id, now
-from auctor.web.store.tables.people import Account, AccountWard, ApiKey, Credential, Session, Ward
+from auctor.web.store.tables.people import Account, AccountWard, ApiKey, Credential, Session, SignInFailure, Ward
 from auctor.web.store.tables.traffic import Feedback, Message, Outbox
 from auctor.web.store.tables.trail import Audit
 
 __all__ = [
     "Account", "AccountWard", "ApiKey", "Audit", "Course", "Credential", "Fact", "Feedback", "KINDS", "Message", "Outbox",
-    "Patient", "Prediction", "Question", "RecordRead", "Reopening", "Result", "SOURCES", "Score", "Session", "Settlement", "Signature",
-    "Table", "VERDICTS", "Ward", "canonical", "iso", "new_id", "now",
+    "Patient", "Prediction", "Question", "RecordRead", "Reopening", "Result", "SOURCES", "Score", "Session", "Settlement", "SignInFailure",
+    "Signature", "Table", "VERDICTS", "Ward", "canonical", "iso", "new_id", "now",
 ]  # fmt: skip

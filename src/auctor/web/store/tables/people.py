@@ -112,4 +112,14 @@ class ApiKey(Table):
     revoked_at: Mapped[At | None]
 
 
+class SignInFailure(Table):
+    """Failed sign-ins of late under one key: a digest of login, address or both under the installation's secret, which says neither."""
+
+    __tablename__ = "sign_in_failure"
+
+    key: Mapped[Digest] = mapped_column(primary_key=True)
+    failures: Mapped[int]
+    last_at: Mapped[At] = mapped_column(index=True)
+
+
 _RESOLVED = (datetime, Any)  # names that SQLAlchemy looks up in this module when it reads the annotations
