@@ -5,7 +5,8 @@ A dose given at s sends g(u) = k^a u^(a-1) e^{-k u} / Gamma(a) of itself per hou
     J(u) = int_0^u g(v) e^{-l (u-v)} dv = (k u)^a / Gamma(a) * G_a(k u, l u),
     G_a(alpha, beta) = int_0^1 x^(a-1) exp(-alpha x - beta (1-x)) dx
 
-(G of `auctor.pk.erlang` for any a > 0), and what arrives over a step from u to u + h is J(u + h) - e^{-l h} J(u).
+(G of `auctor.pk.erlang` for any a > 0), and what arrives over a step from u to u + h is J(u + h) - e^{-l h} J(u). Up to a = `MANY` G is
+summed as a series; beyond, where sums would need ever more terms and overflow, J is integrated in logarithms around its peak.
 Reference: Savic RM et al., J Pharmacokinet Pharmacodyn 2007;34:711-726.
 """
 
@@ -18,6 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 SERIES, ASYMPTOTIC, FAR = 300, 40, 60.0
+MANY = 20.0  # the shape beyond which the integral is taken by quadrature
+NODES, DROP = 32, 40.0  # of Gauss and Legendre on either side of the peak; it is followed down to e^-DROP of it
 
 
 class Pulses(NamedTuple):
@@ -68,8 +71,35 @@ def held(pulses: Pulses, rate: Any, u: Any, xp: ModuleType) -> Any:
     given = u > 0
     safe = xp.where(given, u, 1.0)
     alpha, beta = pulses.rate * safe, rate * safe
-    size = xp.exp(pulses.shape * xp.log(alpha) - _log_gamma(pulses.shape, xp))
-    return xp.where(given, size * real_integral(pulses.shape, alpha, beta, xp), 0.0)
+    many = pulses.shape > MANY
+    few = xp.where(many, MANY, pulses.shape)
+    share = xp.exp(few * xp.log(alpha) - _log_gamma(few, xp)) * real_integral(few, alpha, beta, xp)
+    if xp is not np or many.any():
+        peaked = _held_by_quadrature(xp.where(many, pulses.shape, MANY), alpha, beta, xp)
+        share = xp.where(many, peaked, share)
+    return xp.where(given, share, 0.0)
+
+
+def _held_by_quadrature(a: Any, alpha: Any, beta: Any, xp: ModuleType) -> Any:
+    """J for a shape of `MANY` or more: alpha^a / Gamma(a) e^-beta int_0^inf exp(-f(w)) dw, f(w) = a w + x e^-w, x = alpha - beta.
+
+    f is convex, least at `peak`, and followed from there to either side until it has risen by DROP: at most as far as `left` and `right`,
+    by bounds on e^-d - 1 + d.
+    """
+    x = alpha - beta
+    rising = x > a
+    peak = xp.where(rising, xp.log(xp.where(rising, x, a) / a), 0.0)
+    least = xp.where(rising, a + a * peak, x)
+    c = DROP / a
+    left = xp.minimum(xp.sqrt(2 * c), peak)
+    steep = a - xp.where(x < 0, 0.56 * x, xp.minimum(x, a))  # how fast f rises at least where it has no minimum, 1/h
+    right = xp.minimum((c + xp.sqrt(c * c + 8 * c)) / 2, DROP / xp.maximum(steep, DROP / 100))
+    nodes, weights = (v.reshape(-1, *[1] * x.ndim) for v in np.polynomial.legendre.leggauss(NODES))
+    total = xp.zeros_like(x)
+    for low, width in ((peak - left, left), (peak, right)):
+        w = low + width * (0.5 + 0.5 * nodes)
+        total = total + 0.5 * width * xp.sum(weights * xp.exp(least - a * w - x * xp.exp(-w)), axis=0)
+    return xp.exp(a * xp.log(alpha) - _log_gamma(a, xp) - beta - least) * total
 
 
 def real_integral(a: Any, alpha: Any, beta: Any, xp: ModuleType) -> Any:
@@ -105,10 +135,12 @@ def _terms(y: Any, a: Any, xp: ModuleType) -> int:
 def _far_integral(a: Any, ends: tuple[Any, Any], x: Any, xp: ModuleType) -> Any:
     """One end of the interval carries everything: e^-beta Gamma(a) / x^a less e^-alpha times the series, or e^-alpha times it alone."""
     alpha, beta = ends
-    series, term = xp.zeros_like(x), 1.0 / x
-    for k in range(1, ASYMPTOTIC):
-        series = series + term
-        term = term * (a - k) / x
+
+    def once(k: Any, sums: tuple[Any, Any]) -> tuple[Any, Any]:
+        series, term = sums
+        return series + term, term * (a - (k + 1)) / x
+
+    series, _ = _repeated(ASYMPTOTIC - 1, once, (xp.zeros_like(x), 1.0 / x), xp)
     start = xp.exp(-beta + _log_gamma(a, xp) - a * xp.log(xp.abs(x)))
     return xp.where(x > 0, start - xp.exp(-alpha) * series, -xp.exp(-alpha) * series)
 
