@@ -17,6 +17,8 @@ from auctor.web.accounts.sessions import end_all
 from auctor.web.store import Reading, Store, Work
 from auctor.web.store.tables import Account, AccountWard, Credential, Ward
 
+FIRST_BYTES = 18  # of a first password: 144 bits
+
 
 class DirectoryError(AuctorError):
     """An account or ward that cannot be made or changed as asked."""
@@ -73,7 +75,7 @@ class Directory:
         With `oidc_subject` the person signs in at the hospital's provider and there is no password (empty text).
         """
         demand(actor, Verb.MANAGE_ACCOUNTS)
-        first = "" if oidc_subject else secrets.token_urlsafe(15)
+        first = "" if oidc_subject else secrets.token_urlsafe(FIRST_BYTES)
         with self.store.work(actor) as work:
             if by_login(work, _login(login)) is not None:
                 raise DirectoryError(where="login", what="is taken", remedy="choose another, or open that account again")
@@ -126,7 +128,7 @@ class Directory:
     def reset(self, actor: Actor, account_id: str, *, factors: bool = False, reason: str = "") -> str:
         """A new first password, shown this once; every session ends. Second factors stay, unless `factors`: they were lost too."""
         demand(actor, Verb.MANAGE_ACCOUNTS)
-        first = secrets.token_urlsafe(15)
+        first = secrets.token_urlsafe(FIRST_BYTES)
         with self.store.work(actor) as work:
             account = work.get(Account, account_id, lock=True)
             before = shown(account)
