@@ -25,6 +25,7 @@ from auctor.web.operate.logs import LOG, Lines, told
 from auctor.web.operate.serving import _config, check_exposure
 from auctor.web.settings import SettingsError, read_settings
 from auctor.web.store import StoreUnavailable
+from auctor.web.store.tables import Account
 from certificates import made_certificate
 from clinic import MACHINE, Clinic
 
@@ -255,6 +256,31 @@ def test_accounts_and_wards_by_command(clinic_folder: Path, monkeypatch: pytest.
         entries = reading.session.query(Audit).filter(Audit.channel == "cli").order_by(Audit.sequence).all()
     assert [row.action for row in entries] == ["ward.add", "account.add", "account.reset", "account.disable"]
     assert entries[2].reason == "forgotten" and entries[2].login.startswith("system:")
+
+
+def test_second_factors_are_sealed_anew_under_a_new_secret(clinic_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AUCTOR_DATA_FOLDER", str(clinic_folder))
+    clinic = Clinic.opened(clinic_folder)
+    people = {login: clinic.person(login) for login in ("ada", "bob")}
+    for account in people.values():
+        with clinic.store.work(MACHINE) as work:
+            work.get(Account, account).totp_sealed = clinic.store.seal("A" * 32, purpose=f"totp:{account}")
+            work.record("account.totp", "account", account)
+    clinic.store.close()
+    old, marks = tmp_path / "old", clinic_folder / "auctor.checkpoints"
+    (clinic_folder / "secret").rename(old)
+    marks.rename(tmp_path / "old.checkpoints")
+    done = [CliRunner().invoke(command, ["account", "reseal", str(old), "--json"]) for _ in range(2)]
+    assert [json.loads(one.stdout) for one in done] == [{"resealed": 2}, {"resealed": 0}]
+    again = Clinic.opened(clinic_folder)
+    with again.store.read(MACHINE) as reading:
+        for account in people.values():
+            assert again.store.unseal(str(reading.get(Account, account).totp_sealed), purpose=f"totp:{account}") == "A" * 32
+    again.store.close()
+    (clinic_folder / "secret").write_text("c" * 64)
+    (tmp_path / "other").write_text("d" * 64)
+    wrong = CliRunner().invoke(command, ["account", "reseal", str(tmp_path / "other"), "--json"])
+    assert wrong.exit_code == 2 and "does not open" in wrong.output
 
 
 def test_the_library_is_read_once_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,7 @@ class Settings:
     oidc_client_id: str = ""
     oidc_client_secret: str = field(default="", repr=False)
     oidc_create_accounts: bool = False
+    oidc_acr: tuple[str, ...] = ()
     partners_file: str = ""
     hl7_site_file: str = ""
     hl7_host: str = "127.0.0.1"
