@@ -28,6 +28,7 @@ FIXED = (  # said by variable: words of model files and case files, and the ques
     *("does not answer, or is busy", "try again; then see the server"),
     *("no answer in time", "no connection", "try again; what was read before is not fresh", "check the server and the network"),
     *("no hospital record is set up for this ward", "an administrator adds it", "not the patient of this course"),
+    "more than one account may ask for at a time",
 )
 
 

@@ -63,7 +63,7 @@ class Site:
 
 def make_site(folder: Path, *, port: int = 8571, **settings: Any) -> Site:
     """A fresh installation in a folder."""
-    settings = read_settings({}, data_folder=folder, port=port, **settings)
+    settings = read_settings({}, data_folder=folder, port=port, **({"requests_a_minute": 0} | settings))
     app = application(settings)
     app.state.clinic = Clinic(store=app.state.store, engine=Engine(ml=False))  # a learner takes seconds to load
     word = hashed(PASSWORD)

@@ -190,11 +190,13 @@ def test_a_file_is_looked_at_and_then_taken(ada: Person) -> None:
     ):
         refused = _upload(ada, course, broken)
         assert refused.status_code == 422 and said in refused.text
+    misnamed = _upload(ada, course, json.dumps(raw).encode(), name="record.json.exe")
+    assert misnamed.status_code == 422 and "not a .json file" in misnamed.text
 
 
-def _upload(person: Person, course: str, content: bytes) -> Any:
+def _upload(person: Person, course: str, content: bytes, *, name: str = "record.json") -> Any:
     fields = _tokens(person.get(f"{course}/record").text)
-    return person.client.post(f"{course}/record/preview", data=fields, files={"file": ("record.json", content, "application/json")})
+    return person.client.post(f"{course}/record/preview", data=fields, files={"file": (name, content, "application/json")})
 
 
 def _tokens(page: str) -> dict[str, str]:

@@ -20,7 +20,6 @@ import hl7.client
 import hl7apy.parser
 import pytest
 from click.testing import Result
-from cryptography import x509
 from typer.testing import CliRunner
 
 from auctor.errors import EstimationError
@@ -29,6 +28,7 @@ from auctor.web.emr.framing import Fault, Frame, Framer, framed
 from auctor.web.emr.journal import Journal, State
 from auctor.web.emr.mllp import Bounds, Listener, tls
 from auctor.web.emr.receiver import Receiver, discard
+from certificates import made_certificate
 from emr.messages import SITE, msh, obx, oru, ras, rxa
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -229,27 +229,8 @@ def test_the_journal_writes_a_message_through_to_the_disk(journal: Journal) -> N
     assert journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    from datetime import UTC, datetime, timedelta
-    from ipaddress import ip_address
-
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-    made = made.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
-    alternative = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    signed = made.add_extension(alternative, critical=False).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    (folder / "cert.pem").write_bytes(signed.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "key.pem").write_bytes(key.private_bytes(*form))
-    return folder / "cert.pem", folder / "key.pem"
-
-
 def test_tls_with_certificates_of_both_sides(journal: Journal, tmp_path: Path) -> None:
-    certificate, key = _certificate(tmp_path)
+    certificate, key = made_certificate(tmp_path)
     with listening(Receiver(site=SITE, journal=journal), security=tls(certificate, key, client_ca=certificate)) as port:
         context = ssl.create_default_context(cafile=str(certificate))
         with pytest.raises((ssl.SSLError, ConnectionError)):

@@ -72,7 +72,8 @@ def test_what_a_thief_of_an_open_screen_would_want_needs_a_fresh_sign_in(clinic:
         browser = clinic.signed_in("ada")
         clock.shift(16 * 60)
         browser.get("/account")
-        for path in ("/account/totp", "/account/totp/remove", "/account/codes", "/account/keys", "/account/passkeys/x/remove"):
+        sessions = ("/account/sessions/end-others", "/account/sessions/x/end")
+        for path in ("/account/totp", "/account/totp/remove", "/account/codes", "/account/keys", "/account/passkeys/x/remove", *sessions):
             assert browser.post(path, {"key_name": "k", "days": "1"}).headers["location"] == "/sign-in?next=/account", path
 
 

@@ -215,12 +215,13 @@ def test_a_key_does_what_its_scopes_say(site: Site, ada: Program, course: str) -
 def test_lists_come_in_pages(ada: Program) -> None:
     for k in range(5):
         ada.make("/patients", PERSON | {"identifier": f"P-{k}", "family": f"Numbat{k}"})
-    seen, path = [], "/patients?q=numbat&limit=2"
+    seen, path = [], "/patients/find?limit=2"
     while path:
-        page = ada.get(path.removeprefix("/api/v1"))
+        page = ada.ask("POST", path.removeprefix("/api/v1"), {"text": "numbat"}).json()
         seen += [one["family"] for one in page["items"]]
         path = page["next"]
     assert seen == [f"Numbat{k}" for k in range(5)]
+    assert len(ada.get("/patients?limit=5")["items"]) == 5
     assert said(ada.ask("GET", "/patients?limit=0"))["where"] == "limit"
 
 

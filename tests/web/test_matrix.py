@@ -56,7 +56,7 @@ class Two:
 def engine() -> Iterator[Engine]:
     found = Engine()
     yield found
-    found.pool.shutdown()
+    found.stop()
 
 
 @pytest.fixture(scope="module")

@@ -130,6 +130,19 @@ def test_a_token_that_does_not_hold_opens_nothing(hospital: Hospital, lie: str) 
     assert browser.get("/account").status_code == 303
 
 
+def test_the_provider_has_to_have_asked_for_what_counts_as_two_factors(hospital: Hospital, clinic_folder: Path) -> None:
+    hospital.person()
+    options = {name: getattr(hospital.clinic.settings, name) for name in ("oidc_issuer", "oidc_client_id", "oidc_client_secret")}
+    strict = Hospital(clinic=Clinic.opened(clinic_folder, oidc_acr=("mfa", "card"), **options), provider=hospital.provider)
+    asked = parse_qs(urlsplit(strict.sent(strict.clinic.browser())).query)
+    assert asked["acr_values"] == ["mfa card"]
+    for stated, status in ((None, 401), ("password", 401), ("mfa", 303), ("card", 303)):
+        hospital.provider.lies["claims"] = {"acr": stated}
+        answer = strict.sign_in(strict.clinic.browser())
+        assert answer.status_code == status and ("as strongly as is asked" in answer.text) == (status == 401)
+    strict.clinic.store.close()
+
+
 def test_two_audiences_are_fine_when_the_token_was_made_for_us(hospital: Hospital) -> None:
     hospital.person()
     hospital.provider.lies["claims"] = {"aud": ["auctor", "other"], "azp": "auctor"}

@@ -188,7 +188,6 @@ def paths(opened: Opened) -> dict[str, str]:
     return {
         "work": "/work",
         "patients": "/patients",
-        "no patients": "/patients?q=zebra",
         "new patient": "/patients/new",
         "patient": opened.patient,
         "audit": f"{opened.patient}/audit",
@@ -273,6 +272,18 @@ def test_the_curve_is_the_servers_on_the_wards_clock_and_a_new_measurement_can_b
         tab.page.set_checked("#show-measured", shown)
         labels = tab.page.locator(".u-legend .u-label").all_inner_texts()
         assert ("new measurement, 90 %" in labels) is shown
+
+
+def test_a_page_that_nobody_used_is_cleared_also_when_the_server_cannot_be_reached(tab: Tab, opened: Opened) -> None:
+    page = tab.page
+    page.clock.install()
+    tab.go(opened.course)
+    page.clock.fast_forward("29:00")
+    assert "Kidney" in page.inner_text("body")
+    page.context.set_offline(True)
+    page.clock.fast_forward("01:10")
+    assert page.inner_text("body").strip() == "This page was not used for a while and has been cleared. Load it again"
+    assert "Kidney" not in page.content() and page.title() == "auctor"
 
 
 def test_without_javascript_the_curve_and_what_if_are_there(chromium: Any, site: Site, opened: Opened) -> None:

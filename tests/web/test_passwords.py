@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from hashlib import sha1
 
 import pytest
 from argon2 import extract_parameters
@@ -10,6 +11,7 @@ from argon2.low_level import Type
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auctor.web.accounts.breached import is_breached
 from auctor.web.accounts.passwords import PasswordRefused, checked, common_passwords, hashed, matches
 from auctor.web.accounts.pending import Pending
 from auctor.web.accounts.second_factor import accepted_step, new_recovery_codes, new_totp_key, qr_svg, totp_uri
@@ -44,7 +46,14 @@ def test_what_is_guessed_first_is_refused_and_never_repeated(password: str) -> N
 
 @pytest.mark.parametrize(
     "password",
-    ["correct horse battery staple", "tr0ub4dor&3 et mon chien", "пароль для больницы", "        . ,       ;  :x", "v9$K!2mQz@7L"],
+    [
+        "correct horse battery staple",
+        "tr0ub4dor&3 et mon chien",
+        "пароль для больницы",
+        "        . ,       ;  :x",
+        "v9$K!2mQz@7L",
+        "several words that nobody would put together " * 20,
+    ],
 )
 def test_anything_else_is_taken_as_it_comes(password: str) -> None:
     assert checked(password) == password
@@ -52,6 +61,21 @@ def test_anything_else_is_taken_as_it_comes(password: str) -> None:
 
 def test_the_list_holds_three_thousand_common_ones() -> None:
     assert len(common_passwords()) >= 3000
+
+
+@given(st.sets(st.text(max_size=12), max_size=40), st.text(max_size=12), st.sampled_from(["\n", "\r\n"]))
+def test_a_password_is_found_in_a_file_of_breaches_if_and_only_if_it_is_there(
+    tmp_path_factory: pytest.TempPathFactory, known: set[str], other: str, end: str
+) -> None:
+    known |= {"correct horse battery staple"}
+    file = tmp_path_factory.getbasetemp() / "breached.txt"
+    digests = sorted(sha1(password.encode()).hexdigest().upper() for password in known)
+    file.write_bytes("".join(f"{digest}:{k}{end}" for k, digest in enumerate(digests)).encode())
+    assert all(is_breached(password, file) for password in known)
+    assert is_breached(other, file) == (other in known)
+    with pytest.raises(PasswordRefused, match="breach of another site"):
+        checked("correct horse battery staple", breached=str(file))
+    assert checked("incorrect horse battery staple", breached=str(file))
 
 
 def test_the_hash_is_argon2id_with_the_parameters_that_owasp_gives() -> None:

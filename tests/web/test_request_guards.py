@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from auctor.web.middleware.headers import content_security_policy
+from auctor.web.middleware.pace import Buckets
 from clinic import PASSWORD, Clinic
 
 EVERY = {
@@ -27,6 +29,8 @@ BROKEN = [
     ("GET", "/account", {}),
     ("GET", "/health/ready", {}),
     ("GET", "/sign-in", {"host": "evil.example"}),
+    ("GET", "/sign-in", {"origin": "https://evil.example"}),
+    ("OPTIONS", "/api/v1/patients", {"origin": "https://evil.example", "access-control-request-method": "POST"}),
     ("POST", "/sign-in", {"content-length": "99999999"}),
     ("GET", "/static/accounts/passkeys.js", {}),
 ]
@@ -41,6 +45,9 @@ def test_every_answer_has_the_headers(clinic: Clinic, method: str, path: str, he
     assert "unsafe" not in policy and "*" not in policy
     assert {name: answer.headers.get(name) for name in EVERY} == EVERY
     assert answer.headers["cache-control"] == "no-store" or path.startswith("/static/")
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
+    assert not answer.headers.get("content-type", "").startswith("text/") or "charset=utf-8" in answer.headers["content-type"]
+    assert answer.status_code == 405 or method != "TRACE"
     assert "server" not in answer.headers and "x-powered-by" not in answer.headers
 
 
@@ -52,6 +59,17 @@ def test_with_https_cookies_are_bound_to_the_host_and_the_browser_is_told_to_sta
     assert re.fullmatch(r"__Host-auctor=[\w-]{43}; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=43200", session)
     assert visitor == "__Host-auctor-visitor=; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=0"
     assert answer.headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
+
+
+def test_every_cookie_is_bound_to_the_host_the_readers_language_too(clinic_folder: Path) -> None:
+    clinic = Clinic.opened(clinic_folder, public_url="https://auctor.example")
+    browser = clinic.browser()
+    browser.get("/sign-in")
+    answer = browser.post("/language", {"code": "fr", "next": "/sign-in"})
+    assert answer.headers.get_list("set-cookie") == [
+        "__Host-auctor-language=fr; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=31536000",
+    ]
+    assert '<html lang="fr">' in browser.get("/sign-in").text
 
 
 def test_an_ehr_may_frame_the_pages_only_where_it_is_configured(clinic_folder: Path) -> None:
@@ -130,9 +148,35 @@ def test_a_form_may_be_multipart_and_its_files_arrive_whole(clinic: Clinic) -> N
     assert answer.status_code == 303
 
 
+def test_one_account_asks_for_so_much_and_no_more_whatever_session_or_key_it_uses(clinic_folder: Path) -> None:
+    clinic = Clinic.opened(clinic_folder, requests_a_minute=12)
+    clinic.person("ada")
+    clinic.person("bob")
+    ada, bob = clinic.signed_in("ada"), clinic.signed_in("bob")
+    codes = [ada.get("/account").status_code for _ in range(13)]
+    assert codes[:9] == [200] * 9 and codes[-1] == 429
+    assert int(ada.seen[-1].headers["retry-after"]) >= 1 and "at a time" in ada.seen[-1].text
+    assert bob.get("/account").status_code == 200
+    assert ada.get("/static/app.css").status_code == 200  # the page that says so has its style
+
+
+def test_requests_at_the_same_time_are_bounded_and_a_bucket_fills_again() -> None:
+    clock = [0.0]
+    buckets = Buckets(a_minute=60, at_once=2, clock=lambda: clock[0])
+    assert [buckets.enter("ada", 1) for _ in range(3)] == [0, 0, 1]
+    assert buckets.enter("bob", 1) == 0 and [buckets.enter("proxy", 2) for _ in range(5)] == [0, 0, 0, 0, 1]
+    buckets.leave("ada")
+    for _ in range(58):
+        assert buckets.enter("ada", 1) == 0
+        buckets.leave("ada")
+    assert buckets.enter("ada", 1) == 1  # sixty in this minute
+    clock[0] = 1.0
+    assert [buckets.enter("ada", 1), buckets.enter("ada", 1)] == [0, 1]
+
+
 def test_a_forwarded_address_is_not_believed(clinic: Clinic) -> None:
     """Only uvicorn, from configured proxies, takes a forwarded address; the application itself never does."""
-    clinic.app.state.reception.sign_in.rates._clock = lambda: 0.0
+    clinic.app.state.reception.sign_in.rates._clock = lambda: datetime(2026, 3, 1, tzinfo=UTC)
     browser = clinic.browser()
     browser.get("/sign-in")
     fields = {"login": "ada", "password": "wrong horse battery"}

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from auctor import __version__
-from auctor.cli.accounts import add_account, add_ward, disable_account, list_accounts, list_wards, reset_account
+from auctor.cli.accounts import add_account, add_ward, disable_account, list_accounts, list_wards, reseal_accounts, reset_account
 from auctor.cli.amortise import amortise
 from auctor.cli.analyse import analyse
 from auctor.cli.average import average
@@ -104,6 +104,7 @@ account.command("add", cls=Command)(add_account)
 account.command("list", cls=Command)(list_accounts)
 account.command("disable", cls=Command)(disable_account)
 account.command("reset", cls=Command)(reset_account)
+account.command("reseal", cls=Command)(reseal_accounts)
 app.add_typer(account, name="account")
 ward.command("add", cls=Command)(add_ward)
 ward.command("list", cls=Command)(list_wards)

@@ -88,6 +88,29 @@ def reset_account(
         out().print(f"{person.login}: first password {first}", markup=False, soft_wrap=True)
 
 
+def reseal_accounts(
+    old: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", exists=True, dir_okay=False, show_default=False, help="The secret before: 64 hexadecimal digits."),
+    ],
+    *,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Seal second factors anew under the installation's new secret, so that nobody has to set one up again."""
+    from dataclasses import replace
+
+    with _directory(config) as (directory, actor):
+        from auctor.web.store.sealing import Sealer
+
+        settings = replace(installation(config), secret=old.read_text().strip())
+        renewed = directory.reseal(actor, Sealer(settings.key("store")))
+    if as_json:
+        put_json({"resealed": renewed})
+    else:
+        out().print(f"{renewed} sealed anew", markup=False)
+
+
 def add_ward(
     ward: Annotated[str, typer.Argument(metavar="ID", show_default=False, help="A short name that stays, such as icu.")],
     *,

@@ -24,6 +24,7 @@ from auctor.web.api.problems import Malformed, is_api, problem
 from auctor.web.middleware.body import BodyLimit
 from auctor.web.middleware.forgery import ForgeryGuard
 from auctor.web.middleware.headers import SecurityHeaders
+from auctor.web.middleware.pace import Pace
 from auctor.web.middleware.refusal import status_of
 from auctor.web.middleware.visit import DutyFirst, SignInNeeded, Visits
 from auctor.web.operate.following import Following
@@ -37,7 +38,7 @@ from auctor.web.store import Store
 # each has `router`, an APIRouter
 ROUTERS = tuple(f"auctor.web.{part}.routes" for part in ("operate", "accounts", "pages", "api", "emr"))
 SIGN_IN = "/sign-in"
-EVENTS = {401, 403, 404, 429}
+EVENTS = {401, 403, 404, 429, 502, 503}
 
 
 class Refused(AuctorError):
@@ -104,6 +105,7 @@ def open_store(settings: Settings) -> Store:
 def _wrap(app: FastAPI, settings: Settings) -> None:
     """The middleware; the last added is the outermost."""
     app.add_middleware(ForgeryGuard, settings=settings, exempt=_signed)
+    app.add_middleware(Pace, settings=settings, refuse=_refuse)
     app.add_middleware(Visits, doorkeeper=app.state.reception, settings=settings, refuse=_refuse)
     app.add_middleware(BodyLimit, most=settings.max_body_bytes)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False)

@@ -46,8 +46,11 @@ class Settings:
     frame_ancestors: tuple[str, ...] = ()
     session_idle_minutes: int = 30
     session_absolute_hours: int = 12
-    second_factor_required: bool = False
+    second_factor_required: bool | None = None
+    breached_passwords: str = ""
     max_body_bytes: int = 10_000_000
+    requests_a_minute: int = 1200
+    requests_at_once: int = 16
     log_level: str = "INFO"
     metrics_token: str = field(default="", repr=False)
     stop_seconds: int = 30
@@ -58,6 +61,7 @@ class Settings:
     oidc_client_id: str = ""
     oidc_client_secret: str = field(default="", repr=False)
     oidc_create_accounts: bool = False
+    oidc_acr: tuple[str, ...] = ()
     partners_file: str = ""
     monitoring_file: str = ""
     hl7_site_file: str = ""
@@ -95,6 +99,13 @@ class Settings:
         return self.origin.startswith("https://")
 
     @property
+    def asks_second_factor(self) -> bool:
+        """Whether nothing answers before a second factor is set up: where it is not said, wherever others can reach the application."""
+        if self.second_factor_required is not None:
+            return self.second_factor_required
+        return self.https or not is_loopback(self.host)
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         """Values of the Host header that are answered (without port)."""
         return self.trusted_hosts or tuple(sorted({str(urlsplit(origin).hostname) for origin in self.origins}))
@@ -107,11 +118,12 @@ class Settings:
 def read_settings(environment: Mapping[str, str] | None = None, *, config: Path | None = None, **overrides: Any) -> Settings:
     """The settings of this machine: `overrides` (command-line options), then AUCTOR_* variables, then the TOML file, then defaults.
 
+    A credential of systemd (`LoadCredentialEncrypted=auctor.secret`) stands above the file, so that a secret need not lie in it.
     Makes the data folder and the secret (mode 0600) where they are missing. Raises `SettingsError`.
     """
     environment = os.environ if environment is None else environment
     file = config or (Path(environment["AUCTOR_CONFIG"]) if environment.get("AUCTOR_CONFIG") else None)
-    given = _from_file(file) if file else {}
+    given = (_from_file(file) if file else {}) | _credentials(environment)
     given |= {f.name: environment[name] for f in fields(Settings) if (name := f"AUCTOR_{f.name.upper()}") in environment}
     given |= {name: value for name, value in overrides.items() if value is not None}
     kinds = {f.name: str(f.type) for f in fields(Settings)}
@@ -162,6 +174,13 @@ def _user_data_folder() -> Path:
     return Path(user_data_dir("auctor"))
 
 
+def _credentials(environment: Mapping[str, str]) -> dict[str, Any]:
+    """What systemd hands to the service alone, decrypted, in a folder of memory: a file `auctor.KEY` for a setting."""
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    found = {f.name: Path(folder) / f"auctor.{f.name}" for f in fields(Settings)} if folder else {}
+    return {name: file.read_text().strip() for name, file in found.items() if file.is_file()}
+
+
 def _from_file(file: Path) -> dict[str, Any]:
     try:
         given = tomllib.loads(file.read_text())
@@ -200,8 +219,13 @@ def _positive(value: Any) -> int:
 
 
 _WORDS_OF_TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-_READERS: Mapping[str, Callable[[Any], Any]] = {"str": str, "int": _positive, "bool": _truth, "Path": Path, "tuple[str, ...]": _names}
-_WORDS = {"str": "text", "int": "a whole number", "bool": "true or false", "Path": "a path", "tuple[str, ...]": "a list of names"}
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "str": str, "int": _positive, "bool": _truth, "bool | None": _truth, "Path": Path, "tuple[str, ...]": _names,
+}  # fmt: skip
+_WORDS = {
+    "str": "text", "int": "a whole number", "bool": "true or false", "bool | None": "true or false", "Path": "a path",
+    "tuple[str, ...]": "a list of names",
+}  # fmt: skip
 
 
 def _checked(settings: Settings) -> Settings:

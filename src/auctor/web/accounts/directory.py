@@ -14,8 +14,11 @@ from auctor.web.accounts.passwords import hashed
 from auctor.web.accounts.people import by_login, shown, tidy, wards_of
 from auctor.web.accounts.permissions import Verb, demand
 from auctor.web.accounts.sessions import end_all
-from auctor.web.store import Reading, Store, Work
+from auctor.web.store import Reading, Store, StoreError, Work
+from auctor.web.store.sealing import Sealer
 from auctor.web.store.tables import Account, AccountWard, Credential, Ward
+
+FIRST_BYTES = 18  # of a first password: 144 bits
 
 
 class DirectoryError(AuctorError):
@@ -73,7 +76,7 @@ class Directory:
         With `oidc_subject` the person signs in at the hospital's provider and there is no password (empty text).
         """
         demand(actor, Verb.MANAGE_ACCOUNTS)
-        first = "" if oidc_subject else secrets.token_urlsafe(15)
+        first = "" if oidc_subject else secrets.token_urlsafe(FIRST_BYTES)
         with self.store.work(actor) as work:
             if by_login(work, _login(login)) is not None:
                 raise DirectoryError(where="login", what="is taken", remedy="choose another, or open that account again")
@@ -123,10 +126,31 @@ class Directory:
             work.record("session.end_all", "account", account_id, after={"ended": ended})
         return ended
 
+    def reseal(self, actor: Actor, old: Sealer) -> int:
+        """Seal every authenticator key anew that `old` opens, after the installation's secret was renewed; how many were.
+
+        Raises StoreError, and changes nothing, where one opens with neither secret.
+        """
+        demand(actor, Verb.MANAGE_ACCOUNTS)
+        with self.store.work(actor) as work:
+            sealed = work.session.scalars(select(Account).where(Account.totp_sealed.is_not(None)).with_for_update()).all()
+            renewed = [account for account in sealed if self._resealed(account, old)]
+            work.record("account.reseal", "store", "accounts", after={"resealed": len(renewed)})
+        return len(renewed)
+
+    def _resealed(self, account: Account, old: Sealer) -> bool:
+        purpose = f"totp:{account.id}"
+        try:
+            self.store.unseal(str(account.totp_sealed), purpose=purpose)
+        except StoreError:
+            account.totp_sealed = self.store.seal(old.open(str(account.totp_sealed), purpose=purpose), purpose=purpose)
+            return True
+        return False
+
     def reset(self, actor: Actor, account_id: str, *, factors: bool = False, reason: str = "") -> str:
         """A new first password, shown this once; every session ends. Second factors stay, unless `factors`: they were lost too."""
         demand(actor, Verb.MANAGE_ACCOUNTS)
-        first = secrets.token_urlsafe(15)
+        first = secrets.token_urlsafe(FIRST_BYTES)
         with self.store.work(actor) as work:
             account = work.get(Account, account_id, lock=True)
             before = shown(account)

@@ -65,6 +65,8 @@ class Provider:
         state, nonce, verifier = (secrets.token_urlsafe(48) for _ in range(3))
         with self._client() as client:
             anew = {"prompt": "login", "max_age": "0"} if again else {}
+            if self.settings.oidc_acr:
+                anew["acr_values"] = " ".join(self.settings.oidc_acr)
             url, _ = client.create_authorization_url(
                 self._metadata()["authorization_endpoint"], state=state, code_verifier=verifier, nonce=nonce, **anew
             )
@@ -72,7 +74,10 @@ class Provider:
         return str(url)
 
     def finish(self, visitor: str, answer: Mapping[str, str]) -> tuple[Identity, str]:
-        """The identity behind the answer's code, and where the person was going. Raises `IdentityRefused`; an answer is good once."""
+        """The identity behind the answer's code, and where the person was going. Raises `IdentityRefused`; an answer is good once.
+
+        Where `oidc_acr` names classes of authentication, the provider has to say that it was one of them.
+        """
         note = self.pending.take("oidc", visitor)
         if note is None or not hmac.compare_digest(answer.get("state", "").encode(), note["state"].encode()):
             raise _refused("the answer does not belong to a sign-in of this browser")
@@ -84,6 +89,8 @@ class Provider:
         claims = self._checked(token, note["nonce"])
         if note["again"] and not _just_now(claims.get("auth_time")):
             raise _refused("the provider did not have you sign in anew")
+        if self.settings.oidc_acr and claims.get("acr") not in self.settings.oidc_acr:
+            raise _refused("the provider did not have you sign in as strongly as is asked here")
         login, fresh = str(claims.get("preferred_username") or claims["sub"]), bool(note["again"])
         names = {"login": login, "name": str(claims.get("name") or login)}
         return Identity(issuer=self.settings.oidc_issuer, subject=str(claims["sub"]), fresh=fresh, **names), note["onward"]

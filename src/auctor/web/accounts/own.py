@@ -71,7 +71,7 @@ class OwnAccount:
                 raise OwnAccountError(where="present password", what="is not right", remedy="type it again, or ask for a reset")
             if present == new:
                 raise OwnAccountError(where="password", what="is the old one", remedy="choose another")
-            set_password(account, new, work)
+            set_password(account, new, work, breached=self.settings.breached_passwords)
             end_all(work, account.id, keep=session)
             work.record("account.password", "account", account.id)
 
@@ -173,9 +173,9 @@ class OwnAccount:
             account.recovery_hashes = None
 
 
-def set_password(account: Account, new: str, work: Work) -> None:
+def set_password(account: Account, new: str, work: Work, *, breached: str) -> None:
     """Within a unit of work: a password that keeps the rules, and is the person's own. Raises `PasswordRefused`."""
-    account.password_hash = hashed(checked(new, about=(account.login, *account.name.split())))
+    account.password_hash = hashed(checked(new, about=(account.login, *account.name.split()), breached=breached))
     account.password_changed_at, account.must_change_password = work.at, False
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auctor.errors import AuctorError
+from auctor.web.accounts.breached import is_breached
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -51,8 +53,10 @@ def outdated(kept: str) -> bool:
     return _hasher().check_needs_rehash(kept)
 
 
-def checked(password: str, *, about: tuple[str, ...] = ()) -> str:
+def checked(password: str, *, about: tuple[str, ...] = (), breached: str = "") -> str:
     """A new password that keeps the rules, as it came. `about` are words of the person or place that must not make it up.
+
+    `breached` names a file of passwords known from breaches (`breached.is_breached`).
 
     >>> checked("correct horse battery staple")
     'correct horse battery staple'
@@ -66,6 +70,8 @@ def checked(password: str, *, about: tuple[str, ...] = ()) -> str:
         raise _refused(f"has more than {LONGEST} signs")
     if reason := _guessable(password.casefold(), tuple(word.casefold() for word in about)):
         raise _refused(reason)
+    if breached and is_breached(password, Path(breached)):
+        raise _refused("is known from a breach of another site")
     return password
 
 

@@ -92,7 +92,8 @@ class Rates:
         kind = postgresql if is_postgresql(self._store.engine) else sqlite
         lately = case((SignInFailure.last_at > moment - MEMORY, SignInFailure.failures + 1), else_=1)
         row = kind.insert(SignInFailure).values(key=key, failures=1, last_at=moment)
-        return row.on_conflict_do_update(index_elements=["key"], set_={"failures": lately, "last_at": moment})
+        counted: Insert = row.on_conflict_do_update(index_elements=["key"], set_={"failures": lately, "last_at": moment})
+        return counted
 
     def _keys(self, account: str, address: str) -> Iterator[tuple[str, Slowdown]]:
         """A passkey comes without a login: it counts for the address, never against everybody who signs in that way."""

@@ -43,7 +43,7 @@ class Reception:
             sign_in=SignIn(store=store, sessions=sessions, rates=Rates(store), pending=pending),
             own=OwnAccount(store=store, settings=settings, pending=pending),
             directory=Directory(store=store, oidc_issuer=settings.oidc_issuer),
-            setup=Setup(store=store),
+            setup=Setup(store=store, breached=settings.breached_passwords),
             identities=Identities(store=store, create=settings.oidc_create_accounts),
             provider=Provider(settings=settings, pending=pending) if settings.oidc_issuer else None,
         )

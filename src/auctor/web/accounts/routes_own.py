@@ -97,14 +97,14 @@ def remove_passkey(reception: AtReception, session: FreshSession, passkey_id: st
 
 
 @router.post("/sessions/end-others")
-def end_others(reception: AtReception, session: OwnSession) -> Response:
+def end_others(reception: AtReception, session: FreshSession) -> Response:
     """End every other session."""
     reception.sessions.end_others(session.actor, session.session_id)
     return _done()
 
 
 @router.post("/sessions/{session_id}/end")
-def end_session(reception: AtReception, session: OwnSession, session_id: str) -> Response:
+def end_session(reception: AtReception, session: FreshSession, session_id: str) -> Response:
     """End one session."""
     reception.sessions.end(session.actor, session_id)
     return _done()

@@ -66,7 +66,7 @@ class Sessions:
     def _found(self, reading: Reading, row: Session, account: Account, moment: datetime) -> Found:
         factors = tuple(row.factors or ())
         duty = "password" if account.must_change_password else ""
-        if not duty and self.settings.second_factor_required and not STRONG & {*factors, *second_factors(reading, account)}:
+        if not duty and self.settings.asks_second_factor and not STRONG & {*factors, *second_factors(reading, account)}:
             duty = "second-factor"
         return Found(
             actor=actor_of(reading, account, channel="page"),

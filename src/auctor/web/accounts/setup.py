@@ -30,6 +30,7 @@ class Setup:
     """The one-time door. Its token lives in this process only: another start prints another one."""
 
     store: Store
+    breached: str = ""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     _one: Lock = field(default_factory=Lock, repr=False)
 
@@ -53,7 +54,7 @@ class Setup:
         with self._one, self.store.work(INSTALLER) as work:
             self.check()
             account = Account(login=tidy(login), name=name.strip() or tidy(login), roles=[Role.ADMINISTRATOR.value])
-            set_password(account, password, work)
+            set_password(account, password, work, breached=self.breached)
             work.session.add(account)
             work.session.flush()
             work.record("setup", "account", account.id, after=shown(account))

@@ -1,4 +1,4 @@
-"""What changes with every use or failure and is written outside a unit of work: it would drown the audit trail, and says nothing of a patient."""
+"""What changes with every use or failure, written outside a unit of work: it says nothing of a patient and would drown the audit trail."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 from auctor.web.api.problems import TITLES
 from auctor.web.api.shapes.base import Problem
 
-ALWAYS = (400, 401, 403, 503)
+ALWAYS = (400, 401, 403, 429, 503)
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Response
 
 from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, may
 from auctor.web.api import shown
 from auctor.web.api.answers import leads_to, refusals
 from auctor.web.api.once import AtOnce
-from auctor.web.api.paging import Paged
+from auctor.web.api.paging import Paged, Paging
 from auctor.web.api.shapes.base import ID, Made, Page, Ward
 from auctor.web.api.shapes.courses import NewCourse
-from auctor.web.api.shapes.patients import AuditEntry, NewPatient, Patient, PatientFile, Waiting
+from auctor.web.api.shapes.patients import AuditEntry, NewPatient, Patient, PatientFile, Sought, Waiting
 from auctor.web.pages.visits import AtClinic
 from auctor.web.service import courses, patients, trail
+from auctor.web.service.clinic import Clinic
 from auctor.web.service.work_list import waiting
 
 router = APIRouter()
@@ -50,14 +51,19 @@ def list_work(clinic: AtClinic, actor: Reader, paging: Paged) -> Page[Waiting]:
 
 
 @router.get("/patients", responses=refusals())
-def find_patients(
-    clinic: AtClinic,
-    actor: Reader,
-    paging: Paged,
-    q: Annotated[str, Query(max_length=100, description="words of the name or the identifier")] = "",
-) -> Page[Patient]:
+def list_patients(clinic: AtClinic, actor: Reader, paging: Paged) -> Page[Patient]:
     """Patients of the caller's wards, by name."""
-    rows = patients.find(clinic, actor, q, most=paging.limit + 1, skip=paging.offset)
+    return _found(clinic, actor, paging, "")
+
+
+@router.post("/patients/find", responses=refusals(422))
+def find_patients(clinic: AtClinic, actor: Reader, paging: Paged, sought: Sought) -> Page[Patient]:
+    """Those whose name or identifier holds the words. They are sent in the body: an address stands in logs. Nothing is changed."""
+    return _found(clinic, actor, paging, sought.text)
+
+
+def _found(clinic: Clinic, actor: Actor, paging: Paging, text: str) -> Page[Patient]:
+    rows = patients.find(clinic, actor, text, most=paging.limit + 1, skip=paging.offset)
     return paging.page([Patient(**shown.patient_fields(row)) for row, _ in rows], skipped=paging.offset)
 
 

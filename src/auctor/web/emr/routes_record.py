@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -33,6 +34,7 @@ Reader = Annotated[Actor, may(Verb.READ)]
 Importer = Annotated[Actor, may(Verb.IMPORT)]
 Exporter = Annotated[Actor, may(Verb.EXPORT)]
 TITLE = "Hospital record"
+ENDING = ".json"  # of the one kind of file that is taken; its content is read as strictly as that of a request
 
 
 def records_of(request: Request) -> Records:
@@ -42,10 +44,12 @@ def records_of(request: Request) -> Records:
 
 
 async def uploaded_of(request: Request) -> Blank:
-    """The fields of a form with a file, read to its end; its bytes are under `file`."""
+    """The fields of a form with a file, read to its end; its bytes are under `file`, the ending of its name under `file ending`."""
     found = Blank()
     async with request.form() as form:
         for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                found[f"{name} ending"] = PurePath(value.filename or "").suffix.lower()
             found[name] = await value.read() if isinstance(value, UploadFile) else value
     return found
 
@@ -129,6 +133,8 @@ def preview(request: Request, clinic: AtClinic, actor: Importer, course_id: str,
 def _bundle(sent: Blank) -> dict[str, Any]:
     if not isinstance(sent["file"], bytes) or not sent["file"]:
         raise CaseError(where="file", what="missing", remedy="choose the file of a FHIR Bundle")
+    if sent["file ending"] != ENDING:
+        raise CaseError(where="file", what="not a .json file", remedy="choose the file of a FHIR Bundle")
     return parse_resource(sent["file"], "file")
 
 

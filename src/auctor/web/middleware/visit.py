@@ -92,6 +92,11 @@ def visitor_cookie(settings: Settings) -> str:
     return f"{session_cookie(settings)}-visitor"
 
 
+def language_cookie(settings: Settings) -> str:
+    """The name of the cookie that remembers the reader's language."""
+    return f"{session_cookie(settings)}-language"
+
+
 def cookie(settings: Settings, name: str, value: str, *, seconds: int | None = None) -> str:
     """A Set-Cookie line: HttpOnly, SameSite=Lax, Secure with https; SameSite=None where an EHR frames the pages."""
     framed = settings.https and settings.frame_ancestors

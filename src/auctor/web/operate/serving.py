@@ -15,18 +15,33 @@ from auctor.web.settings import Settings, SettingsError, is_loopback
 
 KEEP_ALIVE_S = 15
 LONGEST_HEAD = 65_536
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all of this kind. uvicorn's own choice has older ones
 
 
 def check_exposure(settings: Settings, *, plain: bool) -> None:
-    """Refuse an address that others can reach, unless passwords travel encrypted to it: TLS here, or a proxy that says so.
+    """Refuse an address that others can reach, unless passwords travel encrypted to it, and a database that is not asked who it is.
 
+    TLS here, or a proxy that says so; the database on this machine, or with `sslmode=verify-full` (its certificate is checked, by name).
     `plain` accepts the risk by name. Raises `SettingsError`.
     """
+    if not plain and not _safe_database(settings.database):
+        remedy = "add ?sslmode=verify-full&sslrootcert=FILE to database_url, or say --plain-http if the network is trusted"
+        raise SettingsError(where="database_url", what="patients' data would travel to another machine unproven", remedy=remedy)
     behind_proxy = settings.public_url.startswith("https://") and bool(settings.proxy_addresses)
     if is_loopback(settings.host) or settings.tls_certificate or behind_proxy or plain:
         return
     remedy = "set tls_certificate and tls_key, or public_url (https) and proxy_addresses, or say --plain-http if the network is trusted"
     raise SettingsError(where="host", what="others could reach it, and passwords would travel in the clear", remedy=remedy)
+
+
+def _safe_database(url: str) -> bool:
+    """On this machine (a file, a socket's folder, loopback), or at a server whose certificate is checked."""
+    from sqlalchemy import make_url
+
+    found = make_url(url)
+    named = found.query.get("host", ())
+    hosts = [*([named] if isinstance(named, str) else named), *([found.host] if found.host else [])]
+    return all(host.startswith("/") or is_loopback(host) for host in hosts) or found.query.get("sslmode") == "verify-full"
 
 
 def serve(settings: Settings, *, tell: Callable[[str], None], plain: bool = False, open_browser: bool = False) -> None:
@@ -53,6 +68,7 @@ def _config(app: Any, settings: Settings) -> uvicorn.Config:
         port=settings.port,
         ssl_certfile=settings.tls_certificate or None,
         ssl_keyfile=settings.tls_key or None,
+        ssl_ciphers=CIPHERS,
         proxy_headers=bool(settings.proxy_addresses),
         forwarded_allow_ips=list(settings.proxy_addresses),
         server_header=False,

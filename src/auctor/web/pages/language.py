@@ -15,7 +15,6 @@ __all__ = ["N_", "Language", "language", "preferred"]
 
 CATALOGUES = Path(__file__).parent / "locale"
 LANGUAGES = {"en": "English", "fr": "Français"}
-COOKIE = "auctor-language"
 _DATES = {"en": "%Y-%m-%d %H:%M", "fr": "%d/%m/%Y %H:%M"}
 _DAYS = {"en": "%Y-%m-%d", "fr": "%d/%m/%Y"}
 

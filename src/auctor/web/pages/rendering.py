@@ -15,8 +15,9 @@ from markupsafe import Markup, escape
 from auctor import __version__
 from auctor.errors import AuctorError
 from auctor.web.middleware.forgery import FIELD, csrf_token
+from auctor.web.middleware.visit import language_cookie
 from auctor.web.pages.engine_words import engine
-from auctor.web.pages.language import COOKIE, LANGUAGES, Language, language, preferred
+from auctor.web.pages.language import LANGUAGES, Language, language, preferred
 from auctor.web.pages.words import field_name, notice_words
 
 FOLDERS = (Path(__file__).parent / "templates", Path(__file__).parents[1] / "accounts" / "templates")
@@ -40,7 +41,8 @@ def environment() -> Environment:
 
 def language_of(request: Request) -> Language:
     """What the reader chose (cookie), else what the browser asks for."""
-    return language(preferred(request.cookies.get(COOKIE), request.headers.get("accept-language")))
+    name = language_cookie(request.app.state.settings)
+    return language(preferred(request.cookies.get(name), request.headers.get("accept-language")))
 
 
 def words(tongue: Language) -> dict[str, Any]:
@@ -77,6 +79,7 @@ def page(
         "title": tongue.say(title),
         "actor": None if visit is None else visit.actor,
         "csrf_field": token,
+        "idle_s": 60 * request.app.state.settings.session_idle_minutes,
         "here": escape(request.url.path),
     }
     filled = {**shared, **context}

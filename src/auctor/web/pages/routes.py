@@ -9,13 +9,13 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 
 from auctor.web.accounts.permissions import Verb, allowed
-from auctor.web.middleware.visit import CurrentActor
+from auctor.web.middleware.visit import CurrentActor, cookie, language_cookie
 from auctor.web.pages import routes_courses, routes_facts, routes_patients, routes_questions, routes_results, routes_silent
-from auctor.web.pages.language import COOKIE, LANGUAGES
+from auctor.web.pages.language import LANGUAGES
 from auctor.web.pages.rendering import page
 
 STATIC = Path(__file__).parent / "static"
-TYPES = {".css": "text/css", ".js": "text/javascript", ".txt": "text/plain", ".svg": "image/svg+xml"}
+TYPES = {".css": "text/css", ".js": "text/javascript", ".txt": "text/plain"}
 A_YEAR = 365 * 24 * 3600
 
 router = APIRouter(include_in_schema=False)
@@ -42,8 +42,8 @@ def choose_language(request: Request, code: Annotated[str, Form()], next: Annota
     there = next if next.startswith("/") and not next.startswith("//") and "\\" not in next else "/"
     answer = RedirectResponse(there, 303)
     if code in LANGUAGES:
-        secure = request.app.state.settings.https
-        answer.set_cookie(COOKIE, code, max_age=A_YEAR, httponly=True, samesite="lax", secure=secure)
+        settings = request.app.state.settings
+        answer.headers.append("set-cookie", cookie(settings, language_cookie(settings), code, seconds=A_YEAR))
     return answer
 
 

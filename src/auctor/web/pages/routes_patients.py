@@ -60,10 +60,12 @@ def _waiting(one: Waiting, tongue: Language, clinic: Clinic) -> dict[str, Any]:
 
 
 @router.get("/patients")
-def patient_list(request: Request, clinic: AtClinic, actor: Reader, q: str = "") -> Response:
-    """Patients of one's wards by name or number."""
-    tongue = language_of(request)
-    rows = [patient_banner(patient, ward, tongue) for patient, ward in patients.find(clinic, actor, q[:100])]
+@router.get("/patients/find")
+@router.post("/patients/find")
+def patient_list(request: Request, clinic: AtClinic, actor: Reader, sent: Sent) -> Response:
+    """Patients of one's wards; by name or number where it was sent, in the body: an address stands in logs and histories."""
+    tongue, q = language_of(request), str(sent.q)[:100]
+    rows = [patient_banner(patient, ward, tongue) for patient, ward in patients.find(clinic, actor, q)]
     shown: dict[str, Any] = {"rows": rows, "q": q, "may_enter": allowed(actor, Verb.REGISTER)}
     return page(request, "patients.html", title=N_("Patients"), section="patients", **shown)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from auctor.web.api.shapes.base import Identifier, Line, Sex, Shape, Shown
+from auctor.web.api.shapes.base import TEXT, Identifier, Line, Sex, Shape, Shown
 
 WardName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\s,*]+$", description="the ward's identifier")]
 
@@ -23,6 +23,12 @@ class NewPatient(Shape):
     birth_date: date
     sex: Sex
     demo: bool = Field(False, description="for training")
+
+
+class Sought(Shape):
+    """Whom to look for."""
+
+    text: Annotated[str, Field(max_length=100, pattern=TEXT, description="words of the name or the identifier")]
 
 
 class Patient(Shown):

@@ -25,6 +25,20 @@
   // a page out of the browser's memory (back button) may show what is no longer true: ask the server again
   window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
+  // --- the session's end: what is on the screen goes with it, whether or not the server can be reached ---------------------
+  const idle = 1000 * Number(body.dataset.idle || 0);
+  let used = Date.now();
+  function clear() {
+    if (!idle || Date.now() - used < idle) return;
+    const main = document.createElement("main"), box = document.createElement("div"), link = document.createElement("a");
+    box.className = "note"; box.setAttribute("role", "alert"); box.textContent = body.dataset.over + " ";
+    link.href = location.href; link.textContent = body.dataset.again; box.append(link); main.append(box);
+    document.title = "auctor"; body.replaceChildren(main);
+  }
+  body.addEventListener("htmx:afterRequest", (event) => { if (event.detail.successful) used = Date.now(); });
+  window.setInterval(clear, 5000);
+  document.addEventListener("visibilitychange", clear);
+
   // --- the curve --------------------------------------------------------------------------------------------------------
   const place = document.getElementById("interactive");
   if (!place || !window.uPlot) return;
