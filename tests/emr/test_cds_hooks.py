@@ -25,10 +25,10 @@ from auctor.web.accounts.actor import Actor, Role
 from auctor.web.emr.desk import Answers
 from auctor.web.emr.tokens import Keys, Once
 from auctor.web.service.clinic import Clinic
-from auctor.web.service.feedback import acceptance
-from auctor.web.store import facts, questions
+from auctor.web.service.feedback import UNKNOWN, Period, acceptance
+from auctor.web.store import StoreUnavailable, facts, questions
 from auctor.web.store.questions import Asked
-from auctor.web.store.tables import Audit, Feedback
+from auctor.web.store.tables import Audit, Feedback, ShownCard
 from emr.cds_invariants import FEEDBACK, REQUEST, RESPONSE
 from emr.hospital import DOCTOR, FHIR, ISSUER, PATIENT, VANCOMYCIN, Hospital, admit, call, draft, make_hospital
 
@@ -394,8 +394,24 @@ def test_feedback_is_kept_with_one_audit_entry_and_counted(client: TestClient, h
         entries = reading.session.scalars(select(Audit).where(Audit.action == "cds.feedback")).all()
     assert len(entries) == 1 and entries[0].login == f"cds:{ISSUER}"
     viewer = Actor(account_id=None, login="v", roles=frozenset({Role.VIEWER}), wards=frozenset(), channel="page")
-    (found,) = acceptance(Clinic(store=store), viewer)
-    assert (found.service, found.accepted, found.overridden, found.rate) == ("tdm-order-sign", 1, 1, 0.5)
+    rows = acceptance(Clinic(store=store), viewer, Period.read("", "", zone="UTC"))
+    found = next(row for row in rows if row.accepted)
+    assert (found.service, found.kind, found.indicator, found.accepted, found.overridden) == ("tdm-order-sign", "draft", "warning", 1, 0)
+    (unknown,) = [row for row in rows if row.kind == UNKNOWN]
+    assert (unknown.service, unknown.shown, unknown.overridden, unknown.reasons) == ("tdm-order-sign", 0, 1, {"not-given": 1})
+    with store.read(boss) as reading:
+        shown = reading.session.scalars(select(ShownCard)).all()
+        entries = reading.session.scalars(select(Audit).where(Audit.action == "cds.shown")).all()
+    assert len(shown) == len({row.id for row in shown}) == sum(entry.after["cards"] for entry in entries) >= 1
+    assert {row.drug for row in shown} <= {"vancomycin"} and PATIENT not in repr([row.as_data() for row in shown])
+
+
+def test_a_card_that_cannot_be_kept_is_shown_all_the_same(client: TestClient, hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(*_: Any) -> None:
+        raise StoreUnavailable(where="database", what="busy", remedy="try again")
+
+    monkeypatch.setattr("auctor.web.emr.cds_hooks.keep_shown", down)
+    assert len(_cards(client, hospital, "patient-view")) == 1
 
 
 _BAD_TOKENS: list[tuple[str, dict[str, Any]]] = [

@@ -198,6 +198,8 @@ def paths(opened: Opened) -> dict[str, str]:
         "sign": f"/results/{result}/sign?regimen=4%20mg%20every%2012%20h",
         "report": f"/results/{result}/report",
         "help": "/help",
+        "silent": "/silent",
+        "cards": "/silent/cards",
         "account": "/account",
         "refused": "/courses/nothing",
     }

@@ -15,6 +15,7 @@ from auctor.cli.accounts import add_account, add_ward, disable_account, list_acc
 from auctor.cli.amortise import amortise
 from auctor.cli.analyse import analyse
 from auctor.cli.average import average
+from auctor.cli.cds import acceptance
 from auctor.cli.check import check_models
 from auctor.cli.command import Command, Group
 from auctor.cli.compare import compare_models
@@ -50,6 +51,7 @@ ward = typer.Typer(cls=Group, help="The wards of the clinical application: add, 
 population = typer.Typer(cls=Group, help="Virtual patients: fit a copula to a table of people.", **_PLAIN)  # type: ignore[arg-type]
 store = typer.Typer(cls=Group, help="The store of the clinical application: migrate, verify, backup, restore.", **_PLAIN)  # type: ignore[arg-type]
 fhir = typer.Typer(cls=Group, help="The hospital's record: a FHIR R4 Bundle to a case, a result to FHIR, the codes.", **_PLAIN)  # type: ignore[arg-type]
+cds = typer.Typer(cls=Group, help="CDS Hooks: how the cards were answered.", **_PLAIN)  # type: ignore[arg-type]
 hl7 = typer.Typer(cls=Group, help="HL7 v2 messages over MLLP: listen, receive a file, parse, dead letters.", **_PLAIN)  # type: ignore[arg-type]
 
 
@@ -100,6 +102,8 @@ hl7.command("receive", cls=Command)(receive)
 hl7.command("parse", cls=Command)(parse)
 hl7.command("dead-letters", cls=Command)(dead_letters)
 app.add_typer(hl7, name="hl7")
+cds.command("acceptance", cls=Command)(acceptance)
+app.add_typer(cds, name="cds")
 account.command("add", cls=Command)(add_account)
 account.command("list", cls=Command)(list_accounts)
 account.command("disable", cls=Command)(disable_account)

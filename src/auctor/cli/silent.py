@@ -12,6 +12,7 @@ from auctor.cli.serve import ConfigFile, installation
 from auctor.cli.terminal import out, put_json, put_table
 
 if TYPE_CHECKING:
+    from auctor.web.accounts.actor import Actor
     from auctor.web.service.clinic import Clinic
     from auctor.web.service.track_record import Track
 
@@ -20,7 +21,7 @@ def score_levels(*, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Foretell and score the levels that wait for it; `auctor serve` does so by itself."""
     from auctor.web.service.silent import follow
 
-    with _clinic(config) as clinic:
+    with clinic_of(config) as clinic:
         done = follow(clinic)
     if as_json:
         put_json({"scored": done})
@@ -30,15 +31,10 @@ def score_levels(*, config: ConfigFile = None, as_json: AsJson = False) -> None:
 
 def report_silent(*, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Show the error, bias, coverage and calibration of what was foretold, by drug, model and method, with control limits."""
-    from getpass import getuser
-
-    from auctor.web.accounts.actor import EVERY_WARD, Actor, Role
     from auctor.web.service.track_record import as_data, track_record
 
-    who = {"account_id": None, "login": f"system:{getuser()}", "channel": "cli"}
-    actor = Actor(**who, roles=frozenset({Role.ADMINISTRATOR}), wards=frozenset({EVERY_WARD}))  # type: ignore[arg-type]
-    with _clinic(config) as clinic:
-        record = track_record(clinic, actor)
+    with clinic_of(config) as clinic:
+        record = track_record(clinic, administrator())
     if as_json:
         put_json(as_data(record))
         return
@@ -61,8 +57,19 @@ def _table(tracks: tuple[Track, ...]) -> None:
     put_table(table)
 
 
+def administrator() -> Actor:
+    """Whoever types the command, as an administrator of every ward."""
+    from getpass import getuser
+
+    from auctor.web.accounts.actor import EVERY_WARD, Actor, Role
+
+    roles, wards = frozenset({Role.ADMINISTRATOR}), frozenset({EVERY_WARD})
+    return Actor(account_id=None, login=f"system:{getuser()}", roles=roles, wards=wards, channel="cli")
+
+
 @contextmanager
-def _clinic(config: Path | None) -> Iterator[Clinic]:
+def clinic_of(config: Path | None) -> Iterator[Clinic]:
+    """The clinic of this installation, its store let go afterwards."""
     settings = installation(config)
     from auctor.web.app import open_store
     from auctor.web.service.clinic import Clinic

@@ -108,7 +108,7 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """One piece of guidance. With suggestions at most one of them may be taken. `kind` is ours, for counting, and is not sent."""
+    """One piece of guidance. With suggestions at most one may be taken. `kind` and `drug` are ours, for counting, and not sent."""
 
     uuid: str
     summary: str
@@ -120,6 +120,7 @@ class Card:
     reasons: tuple[Coding, ...] = ()
     links: tuple[Link, ...] = ()
     kind: str = ""
+    drug: str = ""
 
     def __post_init__(self) -> None:
         if not self.summary.strip() or len(self.summary) > LONGEST_SUMMARY:

@@ -201,5 +201,6 @@ def _card(call: Call, chart: Chart, desk: Desk, *, detail: str, suggestions: tup
         suggestions=suggestions,
         reasons=OVERRIDE_REASONS if call.service.hook != "patient-view" else (),
         links=(desk.link(chart),),
+        drug=chart.drug,
         **said,
     )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from auctor.data.document import parse_json
 from auctor.errors import AuctorError
-from auctor.fhir.cds.cards import response
+from auctor.fhir.cds.cards import Card, response
 from auctor.fhir.cds.discovery import discovery
 from auctor.fhir.cds.outcome import operation_outcome
 from auctor.fhir.cds.request import Call, read_call, read_feedback, service_of
@@ -24,7 +25,7 @@ from auctor.web.emr.desk import Answers
 from auctor.web.emr.partners import CdsClient, Partners, read_partners
 from auctor.web.emr.tokens import Callers
 from auctor.web.pages.visits import clinic_of
-from auctor.web.service.feedback import keep_feedback
+from auctor.web.service.feedback import keep_feedback, keep_shown
 
 _LOG = logging.getLogger("auctor.cds")
 CAP_S = 10.0
@@ -49,7 +50,9 @@ async def call(request: Request, name: str) -> Response:
         _check_server(found, client)
         partners = partners_of(request)
         names = partners.names(found.fhir_server or client.fhir_servers[0], found.patient, found.prefetch.get("patient"))
-        return response(answers_of(request).answer(found, _actor(client), names))
+        cards = answers_of(request).answer(found, _actor(client), names)
+        _remember(request, client, found, cards)
+        return response(cards)
 
     return await _answered(request, work, late=NOTHING)
 
@@ -64,6 +67,14 @@ async def feedback(request: Request, name: str) -> Response:
         keep_feedback(clinic_of(request), _actor(client), service.id, verdicts)
 
     return await _answered(request, work, late=None)
+
+
+def _remember(request: Request, client: CdsClient, found: Call, cards: Sequence[Card]) -> None:
+    """Keep that cards were shown; where that fails, they are shown all the same."""
+    try:
+        keep_shown(clinic_of(request), _actor(client), found.service.id, cards)
+    except (AuctorError, SQLAlchemyError) as error:
+        _LOG.warning("cards shown and not counted: %s", type(error).__name__)
 
 
 def answers_of(request: Request) -> Answers:

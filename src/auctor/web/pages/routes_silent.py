@@ -1,4 +1,4 @@
-"""The track record of silent mode as a page: running error, coverage and calibration, and the levels that have none."""
+"""Pages about the tool itself: the track record of silent mode, and how the cards in the hospital's ordering screens were answered."""
 
 from __future__ import annotations
 
@@ -7,15 +7,38 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from auctor.errors import CaseError
 from auctor.validate.control_chart import Count
 from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, may
 from auctor.web.pages.language import N_, Language
 from auctor.web.pages.rendering import language_of, page
 from auctor.web.pages.visits import AtClinic
+from auctor.web.service.feedback import COMMENT, NONE, OTHER, UNKNOWN, Acceptance, Period, acceptance
 from auctor.web.service.track_record import Record, Track, track_record
 
 router = APIRouter()
+KINDS = {
+    "pending": N_("a level that is not interpreted yet"),
+    "changed": N_("data that changed after signing"),
+    "unsigned": N_("an interpretation that nobody signed"),
+    "overdue": N_("a level that is overdue"),
+    "doses": N_("doses that reach the target"),
+    "draft": N_("what a drafted dose would do"),
+    UNKNOWN: N_("answered, and not on record as shown"),
+}
+INDICATORS = {"info": N_("information"), "warning": N_("warning"), "critical": N_("critical"), "": "–"}
+REASONS = {
+    "cds-not-applicable": N_("does not apply to this patient"),
+    "cds-suboptimal-context": N_("not the moment for it"),
+    "recipient-disagrees-evidence": N_("disagrees with the evidence"),
+    "recipient-concerns-outcomes": N_("concerned about the outcome"),
+    "does-not-align-preferences": N_("the patient prefers otherwise"),
+    "not-convenient-feasible": N_("not feasible here"),
+    COMMENT: N_("a comment without a coded reason"),
+    OTHER: N_("a reason of the client's own"),
+    NONE: N_("no reason given"),
+}
 Tracker = Annotated[Actor, may(Verb.TRACK)]
 METHODS = {"a_priori": N_("A priori"), "map": "MAP", "posterior": N_("Posterior")}
 SIGNALS = {
@@ -39,6 +62,28 @@ def silent(request: Request, clinic: AtClinic, actor: Tracker) -> Response:
     """Predictions against the levels that came, in the wards of the reader; no patient is named."""
     tongue, record = language_of(request), track_record(clinic, actor)
     return page(request, "silent.html", title=N_("Silent mode"), section="silent", **silent_view(record, tongue))
+
+
+@router.get("/silent/cards")
+def cards(request: Request, clinic: AtClinic, actor: Tracker, since: str = "", until: str = "") -> Response:
+    """Cards shown, accepted and overridden over a period; no patient is named and no comment is shown."""
+    tongue = language_of(request)
+    error: CaseError | None = None
+    rows: tuple[Acceptance, ...] = ()
+    try:
+        rows = acceptance(clinic, actor, Period.read(since, until, zone=clinic.zone))
+    except CaseError as refused:
+        error = refused
+    shown: dict[str, Any] = {"rows": [_cards(row, tongue) for row in rows], "since": since[:20], "until": until[:20], "error": error}
+    return page(request, "cards.html", title=N_("Answers to cards"), section="silent", status=422 if error else 200, **shown)
+
+
+def _cards(row: Acceptance, tongue: Language) -> dict[str, Any]:
+    reasons = [(tongue.say(REASONS[name]), n) for name, n in row.reasons.items()]
+    rate = "–" if row.rate is None else tongue.number(100 * row.rate, 3)
+    counts = {"shown": "–" if row.kind == UNKNOWN else row.shown, "unanswered": "–" if row.kind == UNKNOWN else row.unanswered}
+    said = {"service": row.service, "kind": tongue.say(KINDS[row.kind]), "indicator": tongue.say(INDICATORS[row.indicator])}
+    return {**said, **counts, "accepted": row.accepted, "overridden": row.overridden, "rate": rate, "reasons": reasons}
 
 
 def silent_view(record: Record, tongue: Language) -> dict[str, Any]:

@@ -1,32 +1,102 @@
-"""Feedback on cards: kept as it came, and how often each service's cards were accepted."""
+"""Cards of CDS Hooks: kept when they are shown, what became of them, and how often each kind was accepted or overridden, and why.
+
+No patient and no ward stand in any of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
+from auctor.errors import CaseError
+from auctor.fhir.cds.cards import OVERRIDE_REASONS, REASONS_SYSTEM, Card
 from auctor.fhir.cds.request import Verdict
 from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, demand
 from auctor.web.service.clinic import Clinic
-from auctor.web.store.tables import Feedback
+from auctor.web.store import Reading
+from auctor.web.store.tables import Feedback, ShownCard
+
+UNKNOWN = "unknown"  # the kind of a card that was answered and is not on record as shown
+COMMENT, OTHER, NONE = "comment-only", "other", "not-given"  # reasons that are no code of HL7's list
+_CODES = {reason.code for reason in OVERRIDE_REASONS}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Acceptance:
-    """How the cards of one service were answered. Of one card the last answer counts."""
+    """How the cards of one service, kind and indicator were answered. Of a card the last answer counts; `reasons` are of the overridden."""
 
     service: str
+    kind: str
+    indicator: str
+    shown: int
     accepted: int
     overridden: int
+    reasons: Mapping[str, int]
+
+    @property
+    def unanswered(self) -> int:
+        """Shown, and nothing was heard of them."""
+        return max(0, self.shown - self.accepted - self.overridden)
 
     @property
     def rate(self) -> float | None:
         """Accepted among the answered, None where none was answered."""
         answered = self.accepted + self.overridden
         return self.accepted / answered if answered else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Period:
+    """Days on one clock, the last included; None is open."""
+
+    since: date | None = None
+    until: date | None = None
+    zone: ZoneInfo
+
+    @classmethod
+    def read(cls, since: str, until: str, *, zone: str) -> Period:
+        """From texts such as 2026-03-01, "" for an open end. CaseError for what is no day, and for an end before the start."""
+        found = cls(since=_day(since, "since"), until=_day(until, "until"), zone=ZoneInfo(zone))
+        if found.since and found.until and found.until < found.since:
+            raise CaseError(where="until", what="before the first day", remedy="exchange the two days")
+        return found
+
+    def holds(self, moment: datetime) -> bool:
+        """Whether a moment lies in it."""
+        begin = datetime.combine(self.since, time(), self.zone) if self.since else None
+        end = datetime.combine(self.until + timedelta(days=1), time(), self.zone) if self.until else None
+        return (begin is None or moment >= begin) and (end is None or moment < end)
+
+
+def _day(text: str, where: str) -> date | None:
+    try:
+        found = date.fromisoformat(text.strip()) if text.strip() else None
+    except ValueError as problem:
+        raise CaseError(where=where, what="not a day", remedy="write it as 2026-03-31") from problem
+    if found is not None and not 2000 <= found.year <= 2200:
+        raise CaseError(where=where, what="not a day", remedy="write it as 2026-03-31")
+    return found
+
+
+def keep_shown(clinic: Clinic, actor: Actor, service: str, cards: Sequence[Card]) -> None:
+    """Keep what was shown: cards that are not on record yet, with one audit entry; nothing where there are none."""
+    demand(actor, Verb.READ)
+    with clinic.store.read(actor) as reading:
+        known = set(reading.session.scalars(select(ShownCard.id).where(ShownCard.id.in_([card.uuid for card in cards]))))
+    new = [card for card in cards if card.uuid not in known]
+    if not new:
+        return
+    with clinic.store.work(actor) as work:
+        for card in new:
+            said = {"service": service, "kind": card.kind, "indicator": card.indicator.value, "drug": card.drug}
+            work.session.add(ShownCard(id=card.uuid, **said, shown_at=work.at))
+        work.record("cds.shown", "service", service, after={"cards": len(new)})
 
 
 def keep_feedback(clinic: Clinic, actor: Actor, service: str, verdicts: Sequence[Verdict]) -> None:
@@ -42,19 +112,63 @@ def keep_feedback(clinic: Clinic, actor: Actor, service: str, verdicts: Sequence
         work.record("cds.feedback", "service", service, after={"entries": len(verdicts)})
 
 
-def acceptance(clinic: Clinic, actor: Actor) -> tuple[Acceptance, ...]:
-    """The acceptance of each service's cards."""
+def acceptance(clinic: Clinic, actor: Actor, period: Period) -> tuple[Acceptance, ...]:
+    """Cards shown in a period and what became of each, whenever; answers to cards that are not on record by when they came."""
     demand(actor, Verb.TRACK)
-    last = select(Feedback.card, func.max(Feedback.received_at).label("at")).group_by(Feedback.card).subquery()
-    query = (
-        select(Feedback.service, Feedback.outcome, func.count())
-        .join(last, (Feedback.card == last.c.card) & (Feedback.received_at == last.c.at))
-        .group_by(Feedback.service, Feedback.outcome)
-    )
     with clinic.store.read(actor) as reading:
-        counted = {(service, outcome): int(count) for service, outcome, count in reading.session.execute(query)}
-    services = sorted({service for service, _ in counted})
-    return tuple(
-        Acceptance(service=name, accepted=counted.get((name, "accepted"), 0), overridden=counted.get((name, "overridden"), 0))
-        for name in services
+        shown = {row.id: row for row in reading.session.scalars(select(ShownCard))}
+        answers = _last_answers(reading)
+    groups: dict[tuple[str, str, str], list[Feedback | None]] = {}
+    for card, row in shown.items():
+        if period.holds(row.shown_at):
+            groups.setdefault((row.service, row.kind, row.indicator), []).append(answers.get(card))
+    for card, answer in answers.items():
+        if card not in shown and period.holds(answer.received_at):
+            groups.setdefault((answer.service, UNKNOWN, ""), []).append(answer)
+    return tuple(_counted(*key, found) for key, found in sorted(groups.items()))
+
+
+def _last_answers(reading: Reading) -> dict[str, Feedback]:
+    """The last answer to each card."""
+    return {row.card: row for row in reading.session.scalars(select(Feedback).order_by(Feedback.received_at, Feedback.outcome_at))}
+
+
+def _counted(service: str, kind: str, indicator: str, found: Iterable[Feedback | None]) -> Acceptance:
+    answers = list(found)
+    overridden = [answer for answer in answers if answer is not None and answer.outcome == "overridden"]
+    return Acceptance(
+        service=service,
+        kind=kind,
+        indicator=indicator,
+        shown=0 if kind == UNKNOWN else len(answers),
+        accepted=sum(answer is not None and answer.outcome == "accepted" for answer in answers),
+        overridden=len(overridden),
+        reasons=dict(sorted(Counter(_reason(answer) for answer in overridden).items())),
     )
+
+
+def _reason(answer: Feedback) -> str:
+    """The code of HL7's list; what a client made up is not shown, it could hold anything."""
+    detail = answer.detail or {}
+    reason = detail.get("reason") or {}
+    if reason.get("code") in _CODES and reason.get("system", REASONS_SYSTEM) == REASONS_SYSTEM:
+        return str(reason["code"])
+    return OTHER if reason else COMMENT if detail.get("comment") else NONE
+
+
+def as_data(rows: Sequence[Acceptance]) -> list[dict[str, object]]:
+    """The counts as plain data."""
+    return [
+        {
+            "service": row.service,
+            "kind": row.kind,
+            "indicator": row.indicator,
+            "shown": row.shown,
+            "accepted": row.accepted,
+            "overridden": row.overridden,
+            "unanswered": row.unanswered,
+            "accepted_of_answered": None if row.rate is None else {"value": float(f"{100 * row.rate:.6g}"), "unit": "%"},
+            "reasons": dict(row.reasons),
+        }
+        for row in rows
+    ]

@@ -1,7 +1,8 @@
 """Every table of the store, one set for SQLite and PostgreSQL.
 
-`Fact`, `Result`, `Signature`, `Reopening`, `Question`, `Settlement`, `Prediction`, `Score`, `Feedback` and `Audit` are append-only. The
-others may be changed, by a unit of work that leaves an audit entry. A new column or table needs a migration beside it (docs/store.md).
+`Fact`, `Result`, `Signature`, `Reopening`, `Question`, `Settlement`, `Prediction`, `Score`, `ShownCard`, `Feedback` and `Audit` are
+append-only. The others may be changed, by a unit of work that leaves an audit entry. A new column or table needs a migration beside it
+(docs/store.md).
 
 >>> from auctor.web.store.tables import Patient
 >>> row = Patient(id="p1", ward_id="icu", identifier="123", authority="demo", family="Doe", given="Ann", demo=True)
@@ -24,11 +25,11 @@ from auctor.web.store.tables.clinical import (
 )
 from auctor.web.store.tables.columns import Table, canonical, iso, new_id, now
 from auctor.web.store.tables.people import Account, AccountWard, ApiKey, Credential, Session, SignInFailure, Ward
-from auctor.web.store.tables.traffic import Feedback, Message, Outbox
+from auctor.web.store.tables.traffic import Feedback, Message, Outbox, ShownCard
 from auctor.web.store.tables.trail import Audit
 
 __all__ = [
     "Account", "AccountWard", "ApiKey", "Audit", "Course", "Credential", "Fact", "Feedback", "KINDS", "Message", "Outbox",
-    "Patient", "Prediction", "Question", "RecordRead", "Reopening", "Result", "SOURCES", "Score", "Session", "Settlement", "SignInFailure",
-    "Signature", "Table", "VERDICTS", "Ward", "canonical", "iso", "new_id", "now",
+    "Patient", "Prediction", "Question", "RecordRead", "Reopening", "Result", "SOURCES", "Score", "Session", "Settlement",
+    "ShownCard", "SignInFailure", "Signature", "Table", "VERDICTS", "Ward", "canonical", "iso", "new_id", "now",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What goes in and out: messages received, results to send, feedback on cards."""
+"""What goes in and out: messages received, results to send, cards shown and the feedback on them."""
 
 from __future__ import annotations
 
@@ -59,6 +59,20 @@ class Outbox(Table):
     reference: Mapped[str | None] = mapped_column(String(400))
     created_at: Mapped[At] = mapped_column(default=now)
     sent_at: Mapped[At | None]
+
+
+class ShownCard(Table):
+    """CDS Hooks: a card that was sent, by its UUID: what it was about, whose it was not. The same call sends the same card: once here."""
+
+    __tablename__ = "card"
+    append_only = True
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    service: Mapped[Word]
+    kind: Mapped[Word]
+    indicator: Mapped[Word]
+    drug: Mapped[Name]
+    shown_at: Mapped[At] = mapped_column(default=now, index=True)
 
 
 class Feedback(Table):
