@@ -45,7 +45,7 @@ class Workers:
 
     def begin(self) -> None:
         """Start the processes now: they import what they need before the first job comes."""
-        if self.processes:
+        for _ in range(self.processes):  # one comes with each job that finds none idle
             self.submit(os.getpid)
 
     def submit(self, job: Callable[Given, Answer], *args: Given.args, **named: Given.kwargs) -> Future[Answer]:
