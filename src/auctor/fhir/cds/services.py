@@ -193,8 +193,9 @@ def _plain(value: float) -> float | int:
 
 
 def _card(call: Call, chart: Chart, desk: Desk, *, detail: str, suggestions: tuple[Suggestion, ...] = (), **said: Any) -> Card:
+    """A card of this call. Its UUID is of its content too: an answer to it is an answer to what it said."""
     return Card(
-        uuid=name_of(call.service.id, call.instance, chart.course),
+        uuid=name_of(call.service.id, call.instance, chart.course, said["indicator"].value, said["summary"], detail),
         source=SOURCE,
         topic=Coding(system=TOPIC, code="exposure-report", display="Drug exposure and dose"),
         detail=detail,
