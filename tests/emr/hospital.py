@@ -51,7 +51,7 @@ class Hospital:
         )
 
 
-def make_hospital(folder: Path, *, port: int = 8571, example: str = "vancomycin_two_levels") -> Hospital:
+def make_hospital(folder: Path, *, port: int = 8571, example: str = "vancomycin_two_levels", **more: Any) -> Hospital:
     """A fresh installation with one patient whose course is that of an example."""
     key, rsa = ECKey.generate_key("P-384", {"kid": "ec", "use": "sig"}), RSAKey.generate_key(2048, {"kid": "rsa", "use": "sig"})
     (folder / "jwks.json").write_text(json.dumps({"keys": [key.as_dict(private=False), rsa.as_dict(private=False)]}))
@@ -59,7 +59,7 @@ def make_hospital(folder: Path, *, port: int = 8571, example: str = "vancomycin_
         f'[[cds_clients]]\nissuer = "{ISSUER}"\njwks_file = "jwks.json"\nfhir_servers = ["{FHIR}"]\n'
         '[[authorities]]\nsystem = "urn:oid:1.2.250.1"\nauthority = "HOSP"\n'
     )
-    settings = read_settings({}, data_folder=folder, port=port, partners_file=str(folder / "partners.toml"))
+    settings = read_settings({}, data_folder=folder, port=port, partners_file=str(folder / "partners.toml"), **more)
     app = application(settings)
     course = admit(app.state.store, tomllib.loads((ROOT / "examples" / f"{example}.toml").read_text()))
     return Hospital(app=app, settings=settings, key=key, rsa=rsa, course=course)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from fastapi.testclient import TestClient
 from joserfc.jwk import ECKey, OctKey, RSAKey
 from sqlalchemy import select
 
-from auctor.errors import RecordError
+from auctor.errors import ModelError, RecordError
 from auctor.fhir.cds.cards import Action, Card, Coding, Indicator, Link, Suggestion, response
 from auctor.fhir.cds.discovery import SERVICES
 from auctor.fhir.cds.request import read_call, read_feedback, service_of
 from auctor.fhir.cds.services import Desk
 from auctor.models.drug_file import Monitoring
 from auctor.web.accounts.actor import Actor, Role
+from auctor.web.app import application
 from auctor.web.emr.desk import Answers
 from auctor.web.emr.tokens import Keys, Once
 from auctor.web.service.clinic import Clinic
@@ -38,7 +40,11 @@ HOOKS = {service.hook: service.id for service in SERVICES}
 
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
-    return make_hospital(tmp_path_factory.mktemp("hospital"))
+    folder = tmp_path_factory.mktemp("hospital")
+    (folder / "monitoring.toml").write_text(
+        'schema = 1\n[[monitoring]]\ndrug = "ciclosporin"\nat_least_every_h = 720\nverified = true\nsource = "pharmacy, 2026"\n'
+    )
+    return make_hospital(folder, monitoring_file=str(folder / "monitoring.toml"))
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +121,13 @@ def test_no_card_of_an_overdue_level_where_it_is_not_known(client: TestClient, h
         assert not _cards(client, hospital, "patient-view", patient=patient)
 
 
+def test_the_hospitals_own_intervals_are_read_at_the_start_and_a_bad_file_stops_it(hospital: Hospital, tmp_path: Path) -> None:
+    assert set(hospital.app.state.intervals) == {"ciclosporin"}
+    (tmp_path / "bad.toml").write_text("schema = 1\n[[monitoring]]\ndrug = 1\n")
+    with pytest.raises(ModelError, match="monitoring"):
+        application(replace(hospital.settings, monitoring_file=str(tmp_path / "bad.toml")), store=hospital.app.state.store)
+
+
 def test_a_level_that_came_and_is_still_asked_about_is_not_overdue(client: TestClient, hospital: Hospital) -> None:
     course = _admitted(hospital, "asked")
     assert _cards(client, hospital, "patient-view", patient="asked")
@@ -186,8 +199,6 @@ def test_order_sign_warns_and_proposes_an_update_of_the_whole_order(client: Test
 
 
 def test_what_the_card_says_is_what_the_engine_says(client: TestClient, hospital: Hospital) -> None:
-    from dataclasses import replace
-
     from auctor.analysis import analyse
     from auctor.case import Regimen, Route
     from auctor.data.casefile import read_case
@@ -264,6 +275,12 @@ def test_identifiers_of_a_prefetched_patient_find_the_course(client: TestClient,
     assert len(_post(client, hospital, "/cds-services/tdm-patient-view", body).json()["cards"]) == 1
     swapped = call("patient-view", patient="p43", prefetch={"patient": patient})
     assert not _post(client, hospital, "/cds-services/tdm-patient-view", swapped).json()["cards"]
+
+
+def test_another_draft_in_the_same_call_of_the_hook_is_another_card(client: TestClient, hospital: Hospital) -> None:
+    """An answer to a card is an answer to what it said: the record may ask again under the same hookInstance."""
+    cards = [_cards(client, hospital, "order-sign", draft(mg, minutes=minutes))[0] for mg, minutes in ((2000, 120), (2000, 60), (250, 60))]
+    assert len({card["uuid"] for card in cards}) == 3
 
 
 def test_the_same_call_gives_the_same_bytes(client: TestClient, hospital: Hospital) -> None:
@@ -396,7 +413,8 @@ def test_feedback_is_kept_with_one_audit_entry_and_counted(client: TestClient, h
     viewer = Actor(account_id=None, login="v", roles=frozenset({Role.VIEWER}), wards=frozenset(), channel="page")
     rows = acceptance(Clinic(store=store), viewer, Period.read("", "", zone="UTC"))
     found = next(row for row in rows if row.accepted)
-    assert (found.service, found.kind, found.indicator, found.accepted, found.overridden) == ("tdm-order-sign", "draft", "warning", 1, 0)
+    assert (found.service, found.kind, found.accepted, found.overridden) == ("tdm-order-sign", "draft", 1, 0)
+    assert found.indicator == card["indicator"]
     (unknown,) = [row for row in rows if row.kind == UNKNOWN]
     assert (unknown.service, unknown.shown, unknown.overridden, unknown.reasons) == ("tdm-order-sign", 0, 1, {"not-given": 1})
     with store.read(boss) as reading:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import hl7
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from auctor.fhir.v2.batch import is_batch, split
+from auctor.fhir.v2.batch import answer, is_batch, split
 from auctor.fhir.v2.facts import Fact, Problem, Reading
 from auctor.web.emr.framing import Fault, Frame, Framer, framed
 from auctor.web.emr.journal import Journal, State
@@ -201,6 +204,27 @@ def test_line_ends_that_senders_use(mark: str) -> None:
 @pytest.mark.parametrize("data", [b"BHS", b"FHS\r", b"BHS|\rBTS|1|\r", b"BHS|^~\\&", b"FHS|^~\\&\rBTS\rFTS|x", b"BHS\xff|\x00\rMSH|\xff\r"])
 def test_envelopes_of_nothing_are_answered(journal: Journal, data: bytes) -> None:
     assert answered(journal, data)[:3] in ("BHS", "FHS")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"BHS|^~\\&|A|B|||||||1", b"BTS|2", b"BTS", b"FHS|^~\\&", b"FTS|1", LEVELS[0], b"MSH|^~\\&|", b"MSH", b"\r", b"\n", b"\x00"]
+        )
+        | st.binary(max_size=12),
+        max_size=12,
+    )
+)
+def test_no_envelope_breaks_it_and_no_byte_of_a_message_is_lost_or_counted_twice(pieces: list[bytes]) -> None:
+    data = b"BHS|^~\\&|\r" + b"\r".join(pieces)
+    found = split(data)
+    messages = [message for one in found.batches for message in one.messages]
+    assert all(message in data for message in messages) and sum(map(len, messages)) <= len(data)
+    assert b"".join(messages).count(b"PID|1||123456") == data.count(b"PID|1||123456")
+    replies = [[b"MSH|\r"] * len(one.messages) for one in found.batches]
+    text = answer(found, replies, at=datetime(2026, 3, 2, tzinfo=UTC), new_id="1")
+    assert text.isascii() and text.count(b"MSH|") == len(messages) and text.startswith((b"BHS|", b"FHS|"))
 
 
 def test_a_batch_over_a_socket_is_one_answer(journal: Journal) -> None:

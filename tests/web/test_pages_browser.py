@@ -8,17 +8,23 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from auctor.fhir.cds.cards import Card, Coding, Indicator
+from auctor.fhir.cds.request import Verdict
+from auctor.web.accounts.actor import Actor, Role
 from auctor.web.accounts.passwords import hashed
+from auctor.web.service.feedback import keep_feedback, keep_shown
 from auctor.web.store.tables import Account, AccountWard
 from web_site import INSTALLER, KIDNEY, PASSWORD, Opened, Site, add, case, make_site
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")]
 LAPTOP, ZOOMED = {"width": 1366, "height": 768}, {"width": 320, "height": 256}  # the second: 1280x1024 at 400 %
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
+EHR = Actor(account_id=None, login="cds:test", roles=frozenset({Role.VIEWER}), wards=frozenset(), channel="fhir")
 WATCH = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (e) => window.violations.push(e.violatedDirective + " " + e.blockedURI));
@@ -205,6 +211,15 @@ def paths(opened: Opened) -> dict[str, str]:
     }
 
 
+def answered_card(site: Site) -> None:
+    """One card of CDS Hooks that was overridden, for the page that counts them."""
+    name, topic = "4e0a3a1e-3283-4575-ab82-028d55fe2719", Coding(system="s", code="c", display="d")
+    card = Card(uuid=name, summary="s", indicator=Indicator.WARNING, source="x", topic=topic, kind="draft", drug="vancomycin")
+    reason = {"code": "not-convenient-feasible"}
+    keep_shown(site.app.state.clinic, EHR, "tdm-order-sign", [card])
+    keep_feedback(site.app.state.clinic, EHR, "tdm-order-sign", [Verdict(card=name, accepted=False, at=datetime.now(UTC), reason=reason)])
+
+
 def check_width(tab: Tab, name: str) -> None:
     wide, window = tab.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     assert wide <= window, f"{name} scrolls sideways: {wide} > {window}"
@@ -221,6 +236,7 @@ def check_rules(tab: Tab, name: str) -> None:
 def test_every_page_keeps_the_policy_is_accessible_and_fits(
     chromium: Any, site: Site, opened: Opened, scheme: str, viewport: dict[str, int], locale: str
 ) -> None:
+    answered_card(site)
     context = chromium.new_context(viewport=viewport, color_scheme=scheme, locale=locale)
     tab = new_tab(context, site)
     tab.page.goto(f"{site.origin}/sign-in")

@@ -193,8 +193,10 @@ def _plain(value: float) -> float | int:
 
 
 def _card(call: Call, chart: Chart, desk: Desk, *, detail: str, suggestions: tuple[Suggestion, ...] = (), **said: Any) -> Card:
+    """A card of this call. Its UUID is of what it is about too, in whatever language: an answer to it is an answer to what it said."""
+    about = (said["kind"], said["indicator"].value, json.dumps([dict(draft) for draft in call.drafts], sort_keys=True))
     return Card(
-        uuid=name_of(call.service.id, call.instance, chart.course),
+        uuid=name_of(call.service.id, call.instance, chart.course, *about),
         source=SOURCE,
         topic=Coding(system=TOPIC, code="exposure-report", display="Drug exposure and dose"),
         detail=detail,
