@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from auctor.data.nonmem import read_table
+from auctor.estimate.direct_map import direct_map
 from auctor.estimate.free import Table, free_of
-from auctor.estimate.map import map_batch
 from auctor.estimate.objective import sample_terms
-from auctor.estimate.observations import Observations, of_records, select, stack_observations
+from auctor.estimate.observations import Observations, of_records, stack_observations
 from auctor.estimate.patient import penalty
 from auctor.estimate.refit import refit
 from auctor.estimate.refit_file import model_file
@@ -26,8 +26,9 @@ from auctor.estimate.table import estimate_table
 from auctor.models.distributions import location, shift_of, varied
 from auctor.models.model import DrugModel, Parameter
 from auctor.models.reader import read_model
-from auctor.pk.course import compiled_draws, concentrations
-from auctor.pk.timeline import from_records, stack
+from auctor.pk.course import concentrations
+from auctor.pk.direct import readings
+from auctor.pk.timeline import Timeline, from_records, stack
 from auctor.records import Records
 from oracle.test_systems import etas_of, rows_of
 from oracle.written_out import HEAD, inline, residual_lines
@@ -172,17 +173,15 @@ def test_boxcox_as_nonmem(oracles: Path, small: Path, tmp_path: Path) -> None:
 
 
 def minus_twice_log_likelihood(model: DrugModel, records: Sequence[Records]) -> float:
-    """By importance sampling, up to a constant."""
-    batch = stack([from_records(model, r) for r in records])
-    seen = stack_observations([of_records(model, r) for r in records], batch.arrays["wanted"].shape[1])
+    """By importance sampling, up to a constant; in NumPy, for the number of draws differs by patient."""
     total = 0.0
-    for i, modes in enumerate(map_batch(model, batch, seen).modes):
-        arrays, own = {name: values[i] for name, values in batch.arrays.items()}, select(seen, i)
+    for record in records:
+        timeline, own = from_records(model, record), of_records(model, record)
 
-        def ofv(etas: np.ndarray, arrays: dict[str, Any] = arrays, own: Observations = own) -> np.ndarray:
-            f = np.asarray(compiled_draws(model)(arrays, etas)[0])
-            return np.asarray(sample_terms(model.residual, f, own).sum(axis=1) + penalty(model, etas))
+        def ofv(etas: np.ndarray, timeline: Timeline = timeline, own: Observations = own) -> np.ndarray:
+            return np.asarray(sample_terms(model.residual, readings(model, timeline, etas)[0], own).sum(axis=1) + penalty(model, etas))
 
+        (modes,) = direct_map(model, timeline, own).modes
         total += importance_resample(modes, ofv, n_draws=4000, seed=1).log_marginal
     return -2 * total
 

@@ -20,7 +20,7 @@ from auctor.estimate.outputs import residual_at
 from auctor.estimate.subjects import Source, part_of, seen_of, timeline_of
 from auctor.estimate.table import TableEstimate
 from auctor.models.model import DrugModel, Residual
-from auctor.pk.course import compiled_draws, concentrations
+from auctor.pk.course import concentrations, readings_of_draws
 from auctor.pk.timeline import Batch, from_records, running_clock, stack
 from auctor.records import Records
 
@@ -179,7 +179,7 @@ def _simulated(model: DrugModel, batch: Batch, i: int, records: Records, count: 
     """Observations of subject i under the model (count, m), on the scale of the residual error."""
     etas = rng.standard_normal((count, len(model.eta_names))) @ np.linalg.cholesky(model.omega).T
     arrays = {name: values[i] for name, values in batch.arrays.items()}
-    f = np.asarray(compiled_draws(model)(arrays, etas)[0])[:, np.flatnonzero(records.observed)]
+    f = readings_of_draws(model, arrays, etas)[0][:, np.flatnonzero(records.observed)]
     noise = np.sqrt(variance(_residual(model, batch, i, records), f)) * rng.standard_normal(f.shape)
     return np.asarray(_on_scale(model, f) + noise)
 

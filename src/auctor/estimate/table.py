@@ -24,7 +24,7 @@ from auctor.estimate.subjects import part_of, prepared
 from auctor.models.distributions import refuse_out_of_range
 from auctor.models.model import DrugModel, Residual
 from auctor.models.occasions import idle
-from auctor.pk.course import compiled_draws, concentrations
+from auctor.pk.course import concentrations, readings_of_draws
 from auctor.pk.timeline import Batch
 from auctor.records import Records
 
@@ -218,7 +218,7 @@ def _summaries(
 def _resampled(model: DrugModel, own: _Own, asked: _Asked) -> _Summary:
 
     def ofv(etas: Array) -> Array:
-        f = np.asarray(compiled_draws(model)(own.arrays, etas)[0])
+        f = readings_of_draws(model, own.arrays, etas)[0]
         with np.errstate(invalid="ignore"):  # a draw without a steady state has no finite prediction, and so no weight
             return np.asarray(sample_terms(residual_at(model, own.arrays), f, own.seen).sum(axis=1) + penalty(model, etas))
 

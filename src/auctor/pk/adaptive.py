@@ -87,8 +87,11 @@ def adaptive(slope: Slope, decays: Sequence[int]) -> Advance:
         gap = _Gap(state, infusion, time, length, names)
         finite = jnp.all(jnp.isfinite(state))
         rest = [k for k in range(state.shape[0]) if k not in decays]
-        field, whole = _field(slope, gap, decays, rest)
-        start, floor = state[jnp.asarray(rest)], _floor(slope, gap)[jnp.asarray(rest)]
+        n = state.shape[0]
+        known = jnp.stack([state, jnp.zeros(n), jnp.ones(n)]) if decays else state[None]
+        slopes = jax.vmap(lambda a: slope(a, names, time))(known)
+        field, whole = _field(slope, gap, slopes, (decays, rest))
+        start, floor = state[jnp.asarray(rest)], _floor(gap, slopes[0])[jnp.asarray(rest)]
         begin = _Start(jnp.where(finite, start, 0.0), floor, jnp.where(finite, length, 0.0))
         ended, solved = _solve(field, begin)
         return jnp.where(finite, jnp.where(solved, whole(ended, length), jnp.nan), jnp.where(length > 0, jnp.max(state), state))
@@ -98,22 +101,24 @@ def adaptive(slope: Slope, decays: Sequence[int]) -> Advance:
     return found
 
 
-def _floor(slope: Slope, gap: _Gap) -> Array:
+def _floor(gap: _Gap, slope: Array) -> Array:
     """The size below which an amount's error need not shrink with it, (n + 1,)."""
     inflow = jnp.concatenate([gap.infusion, jnp.zeros(1)])
-    arriving = jnp.abs(slope(gap.state, gap.names, gap.time) + inflow) * gap.length
+    arriving = jnp.abs(slope + inflow) * gap.length
     size = jnp.max(jnp.abs(gap.state)) + jnp.max(arriving) + gap.names.get(EXPECTED, 0.0)
     return jax.lax.stop_gradient(FADED * jnp.abs(gap.state) + TRACE * size + 1e-30)
 
 
-def _field(slope: Slope, gap: _Gap, decays: Sequence[int], rest: Sequence[int]) -> tuple[Field, Field]:
-    """d/dt of the amounts that are integrated, at (amounts, h since the gap began); and the whole state there."""
-    n = gap.state.shape[0]
+def _field(slope: Slope, gap: _Gap, slopes: Array, split: tuple[Sequence[int], Sequence[int]]) -> tuple[Field, Field]:
+    """d/dt of the amounts that are integrated, at (amounts, h since the gap began); and the whole state there.
+
+    `slopes` are those at the gap's beginning, of no amounts and of amounts of 1; `split` the decaying amounts and the others.
+    """
+    decays, rest = split
     order = np.argsort([*decays, *rest])
     inflow = jnp.concatenate([gap.infusion, jnp.zeros(1)])
-    zero, one = (slope(jnp.full(n, value), gap.names, gap.time) for value in (0.0, 1.0))
     # the slope of a decaying amount is c - k a, whatever the other amounts are
-    closed = [(gap.state[k], one[k] - zero[k], zero[k] + inflow[k]) for k in decays]
+    closed = [(gap.state[k], slopes[2, k] - slopes[1, k], slopes[1, k] + inflow[k]) for k in decays]
 
     def whole(amounts: Array, t: Array) -> Array:
         known = [a * jnp.exp(rate * t) + input_ * t * _mean_growth(rate * t) for a, rate, input_ in closed]

@@ -13,7 +13,7 @@ from auctor.models.checks import Check, at_eta_zero, entering, saturable
 from auctor.models.model import DrugModel, System
 from auctor.models.quantities import MASS, TIME, read_unit
 from auctor.models.systems import TIMES as CLOCKS
-from auctor.pk.probe import TIMES, Probe, amounts
+from auctor.pk.probe import TIMES, Probe
 
 Array = NDArray[np.float64]
 
@@ -66,10 +66,10 @@ class Balance:
 
     def _levels(self, times: Array) -> Array:
         """What is left to leave: total drug of a written-out model, else the central concentration (mg/L)."""
-        regimen, patient, system = self.check.regimen(), self.check.patient, self.model.system
-        if system is None:
-            return Probe(self.model, regimen, patient).read(times).concentration / self.model.scale
-        left: Array = amounts(self.model, system, regimen, patient, times)[:, self._counted()].sum(axis=1)
+        probe = Probe(self.model, self.check.regimen(), self.check.patient)
+        if self.model.system is None:
+            return probe.read(times).concentration / self.model.scale
+        left: Array = probe.amounts(times)[:, self._counted()].sum(axis=1)
         return left
 
     def _counted(self) -> list[int]:
@@ -84,7 +84,7 @@ class Balance:
 
     def _by_formulas(self, system: System) -> Callable[[Array], Array]:
         def rate(times: Array) -> Array:
-            states = amounts(self.model, system, self.check.regimen(), self.check.patient, times)
+            states = Probe(self.model, self.check.regimen(), self.check.patient).amounts(times)
             named = {f"A{k + 1}": states[:, k] for k in range(system.size)}
             known = {**self.check.patient, **self.values, **named, "t": times, "tad": times}
             if self.check.eliminated is not None:

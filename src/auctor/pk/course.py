@@ -26,6 +26,8 @@ Traced = jax.Array
 
 
 BLOCK = 2048  # subjects a call: what they need stays in the processor's cache
+FEW, MANY = 16, 1024  # draws a call: two sizes, since each compiles anew; up to FEW_CALLS calls of the small one
+FEW_CALLS = 8
 
 
 class Reading(NamedTuple):
@@ -87,4 +89,17 @@ def readings_of(model: DrugModel, batch: Batch, eta: Array) -> tuple[Array, Arra
         return np.asarray(concentration)[:n], np.asarray(area)[:n]
 
     found = side_by_side(one, [slice(i, i + BLOCK) for i in range(0, batch.n, BLOCK)])
+    return np.concatenate([c for c, _ in found]), np.concatenate([a for _, a in found])
+
+
+def readings_of_draws(model: DrugModel, timeline: Mapping[str, Any], etas: Array) -> tuple[Array, Array]:
+    """Concentrations and areas so far, (n_draws, n_wanted_padded), of one patient's timeline under many etas (n_draws, n_eta)."""
+    n, run = len(etas), compiled_draws(model)
+    size = FEW if n <= FEW * FEW_CALLS else MANY
+
+    def one(part: Array) -> tuple[Array, Array]:
+        concentration, area = run(timeline, np.concatenate([part, np.zeros((size - len(part), part.shape[1]))]))
+        return np.asarray(concentration)[: len(part)], np.asarray(area)[: len(part)]
+
+    found = side_by_side(one, [etas[i : i + size] for i in range(0, max(n, 1), size)])
     return np.concatenate([c for c, _ in found]), np.concatenate([a for _, a in found])

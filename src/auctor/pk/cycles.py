@@ -9,6 +9,7 @@ Newton's method rises to the steady state of saturable elimination without passi
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from auctor.pk.adaptive import FADED
@@ -47,17 +48,30 @@ def settled(cycle: Cycle, n: int, given: Array) -> Array:
     inf where they grow without bound, NaN where none is found.
     """
 
-    def change(amounts: Array) -> Array:
-        return cycle(amounts) - amounts
-
-    def search(function: Cycle, start: Array) -> Array:
-        return _searched(lambda amounts: amounts + function(amounts), start, given)
-
-    def tangent(linear: Cycle, right: Array) -> Array:
-        return solve(jax.vmap(linear)(jnp.eye(n)).T, right)
-
-    found: Array = jax.lax.custom_root(change, jnp.zeros(n), search, tangent)
+    # every number the cycle closes over is an argument, so that the cycle is traced once and differentiated only where that is asked for
+    plain, held = jax.closure_convert(cycle, jnp.zeros(n))
+    found: Array = _root(jax.jit(plain), n, given, *held)
     return found
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _root(cycle: Callable[..., Array], n: int, given: Array, *held: Array) -> Array:
+    found: Array = _searched(lambda amounts: cycle(amounts, *held), jnp.zeros(n), given)
+    return found
+
+
+@_root.defjvp
+def _root_moves(cycle: Callable[..., Array], n: int, primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    """By the implicit function theorem: (1 - d cycle / d amounts) d amounts = d cycle / d held."""
+    held, moved = primals[1:], tangents[1:]
+    amounts: Array = _root(cycle, n, *primals)
+
+    def along(direction: Array) -> Array:
+        turned: Array = jax.jvp(lambda a: cycle(a, *held), (amounts,), (direction,))[1]
+        return turned
+
+    brought = jax.jvp(lambda *values: cycle(amounts, *values), held, moved)[1]
+    return amounts, solve(jnp.eye(n) - jax.vmap(along)(jnp.eye(n)).T, brought)
 
 
 def _searched(cycle: Cycle, start: Array, given: Array) -> Array:
@@ -87,12 +101,15 @@ def _improved(cycle: Cycle, s: _Search, given: Array) -> _Search:
     after, jacobian = _with_jacobian(cycle, s.amounts)
     residual = _relative(after - s.amounts, after, given)
     worse = ~(residual <= jnp.maximum(2 * s.residual, NOISE))
-    step = solve(jnp.eye(after.shape[0]) - jacobian, after - s.amounts)
+    # one elimination for the step and the inverse
+    eye = jnp.eye(after.shape[0])
+    solved = jax.vmap(lambda right: solve(eye - jacobian, right))(jnp.concatenate([(after - s.amounts)[None], eye]))
+    step = solved[0]
     trial = s.amounts + step
     impossible = ~jnp.all(jnp.isfinite(trial)) | jnp.any((trial < 0) & (after >= 0) & (trial < -CLOSE * jnp.max(jnp.abs(after))))
     taken = jnp.where(worse, s.plain, jnp.where(impossible, after, trial))
     # the step cannot become smaller than the error of the cycle times how strongly the fixed point amplifies it
-    amplified = jnp.maximum(1.0, jnp.abs(jnp.trace(_inverse(jnp.eye(after.shape[0]) - jacobian))))
+    amplified = jnp.maximum(1.0, jnp.abs(jnp.trace(solved[1:])))
     moved = jnp.where(worse | impossible, jnp.inf, _relative(step, trial, given) / amplified)
     one = jnp.where(s.tried == 0, jnp.max(jnp.abs(after)), s.one)
     return _Search(taken, jacobian, after, one, jnp.where(worse, jnp.inf, residual), moved, s.tried + 1)
@@ -111,10 +128,6 @@ def _relative(change: Array, size: Array, given: Array) -> Array:
     """The largest change of an amount relative to it, or to an amount so small that the solver holds it to an absolute error."""
     floor = TRACE * jnp.max(jnp.abs(size)) + FADED * given + 1e-300
     return jnp.max(jnp.abs(change) / (jnp.abs(size) + floor))
-
-
-def _inverse(matrix: Array) -> Array:
-    return jax.vmap(lambda column: solve(matrix, column))(jnp.eye(matrix.shape[0])).T
 
 
 def _fades(jacobian: Array) -> Array:

@@ -24,9 +24,8 @@ def expm(matrix: Array) -> Array:
     doublings = jnp.ceil(jnp.log2(jnp.maximum(norm, 0.5)) + 1).astype(jnp.int32)
     small = matrix / 2.0**doublings
     eye = jnp.eye(matrix.shape[0])
-    total = eye
-    for k in range(TAYLOR, 0, -1):
-        total = eye + product(small, total) / k
+    # loops, not written out: as fast to run and far less to compile
+    total = jax.lax.fori_loop(0, TAYLOR, lambda k, t: eye + product(small, t) / (TAYLOR - k), eye)
     found: Array = jax.lax.fori_loop(0, doublings, lambda _, e: product(e, e), total)
     return found
 
@@ -38,12 +37,21 @@ def solve(matrix: Array, vector: Array) -> Array:
     [1.0, 2.0]
     """
     n = vector.shape[0]
-    a, x = matrix, vector
-    for i in range(n):
-        pivot = jnp.where(a[i, i] == 0, 1.0, a[i, i])
-        share = jnp.where(jnp.arange(n) > i, a[:, i] / pivot, 0.0)
-        a, x = a - share[:, None] * a[i], x - share * x[i]
-    for i in reversed(range(n)):
-        pivot = jnp.where(a[i, i] == 0, 1.0, a[i, i])
-        x = x.at[i].set((x[i] - jnp.sum(jnp.where(jnp.arange(n) > i, a[i] * x, 0.0))) / pivot)
-    return x
+    rows = jnp.arange(n)
+
+    def pivot(a: Array, i: Array) -> Array:
+        return jnp.where(a[i, i] == 0, 1.0, a[i, i])
+
+    def down(i: Array, both: tuple[Array, Array]) -> tuple[Array, Array]:
+        a, x = both
+        share = jnp.where(rows > i, a[:, i] / pivot(a, i), 0.0)
+        return a - share[:, None] * a[i], x - share * x[i]
+
+    a, x = jax.lax.fori_loop(0, n, down, (matrix, vector))
+
+    def up(k: Array, x: Array) -> Array:
+        i = n - 1 - k
+        return x.at[i].set((x[i] - jnp.sum(jnp.where(rows > i, a[i] * x, 0.0))) / pivot(a, i))
+
+    found: Array = jax.lax.fori_loop(0, n, up, x)
+    return found

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from auctor.case import Covariates, Metric, MetricKind, Regimen
 from auctor.models.model import DrugModel
 from auctor.pk.direct import is_direct, readings
-from auctor.pk.sizes import bucket
 from auctor.pk.timeline import build, stack
 
 Array = NDArray[np.float64]
@@ -101,13 +100,10 @@ def _readings(model: DrugModel, regimen: Regimen, times_h: Array, covariates: Co
     timeline = build(model, regimen, covariates, times_h)
     if not compiled:
         return _Read(*readings(model, timeline, draws))
-    from auctor.pk.course import compiled_draws
+    from auctor.pk.course import readings_of_draws
 
     one = {name: values[0] for name, values in stack([timeline]).arrays.items()}
-    size = bucket(len(draws), 16)
-    padded = np.concatenate([draws, np.zeros((size - len(draws), draws.shape[1]))])
-    reading = compiled_draws(model)(one, padded)
-    return _Read(*(np.asarray(values)[: len(draws), : len(times_h)] for values in reading))
+    return _Read(*(values[:, : len(times_h)] for values in readings_of_draws(model, one, draws)))
 
 
 def steady_auc(model: DrugModel, params: Mapping[str, Any], dose_mg: Any) -> Array:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from auctor.models.model import DrugModel, System
@@ -62,20 +63,12 @@ class Written:
         read = {n for e in (*self.system.derivatives, *self.system.outputs.values(), *densities) for n in e.names}
         return {name: value for name, value in names.items() if name in read}
 
-    def _stepper(self) -> Advance:
-        model, system = self.model, self.system
-        if not self.cyclic:
-            return _linear(model, system)
-        fed = {d.into for many in system.densities.values() for d in many}
-        decays = [k for k in decaying(system) if k not in fed]
-        return adaptive(lambda state, names, time: _slope(model, system, state, names, time), decays)
-
     def advance(self, state: State, inflow: Sequence[Any], span: Span, rates: Names, pulses: Pulses | None = None) -> State:
         """The state `span` = (start, length h, last dose given at) later under constant `inflow` (mg/h by compartment)."""
         start, length, given = span
         known = {**rates, GIVEN_AT: given} | ({} if pulses is None else {PULSES: pulses, EXPECTED: jnp.max(pulses.amount)})
         into = jnp.stack([jnp.asarray(r, dtype=jnp.float64) + 0.0 * state[0] for r in inflow])
-        return _parts(self._stepper()(jnp.stack(state), into, start, length, known))
+        return _parts(_stepper(self.model, self.cyclic)(jnp.stack(state), into, start, length, known))
 
     def through(self, state: State, phases: Sequence[tuple[Sequence[Any], Span]], rates: Names, pulses: Pulses | None = None) -> State:
         """One step after another: a scan, so that a solver is compiled once."""
@@ -98,22 +91,16 @@ class Written:
 
         if self.cyclic:
             return _parts(jnp.append(settled(lambda amounts: once(jnp.append(amounts, 0.0))[:n], n, jnp.asarray(given)), 0.0))
-        zero = jnp.zeros(n + 1)
-        gained = once(zero)
-        kept = jax.vmap(lambda a: once(a) - gained)(jnp.eye(n + 1))
         del span
-        return _parts(jnp.concatenate([solve(jnp.eye(n) - kept[:n, :n].T, gained[:n]), jnp.zeros(1)]))
+        return _parts(_unmoved(once, n))
 
     def constant(self, inflow: Sequence[Any], span: Span, rates: Names) -> State:
         """Where a constant inflow ends up: 0 = K a + b, read off one advance of an hour; linear systems only."""
-        n, zero = self.size, jnp.zeros(self.size + 1)
 
         def hour(state: Array) -> Array:
             return jnp.stack(self.advance(_parts(state), inflow, (span[0], jnp.ones(()), span[2]), rates)).at[-1].set(0.0)
 
-        gained = hour(zero)
-        kept = jax.vmap(lambda a: hour(a) - gained)(jnp.eye(n + 1))
-        return _parts(jnp.concatenate([solve(jnp.eye(n) - kept[:n, :n].T, gained[:n]), jnp.zeros(1)]))
+        return _parts(_unmoved(hour, self.size))
 
     def over(self, function: Callable[[Any, Any], State], single: bool) -> Callable[[Any, Any], State]:
         """Mapped over axis 0."""
@@ -123,6 +110,24 @@ class Written:
     def read(self, state: State, rates: Names) -> tuple[Any, ...]:
         """The outputs, mg/L."""
         return _parts(_outputs(self.model, self.system, jnp.stack(state), rates))
+
+
+def _unmoved(once: Callable[[Array], Array], n: int) -> Array:
+    """The state (n + 1,) that an affine `once` leaves as it is, area 0: read off the empty body and a unit of each amount, in one call."""
+    after = jax.vmap(once)(jnp.eye(n + 1, k=-1))  # row 0 is the empty body
+    gained = after[0]
+    return jnp.append(solve(jnp.eye(n) - (after[1:, :n] - gained[:n]).T, gained[:n]), 0.0)
+
+
+@lru_cache(maxsize=64)
+def _stepper(model: DrugModel, cyclic: bool) -> Advance:
+    """How the equations of a model advance a state; kept, so that JAX traces it once however many places call it."""
+    system = spelled(model)
+    if not cyclic:
+        return _linear(model, system)
+    fed = {d.into for many in system.densities.values() for d in many}
+    decays = [k for k in decaying(system) if k not in fed]
+    return adaptive(lambda state, names, time: _slope(model, system, state, names, time), decays)
 
 
 def _parts(state: Array) -> State:
@@ -164,4 +169,5 @@ def _linear(model: DrugModel, system: System) -> Advance:
         joined = jnp.zeros((n + 1, n + 1)).at[:n, :n].set(jax.jacfwd(slope)(zero)).at[:n, n].set(inflow)
         return jnp.sum(expm(joined * length)[:n] * jnp.concatenate([state, jnp.ones(1)]), axis=1)
 
-    return advance
+    found: Advance = jax.jit(advance)
+    return found
