@@ -47,6 +47,7 @@ class Desk:
 WAITING = {
     "pending": "a level that is not interpreted yet",
     "changed": "data that changed after the interpretation was signed",
+    "asked": "a question about the record that came up after the interpretation was signed",
     "unsigned": "an interpretation that nobody signed",
 }
 
