@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from auctor.errors import AuctorError, RecordError
@@ -12,6 +12,7 @@ from auctor.fhir.cds.cards import Card
 from auctor.fhir.cds.judgement import Ready, drugs_of, read_draft
 from auctor.fhir.cds.request import Call
 from auctor.fhir.cds.services import Chart, Desk, order_select, order_sign, patient_view
+from auctor.report.voice import ENGLISH, Voice
 from auctor.web.accounts.actor import Actor
 from auctor.web.service.charts import OpenCourse, open_courses
 from auctor.web.service.clinic import Clinic
@@ -33,14 +34,17 @@ class Answers:
     _ready: OrderedDict[str, Ready] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
 
-    def answer(self, call: Call, actor: Actor, names: tuple[tuple[str, str], ...]) -> tuple[Card, ...]:
-        """The cards of one call, at most one for a drug. NoData where a monitored drug is ordered and nothing is known of the patient."""
-        courses = open_courses(self.clinic, actor, names)
+    def answer(self, call: Call, actor: Actor, names: tuple[tuple[str, str], ...], voice: Voice = ENGLISH) -> tuple[Card, ...]:
+        """The cards of one call in one language, at most one for a drug.
+
+        NoData where a monitored drug is ordered and nothing is known of the patient.
+        """
+        courses, desk = open_courses(self.clinic, actor, names), replace(self.desk, voice=voice)
         if call.service.hook == "patient-view":
-            found = [patient_view(call, _chart(course), self.desk) for course in courses]
+            found = [patient_view(call, _chart(course), desk) for course in courses]
         else:
             _check_known(call, courses)
-            found = [self._judged(call, course) for course in courses]
+            found = [self._judged(call, course, desk) for course in courses]
         return tuple(_one_for_a_drug(courses, found))
 
     def ready(self, course: OpenCourse) -> Ready:
@@ -56,7 +60,7 @@ class Answers:
                     self._ready.popitem(last=False)
         return known
 
-    def _judged(self, call: Call, course: OpenCourse) -> Card | None:
+    def _judged(self, call: Call, course: OpenCourse, desk: Desk) -> Card | None:
         """The card for the first draft of the course's drug that can be read as a regimen."""
         mine = [draft for draft in call.drafts if course.drug in drugs_of(draft)]
         if not mine:
@@ -65,13 +69,13 @@ class Answers:
             raise NoData(where="course", what="no model or no dose is known", remedy="complete the course in auctor")
         ready = self.ready(course)
         if call.service.hook == "order-select":
-            return order_select(call, _chart(course), self.desk, ready, mine[0])
+            return order_select(call, _chart(course), desk, ready, mine[0])
         for draft in mine:
             try:
                 read = read_draft(draft, ready.what_if)
             except AuctorError:
                 continue  # no amount at a plain interval: nothing is said rather than something wrong
-            return order_sign(call, _chart(course), self.desk, ready, read)
+            return order_sign(call, _chart(course), desk, ready, read)
         return None
 
 

@@ -39,8 +39,9 @@ def environment() -> Environment:
 
 
 def language_of(request: Request) -> Language:
-    """What the reader chose (cookie), else what the browser asks for."""
-    return language(preferred(request.cookies.get(COOKIE), request.headers.get("accept-language")))
+    """What the reader chose (cookie), else what the browser asks for, else the installation's."""
+    own = request.app.state.settings.language
+    return language(preferred(request.cookies.get(COOKIE), request.headers.get("accept-language"), own))
 
 
 def words(tongue: Language) -> dict[str, Any]:
