@@ -18,7 +18,7 @@ BELOW = tuple(  # said by a voice of the pages: what they mark, not what they re
     ROOT / "src/auctor" / name
     for name in (
         *("report/finding_words.py", "report/plausibility.py", "fhir/report_bundle.py", "fhir/result_observations.py"),
-        *("fhir/cds/cards.py", "fhir/cds/discovery.py", "fhir/cds/services.py"),
+        *("fhir/v2/ack.py", "fhir/cds/cards.py", "fhir/cds/discovery.py", "fhir/cds/services.py"),
     )
 )
 CATALOGUES = WEB / "pages/locale"
