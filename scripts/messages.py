@@ -14,7 +14,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 WEB = ROOT / "src/auctor/web"
-BELOW = tuple(ROOT / "src/auctor/report" / name for name in ("finding_words.py", "plausibility.py"))  # said by a voice of the pages
+BELOW = tuple(  # said by a voice of the pages: what they mark, not what they refuse
+    ROOT / "src/auctor" / name
+    for name in (
+        *("report/finding_words.py", "report/plausibility.py", "fhir/report_bundle.py", "fhir/result_observations.py"),
+        *("fhir/v2/ack.py", "fhir/cds/cards.py", "fhir/cds/discovery.py", "fhir/cds/level_due.py", "fhir/cds/services.py"),
+    )
+)
 CATALOGUES = WEB / "pages/locale"
 _CALL = re.compile(r"""\bsay\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
 _MARKED, _SAID = {"say", "N_"}, {"what", "remedy"}
@@ -37,18 +43,21 @@ def messages() -> list[str]:
     found = [*FIXED]
     for path in sorted(WEB.rglob("*.html")):
         found += [ast.literal_eval(text) for text in _CALL.findall(path.read_text(encoding="utf-8"))]
-    for path in sorted([*(WEB / "pages").rglob("*.py"), *(WEB / "service").rglob("*.py"), *BELOW]):
+    for path in sorted([*(WEB / "pages").rglob("*.py"), *(WEB / "service").rglob("*.py")]):
         found += list(_in_code(ast.parse(path.read_text(encoding="utf-8"))))
+    for path in BELOW:
+        found += list(_in_code(ast.parse(path.read_text(encoding="utf-8")), refusals=False))
     return list(dict.fromkeys(found))
 
 
-def _in_code(tree: ast.AST) -> Iterator[str]:
+def _in_code(tree: ast.AST, *, refusals: bool = True) -> Iterator[str]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
         texts = node.args[:1] if name in _MARKED else []
-        texts += [keyword.value for keyword in node.keywords if keyword.arg in _SAID and name.endswith(("Error", "Refused", "Patient"))]
+        refused = refusals and name.endswith(("Error", "Refused", "Patient"))
+        texts += [keyword.value for keyword in node.keywords if refused and keyword.arg in _SAID]
         yield from (text.value for text in texts if isinstance(text, ast.Constant) and isinstance(text.value, str) and text.value)
 
 

@@ -12,7 +12,10 @@ from auctor.errors import RecordError
 from auctor.fhir.report_bundle import result_bundle
 from auctor.fhir.result_observations import ucum_of
 from auctor.fhir.returned import Standing
+from auctor.report.voice import ENGLISH
 from auctor.units import factor
+from auctor.web.pages.language import language
+from auctor.web.pages.voice import PageVoice
 from emr.results import CHOSEN, sent
 from emr.validators import VALIDATORS
 
@@ -116,6 +119,61 @@ def test_status_follows_the_signature(result: Result, standing: Standing) -> Non
     )
     methods = {e["request"]["method"] for e in bundle["entry"] if e["resource"]["resourceType"] not in ("Device", "Provenance")}
     assert methods == ({"PUT"} if signed else {"POST"})
+
+
+FRENCH = PageVoice(language("fr"))
+TEXTS = {"text", "title", "conclusion", "language", "data", "size", "hash"}
+
+
+def coded(value: Any) -> Any:
+    """A resource without what people read: codes, numbers, times, references and identifiers."""
+    if isinstance(value, dict):
+        return {key: coded(inner) for key, inner in value.items() if key not in TEXTS}
+    return [coded(inner) for inner in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    ("standing", "english", "french"),
+    [
+        (
+            Standing.PRELIMINARY,
+            "Computed and not signed by anybody: not a basis for treatment.",
+            "Calculé et signé par personne : aucune base pour un traitement.",
+        ),
+        (
+            Standing.FINAL,
+            "Regimen chosen: 1250 mg every 24 h over 1.25 h. Signed by Dr B. Exemple. Reason: renal function.",
+            "Schéma choisi : 1250 mg toutes les 24 h en 1,25 h. Signé par Dr B. Exemple. Motif : renal function.",
+        ),
+        (
+            Standing.CORRECTED,
+            "Regimen chosen: 1250 mg every 24 h over 1.25 h. Signed by Dr B. Exemple. Reason: renal function. "
+            "In the place of result r1 (corrected).",
+            "Schéma choisi : 1250 mg toutes les 24 h en 1,25 h. Signé par Dr B. Exemple. Motif : renal function. "
+            "À la place du résultat r1 (corrigé).",
+        ),
+    ],
+)
+def test_the_conclusion_is_in_the_language_asked_for(result: Result, standing: Standing, english: str, french: str) -> None:
+    state = result["concordance"]["state"]
+    for voice, said, methods in ((ENGLISH, english, f"Methods: {state}."), (FRENCH, french, f"Méthodes : {FRENCH.engine(state)}.")):
+        (report,) = resources(result_bundle(result, sent(standing, voice=voice)), "DiagnosticReport")
+        assert report["conclusion"] == f"{said} {methods} {voice.engine(result['concordance']['caveat'])}"
+    assert FRENCH.engine(state) != state
+
+
+def test_codes_and_numbers_are_the_same_in_either_language_and_a_validator_accepts_both(result: Result) -> None:
+    english, french = (result_bundle(result, sent(Standing.FINAL, voice=voice)) for voice in (ENGLISH, FRENCH))
+    assert coded(english) == coded(french)
+    for resource in {entry["resource"]["resourceType"]: entry["resource"] for entry in french["entry"]}.values():
+        assert all(complaints(name, resource) == [] for name in VALIDATORS)
+        assert resource["resourceType"] in ("Device", "Provenance") or resource["language"] == "fr"
+    (report,) = resources(french, "DiagnosticReport")
+    assert report["code"]["text"] == "vancomycin : exposition et dose"
+    texts = [note["text"] for one in resources(french, "Observation") for note in one["note"]]
+    english_texts = {note["text"] for one in resources(english, "Observation") for note in one["note"]}
+    assert [text for text in texts if text in english_texts] == []
+    assert any(o["code"]["text"] == "vancomycin AUC0-24 sous 1250 mg toutes les 24 h en 1,25 h" for o in resources(french, "Observation"))
 
 
 def test_the_same_result_gives_the_same_bundle_and_every_reference_is_in_it(result: Result) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,9 @@ from auctor.fhir.v2.facts import Fact, Kind, Status, latest
 from auctor.fhir.v2.message import Delimiters, V2Error, escape, unescape
 from auctor.fhir.v2.read import read
 from auctor.fhir.v2.site import Site
+from auctor.report.voice import ENGLISH
+from auctor.web.pages.language import language
+from auctor.web.pages.voice import PageVoice
 from emr.messages import PID, SITE, message, msh, obx, oru, ras, rxa
 
 
@@ -325,6 +329,25 @@ def test_bytes_that_are_no_message_are_refused_and_answered(data: bytes) -> None
 
 _AT = datetime(2026, 3, 2, 11, tzinfo=UTC)
 _PROBLEM = Problem(code="102", where="OBX[2]-5", what="not a number", remedy="send the number")
+
+
+@pytest.mark.parametrize(
+    ("charset", "codec", "english", "french"),
+    [
+        ("", "ascii", "OBX[2]-6: no unit; send the number", "OBX[2]-6 : pas d'unite ; envoyez le nombre"),
+        ("8859/1", "iso8859_1", "OBX[2]-6: no unit; send the number", "OBX[2]-6 : pas d'unité ; envoyez le nombre"),
+        ("UNICODE UTF-8", "utf-8", "OBX[2]-6: no unit; send the number", "OBX[2]-6 : pas d'unité ; envoyez le nombre"),
+    ],
+)
+def test_what_people_read_in_an_answer_is_in_the_language_of_the_installation(charset: str, codec: str, english: str, french: str) -> None:
+    head = replace(best_header(oru()), charset=charset)
+    outcome = Outcome(verdict=Verdict.ERROR, problems=(replace(_PROBLEM, what="no unit", where="OBX[2]-6"),))
+    for voice, said in ((ENGLISH, english), (PageVoice(language("fr")), french)):
+        (answer,) = replies(head, outcome, at=_AT, new_id="n1", voice=voice)
+        segments = [line.split("|") for line in answer.decode(codec).strip("\r").split("\r")]
+        assert [segment[0] for segment in segments] == ["MSH", "MSA", "ERR"]
+        assert segments[1][1:] == ["AE", "M1", said] and segments[2][8] == said
+        assert segments[2][2:5] == ["OBX^2^6", "102^Data type error^HL70357", "E"] and (segments[0][17:] or [""])[0] == charset
 
 
 def test_an_error_is_acknowledged_with_its_place_for_a_strict_reader() -> None:

@@ -21,9 +21,12 @@ SPEAKERS = (  # whose notices and refusals stand on a page
     *("units.py", "analysis/run.py", "analysis/samples.py", "analysis/methods.py", "analysis/modes.py", "report/words.py"),
     *("dosing/candidates.py", "dosing/current.py", "dosing/recommend.py", "dosing/concordance.py", "models/domain.py"),
     *("estimate/patient.py", "estimate/steady.py", "learn/predictor.py", "learn/drivers.py"),
+    *(f"fhir/v2/{name}.py" for name in ("administrations", "header", "message", "read", "results", "values")),
+    "web/emr/receiver.py",
     *("web/store/entries.py", "web/store/facts.py", "web/store/results.py", "web/accounts/sign_in.py"),
 )
 SAYS = {"what", "remedy", "hint"}
+FIRST = {"said": slice(0, 1), "unreadable": slice(1, 3), "_rejected": slice(1, 3), "_internal": slice(0, 1)}  # by position
 # refusals that no form and no analysis of the application leads to: the estimators' own, asked for by a command or a program
 # and two that the catalogue has spelled out, below and above
 ELSEWHERE = re.compile(r"is not a method|choose one of|no hospital sign-in|^7 a limit that is not given|^a number 7 the assay's own limit")
@@ -35,9 +38,12 @@ def sentences(path: Path) -> Iterator[str]:
         node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef | ast.Module)
     ]:
         names = {t.id: a.value for a in ast.walk(function) if isinstance(a, ast.Assign) for t in a.targets if isinstance(t, ast.Name)}
+        for pair in [a for a in ast.walk(function) if isinstance(a, ast.Assign) and isinstance(a.value, ast.Tuple)]:
+            targets = pair.targets[0].elts if isinstance(pair.targets[0], ast.Tuple) else []
+            names |= {t.id: value for t, value in zip(targets, pair.value.elts, strict=False) if isinstance(t, ast.Name)}
         for call in [node for node in ast.walk(function) if isinstance(node, ast.Call)]:
             given = [word.value for word in call.keywords if word.arg in SAYS]
-            given += call.args[:1] if isinstance(call.func, ast.Name) and call.func.id == "said" else []
+            given += call.args[FIRST[call.func.id]] if isinstance(call.func, ast.Name) and call.func.id in FIRST else []
             for value in given:
                 yield from texts(names.get(value.id, value) if isinstance(value, ast.Name) else value)
 

@@ -11,7 +11,25 @@ from pathlib import Path
 import pytest
 
 from auctor.report import finding_words
-from web_site import NEONATE, Opened, Person, Site, add, analyse, case, form_of, latest, make_site, open_course, refusal, register, sign
+from auctor.web.accounts.actor import EVERY_WARD, Actor
+from auctor.web.store import questions
+from auctor.web.store.questions import Asked
+from web_site import (
+    NEONATE,
+    Opened,
+    Person,
+    Site,
+    add,
+    analyse,
+    case,
+    form_of,
+    latest,
+    make_site,
+    open_course,
+    refusal,
+    register,
+    sign,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
 
@@ -277,6 +295,31 @@ def test_a_late_level_reopens_what_was_signed_and_both_stay_readable(ada: Person
     second = analyse(ada, mine.course)
     assert second != mine.result and "said=signed" in str(sign(ada, second, regimen).url)
     assert "checked with the ward" in ada.get(f"/results/{mine.result}/report").text
+
+
+def test_a_question_reopens_what_was_signed_until_it_is_settled_and_signed_again(site: Site, ada: Person) -> None:
+    mine = case(ada, family="Asked", identifier="ASK-1")
+    course = mine.course.rpartition("/")[2]
+    regimen = regimen_of(ada.get(mine.course).text)
+    sign(ada, mine.result, regimen)
+    assert "Re-opened" not in ada.get(mine.course).text
+    unread = {"kind": "dose", "code": "no-duration", "place": "MedicationAdministration/7", "what": "no length", "remedy": "ask"}
+    with site.app.state.store.work(Actor.system("feed", wards=frozenset({EVERY_WARD}))) as work:
+        question = questions.ask(work, course, Asked(source="fhir", reference="MedicationAdministration/7", **unread))
+        assert question is not None
+        work.record("test.ask", "course", course, ward="icu")
+    page, french = ada.get(mine.course).text, site.client("ada", language="fr")
+    assert "Re-opened: a question about the record came up after signing" in page and 'id="in-doubt"' in page
+    assert "Rouvert : une question sur le dossier est apparue après la signature" in text_of(french.get(mine.course).text)
+    for said in ("Rouvert le", "une question sur le dossier est apparue après la signature. Ne vous y fiez pas"):
+        assert said in text_of(french.get(f"/results/{mine.result}/report").text)
+    assert "changed since signed" in ada.get("/work").text and "Choose and sign" not in page
+    path = f"{mine.course}/questions/{question.id}"
+    assert "said=settled" in str(ada.submit(path, {"why": "another patient's"}, action=f"{path}/close").url)
+    assert "Choose and sign" not in ada.get(mine.course).text
+    again = analyse(ada, mine.course)
+    assert again != mine.result and "said=signed" in str(sign(ada, again, regimen).url)
+    assert "Re-opened" not in ada.get(mine.course).text and "Re-opened on" in ada.get(f"/results/{mine.result}/report").text
 
 
 def test_a_typed_regimen_can_be_signed(ada: Person) -> None:

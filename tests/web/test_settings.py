@@ -118,6 +118,13 @@ def test_origin(given: dict[str, str], origin: str, https: bool, tmp_path: Path)
     assert (settings.origin, settings.https) == (origin, https)
 
 
+def test_the_language_is_one_that_there_is(tmp_path: Path) -> None:
+    assert read_settings({}, data_folder=tmp_path).language == "en"
+    assert read_settings({"AUCTOR_LANGUAGE": "fr"}, data_folder=tmp_path).language == "fr"
+    with pytest.raises(SettingsError, match="not a language of auctor; one of en, fr"):
+        read_settings({"AUCTOR_LANGUAGE": "de"}, data_folder=tmp_path)
+
+
 def test_every_setting_is_in_the_documentation_and_nothing_else(root: Path) -> None:
     table = (root / "docs" / "serve.md").read_text().split("| Key | Default | Means |")[1].split("\n\n")[0]
     shown = {name for line in table.splitlines() for name in re.findall(r"`(\w+)`", line.split("|")[1] if "|" in line else "")}

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from auctor.web.store import SignatureError, StaleError, Store, facts, results
+from auctor.web.store import SignatureError, StaleError, Store, StoreError, facts, questions, results
+from auctor.web.store.questions import Asked
 from auctor.web.store.replay import replay
 from auctor.web.store.results import Status
 from auctor.web.store.tables import Reopening, Result, Signature
@@ -91,6 +92,116 @@ def test_a_correction_and_a_withdrawal_reopen(store: Store, course: Kept) -> Non
         facts.withdraw(work, course.sample, made_from=2, reason="another patient's")
         work.record("fact.withdraw", "fact", course.sample, ward="icu")
     assert status(store, course) == [Status.SUPERSEDED, Status.REOPENED]
+
+
+def asked(store: Store, course: Kept, *, name: str, draft: dict[str, Any] | None = None, about: str = "") -> str | None:
+    """A question of the hospital's record, about a fact or about an entry that is not there; its id, None where it is not asked again."""
+    with store.work(DOCTOR) as work:
+        fact = facts.history(work, about)[-1] if about else None
+        said = {"kind": "dose", "code": "no-duration", "place": name, "what": "no length", "remedy": "ask the ward"}
+        question = questions.ask(work, course.id, Asked(source="fhir", reference=name, draft=draft, fact=fact, **said))
+        work.record("test.ask", "course", course.id, ward="icu")
+    return None if question is None else question.id
+
+
+QUESTIONS = [
+    ("about a fact that the result knew", {"about": True}, True),
+    ("about a dose of an unknown time", {}, True),
+    ("about a time that is no instant", {"draft": {"at": "2026-03-02T08:00"}}, True),
+    ("about a dose before the result's end", {"draft": {"at": "2026-03-01T20:00:00+01:00"}}, True),
+    ("about the next dose", {"draft": {"at": "2026-03-02T08:00:00+01:00"}}, False),
+]
+
+
+def test_a_question_reopens_the_signed_result_that_it_touches(store: Store, course: Kept) -> None:
+    """Each comes after a signature of its own, is settled without a change of the data, and what was re-opened is signed anew."""
+    for what, more, opens in QUESTIONS:
+        result = keep(store, course.id)
+        sign(store, course, result)
+        question = asked(store, course, name=what, draft=more.get("draft"), about=course.sample if "about" in more else "")
+        assert question is not None and status(store, course)[-1] is (Status.REOPENED if opens else Status.SIGNED), what
+        with store.work(DOCTOR) as work:
+            rows = work.session.scalars(select(Reopening).where(Reopening.result_id == result)).all()
+            assert [(row.question_id, row.fact_id) for row in rows] == ([(question, None)] if opens else []), what
+            questions.settle(work, question, verdict="dismissed", reason="as the ward says")
+            work.record("test.settle", "question", question, ward="icu")
+        assert status(store, course)[-1] is (Status.REOPENED if opens else Status.SIGNED), f"{what}: what was re-opened stays so"
+
+
+def test_a_question_before_the_signature_or_asked_again_reopens_nothing(store: Store, course: Kept) -> None:
+    question = asked(store, course, name="no length")
+    result = keep(store, course.id)
+    with pytest.raises(SignatureError, match="an open question blocks signing"):
+        sign(store, course, result)
+    with store.work(DOCTOR) as work:
+        questions.settle(work, str(question), verdict="dismissed", reason="given to somebody else")
+        work.record("test.settle", "question", str(question), ward="icu")
+    sign(store, course, result)
+    with store.work(DOCTOR) as work:
+        again = Asked(
+            source="fhir",
+            reference="no length",
+            kind="dose",
+            code="no-duration",
+            place="no length",
+            what="no length",
+            remedy="ask the ward",
+        )
+        assert questions.ask(work, course.id, again) is None
+    assert status(store, course) == [Status.SIGNED]
+
+
+def test_the_results_before_the_last_signed_one_stay_superseded_whatever_is_asked(store: Store, course: Kept) -> None:
+    for _ in range(2):
+        sign(store, course, keep(store, course.id))
+    asked(store, course, name="first")
+    asked(store, course, name="second")
+    assert status(store, course) == [Status.SUPERSEDED, Status.REOPENED]
+    with store.read(DOCTOR) as reading:
+        assert len(reading.session.scalars(select(Reopening)).all()) == 1
+
+
+def test_a_reopening_has_a_fact_or_a_question_and_never_both(store: Store, course: Kept) -> None:
+    result = keep(store, course.id)
+    sign(store, course, result)
+    question = asked(store, course, name="which")
+
+    def reopen(**why: Any) -> None:
+        with store.work(DOCTOR) as work:
+            work.session.add(Reopening(result_id=result, reopened_at=work.at, **why))
+            work.record("test.reopen", "result", result, ward="icu")
+
+    reopen(question_id=question)
+    for why in ({}, {"question_id": question, "fact_id": course.dose, "fact_revision": 1}):
+        with pytest.raises(StoreError):
+            reopen(**why)
+
+
+def test_a_question_and_a_signature_at_the_same_time_cannot_miss_each_other(store: Store, course: Kept) -> None:
+    """Whoever comes second sees the first: the signature is refused, or the signed result is re-opened."""
+    for round_ in range(3):
+        result, outcome, start = keep(store, course.id), list[str](), threading.Barrier(2)
+
+        def signing(result: str = result, outcome: list[str] = outcome, start: threading.Barrier = start) -> None:
+            start.wait()
+            try:
+                sign(store, course, result)
+                outcome.append("signed")
+            except SignatureError:
+                outcome.append("refused")
+
+        def asking(round_: int = round_, start: threading.Barrier = start) -> None:
+            start.wait()
+            asked(store, course, name=f"question {round_}")
+
+        threads = [threading.Thread(target=signing), threading.Thread(target=asking)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        assert status(store, course)[-1] is (Status.REOPENED if outcome == ["signed"] else Status.DRAFT)
+        with store.work(DOCTOR) as work:
+            for question in questions.opened(work, [course.id]):
+                questions.settle(work, question.id, verdict="dismissed", reason="as the ward says")
+            work.record("test.settle", "course", course.id, ward="icu")
 
 
 def test_the_old_result_and_its_signature_stay_readable(store: Store, course: Kept) -> None:

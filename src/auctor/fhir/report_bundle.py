@@ -12,13 +12,16 @@ from typing import Any
 
 from auctor.errors import RecordError
 from auctor.fhir.result_observations import Data, concept, result_observations, statement_of
-from auctor.fhir.returned import Return, Standing, search_of, uuid_of
+from auctor.fhir.returned import Return, Signed, Standing, search_of, uuid_of
+from auctor.report.voice import N_
 
 SCHEMA = 1  # of result.json
 DEVICE = "urn:auctor:device"
 AGENTS = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 _NEEDS = ("auctor", "case", "methods", "model", "target", "statement", "concordance")
-_UNSIGNED = "Computed and not signed by anybody: not a basis for treatment."
+_UNSIGNED = N_("Computed and not signed by anybody: not a basis for treatment.")
+_STANDINGS = {Standing.AMENDED: N_("amended"), Standing.CORRECTED: N_("corrected")}
+_TITLE = N_("%(drug)s: exposure and dose")
 
 Resource = dict[str, Any]
 
@@ -56,6 +59,7 @@ def _entry(kind: str, system: str, value: str, resource: Resource, *, create: bo
 def _part(kind: str, value: str, resource: Resource, sent: Return, device: Resource) -> Resource:
     identifier = {"system": sent.system, "value": value}
     marked = {**resource, "identifier": [identifier]}
+    marked |= {} if sent.voice.code == "en" else {"language": sent.voice.code}
     marked |= {"device": {"reference": device["fullUrl"]}} if kind == "Observation" else {}
     return _entry(kind, sent.system, value, marked, create=sent.standing is Standing.PRELIMINARY)
 
@@ -77,7 +81,7 @@ def _report(result: Data, sent: Return, parts: list[Resource]) -> Resource:
     return {
         "resourceType": "DiagnosticReport",
         "status": sent.standing.value,
-        "code": concept("exposure-report", f"{result['case']['drug']}: exposure and dose"),
+        "code": concept("exposure-report", _title(result, sent)),
         "subject": {"reference": sent.patient},
         "effectiveDateTime": sent.at,
         "issued": signed.at if signed else sent.at,
@@ -87,15 +91,27 @@ def _report(result: Data, sent: Return, parts: list[Resource]) -> Resource:
     }
 
 
+def _title(result: Data, sent: Return) -> str:
+    return sent.voice.say(_TITLE, drug=result["case"]["drug"])
+
+
 def _conclusion(result: Data, sent: Return) -> str:
     """Who answers for it and what was chosen; then how the methods agree."""
-    agreement = f"Methods: {result['concordance']['state']}. {result['concordance']['caveat']}".strip()
-    if sent.signed is None:
-        return f"{_UNSIGNED} {agreement}"
-    chosen = f"Regimen chosen: {sent.signed.regimen}." if sent.signed.regimen else "No regimen chosen."
-    because = f" Reason: {sent.signed.reason}." if sent.signed.reason else ""
-    instead = f" In the place of result {sent.replaces} ({sent.standing.value})." if sent.replaces else ""
-    return f"{chosen} Signed by {sent.signed.by}.{because}{instead} {agreement}"
+    say, signed, engine = sent.voice.say, sent.signed, sent.voice.engine
+    said = [say(_UNSIGNED)] if signed is None else _decided(sent, signed)
+    said.append(say(N_("Methods: %(state)s."), state=engine(result["concordance"]["state"])))
+    caveat = result["concordance"]["caveat"]
+    return " ".join([*said, engine(caveat)] if caveat else said)
+
+
+def _decided(sent: Return, signed: Signed) -> list[str]:
+    say = sent.voice.say
+    chosen = say(N_("Regimen chosen: %(regimen)s."), regimen=sent.voice.engine(signed.regimen)) if signed.regimen else ""
+    said = [chosen or say(N_("No regimen chosen.")), say(N_("Signed by %(who)s."), who=signed.by)]
+    said += [say(N_("Reason: %(reason)s."), reason=signed.reason)] if signed.reason else []
+    standing = say(_STANDINGS[sent.standing]) if sent.replaces else ""
+    said += [say(N_("In the place of result %(result)s (%(standing)s)."), result=sent.replaces, standing=standing)] if sent.replaces else []
+    return said
 
 
 def _signer(sent: Return) -> Resource:
@@ -110,14 +126,14 @@ def _document(result: Data, sent: Return) -> Resource:
     digest = base64.b64encode(hashlib.sha1(sent.pdf, usedforsecurity=False).digest()).decode()  # FHIR asks for SHA-1 here
     attachment = {
         "contentType": "application/pdf", "data": base64.b64encode(sent.pdf).decode(), "size": len(sent.pdf), "hash": digest,
-        "title": f"{result['case']['drug']}: exposure and dose", "creation": sent.at,
+        "title": _title(result, sent), "creation": sent.at,
     }  # fmt: skip
     old = {"identifier": {"system": sent.system, "value": f"{sent.replaces}/document"}}
     return {
         "resourceType": "DocumentReference",
         "status": "current",
         "docStatus": status,
-        "type": concept("exposure-document", "drug exposure and dose"),
+        "type": concept("exposure-document", sent.voice.say(N_("drug exposure and dose"))),
         "subject": {"reference": sent.patient},
         "date": sent.signed.at if sent.signed else sent.at,
         **({"author": [_signer(sent)]} if sent.signed else {}),

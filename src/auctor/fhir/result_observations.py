@@ -9,12 +9,15 @@ from auctor.errors import ModelError, UnitError
 from auctor.fhir.codebook import UCUM, codebook
 from auctor.fhir.returned import Return
 from auctor.models.reader import read_model
+from auctor.report.voice import N_
 from auctor.units import factor
 
 INTERPRETATIONS = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 _KINDS = {"AUC": "auc", "Cavg": "cavg", "Cmin": "cmin", "Cmax": "cmax", "C0": "c0"}
 DIGITS = 6
+_HOW = N_("%(method)s; model %(model)s, SHA-256 %(sha)s; auctor %(version)s")
+_UNDER, _CLEARANCE = N_("%(drug)s %(metric)s under %(regimen)s"), N_("%(drug)s clearance, %(method)s")
 
 Data = Mapping[str, Any]
 
@@ -70,16 +73,17 @@ def _forecasts(method: Data, sent: Return, *, preferred: bool) -> list[tuple[str
 def _base(method: Data, result: Data, sent: Return) -> dict[str, Any]:
     model = result["model"]
     levels = [{"reference": source} for source in sent.sources if source.startswith("Observation/")]
-    how = {"text": f"{method['title']}; model {model['name']}, SHA-256 {model['sha256']}; auctor {result['auctor']}"}
-    doubt = f"Doubt: {method['doubt']}" if method["doubt"] else ""
-    target = f"Target: {result['target']['source']}"
-    note = [{"text": text} for text in (method["how"], doubt, target, statement_of(result)) if text]
+    say, engine = sent.voice.say, sent.voice.engine
+    how = say(_HOW, method=engine(method["title"]), model=model["name"], sha=model["sha256"], version=result["auctor"])
+    doubt = say(N_("Doubt: %(why)s"), why=engine(method["doubt"])) if method["doubt"] else ""
+    target = say(N_("Target: %(source)s"), source=engine(result["target"]["source"]))
+    note = [{"text": text} for text in (engine(method["how"]), doubt, target, engine(statement_of(result))) if text]
     return {
         "resourceType": "Observation",
         "status": sent.standing.value,
         "subject": {"reference": sent.patient},
         "effectiveDateTime": sent.at,
-        "method": how,
+        "method": {"text": how},
         "note": note,
         **({"derivedFrom": levels} if levels else {}),
     }
@@ -95,7 +99,7 @@ def _exposure(method: Data, forecast: Data, result: Data, sent: Return) -> dict[
     parts += [(f"share-{key}", forecast["share"][key], "1") for key in ("below", "in", "above")]
     grade = ("L", "Low") if value < target["low"] else ("H", "High") if value > target["high"] else ("N", "Normal")
     return _base(method, result, sent) | {
-        "code": concept(code, f"{drug} {target['metric']} under {option['label']}"),
+        "code": concept(code, sent.voice.say(_UNDER, drug=drug, metric=target["metric"], regimen=sent.voice.engine(option["label"]))),
         "valueQuantity": amount(value, unit),
         "interpretation": [{"coding": [{"system": INTERPRETATIONS, "code": grade[0], "display": grade[1]}]}],
         "referenceRange": [{"low": amount(target["low"], unit), "high": amount(target["high"], unit)}],
@@ -105,8 +109,11 @@ def _exposure(method: Data, forecast: Data, result: Data, sent: Return) -> dict[
 
 def _abstained(key: str, method: Data, result: Data, sent: Return) -> dict[str, Any]:
     code = next(code for start, code in _KINDS.items() if result["target"]["metric"].startswith(start))
-    reason = {"coding": [{"system": ABSENT, "code": "not-performed", "display": "Not Performed"}], "text": method["abstained"]}
-    text = f"{result['case']['drug']} {result['target']['metric']}, {method['title'] or key}"
+    reason = {
+        "coding": [{"system": ABSENT, "code": "not-performed", "display": "Not Performed"}],
+        "text": sent.voice.engine(method["abstained"]),
+    }
+    text = f"{result['case']['drug']} {result['target']['metric']}, {sent.voice.engine(method['title'] or key)}"
     return _base(method, result, sent) | {"code": concept(code, text), "dataAbsentReason": reason}
 
 
@@ -115,7 +122,7 @@ def _clearance(method: Data, result: Data, sent: Return) -> list[dict[str, Any]]
     value = method["parameters"]["values"].get("CL")
     if value is None or not _is_flow(result["model"]["name"]):
         return []
-    text = f"{result['case']['drug']} clearance, {method['title']}"
+    text = sent.voice.say(_CLEARANCE, drug=result["case"]["drug"], method=sent.voice.engine(method["title"]))
     return [_base(method, result, sent) | {"code": concept("clearance", text), "valueQuantity": amount(value, "L/h")}]
 
 

@@ -12,6 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from auctor.errors import RecordError
 from auctor.fhir.when import read_when
+from auctor.report.voice import ENGLISH, Voice
 
 _REFERENCE = re.compile(r"[A-Z][A-Za-z]{1,63}/[A-Za-z0-9\-.]{1,64}")
 _NAME = re.compile(r"[A-Za-z0-9\-._:/]{1,120}")
@@ -53,6 +54,7 @@ class Return:
 
     `patient` and `sources` are references on the hospital's server (`Patient/7`, `Observation/12`); `identifier` is ours for the result,
     `at` when it was computed, `replaces` the identifier of the result whose place it takes, `system` the namespace of our identifiers.
+    `voice` says the texts that people read; codes and numbers are the same in every language.
     RecordError for a final result without a signature, a preliminary one with it, and for what is no reference, time or identifier.
     """
 
@@ -65,6 +67,7 @@ class Return:
     sources: tuple[str, ...] = ()
     pdf: bytes = b""
     system: str = "urn:auctor:result"
+    voice: Voice = ENGLISH
 
     def __post_init__(self) -> None:
         if (self.standing is Standing.PRELIMINARY) != (self.signed is None):

@@ -69,6 +69,8 @@ def place_text(pair: tuple[float, float], voice: Voice = ENGLISH) -> str:
 def _percent(value: float) -> str:
     if 1 <= value <= 99:
         return f"{value:.0f} %"
+    if value < 0.01:
+        return "< 0.01 %"
     return f"{value:.2g} %" if value < 1 else f"{min(value, 99.999):.5g} %"
 
 

@@ -18,7 +18,12 @@ def N_(text: str) -> str:
 
 
 class Voice(Protocol):
-    """One language. `say` translates a message and fills it in, `local` writes its numbers, `engine` says a whole sentence of a result."""
+    """One language: `say` translates a message and fills it in, `local` writes its numbers, `engine` says a sentence of a result."""
+
+    @property
+    def code(self) -> str:
+        """`en`, `fr`."""
+        ...
 
     def say(self, text: str, **values: Any) -> str:
         """The message in this language, its `%(name)s` filled in."""
@@ -48,6 +53,11 @@ class English:
     >>> English().say("%(n)s of 2", n=1), English().day(date(2026, 3, 4), year=False)
     ('1 of 2', '4 March')
     """
+
+    @property
+    def code(self) -> str:
+        """`en`."""
+        return "en"
 
     def say(self, text: str, **values: Any) -> str:
         """The message itself, filled in."""

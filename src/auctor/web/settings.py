@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from auctor.errors import AuctorError
+from auctor.web.pages.language import LANGUAGES
 
 SECRET_BYTES = 32
 
@@ -31,7 +32,8 @@ class Settings:
     """One installation. Empty text means "derived": see the properties.
 
     `data_folder` holds the SQLite store, the secret and the audit checkpoints. `public_url` is what people type: its scheme decides whether
-    cookies are `Secure`, its host is what passkeys are bound to.
+    cookies are `Secure`, its host is what passkeys are bound to. `language` is that of what goes out to the hospital, and of pages
+    where neither the reader nor the browser asks for one.
     """
 
     data_folder: Path
@@ -39,6 +41,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8571
     public_url: str = ""
+    language: str = "en"
     trusted_hosts: tuple[str, ...] = ()
     proxy_addresses: tuple[str, ...] = ()
     tls_certificate: str = ""
@@ -233,6 +236,8 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError(where="secret", what="too short or not hexadecimal", remedy="64 hexadecimal digits: openssl rand -hex 32")
     if settings.public_url and urlsplit(settings.public_url).scheme not in {"http", "https"}:
         raise SettingsError(where="public_url", what="not a web address", remedy="write https://host or https://host:port")
+    if settings.language not in LANGUAGES:
+        raise SettingsError(where="language", what="not a language of auctor", remedy=f"one of {', '.join(LANGUAGES)}")
     if settings.oidc_issuer and not settings.oidc_client_id:
         raise SettingsError(where="oidc_client_id", what="missing beside oidc_issuer", remedy="the identifier your provider gave auctor")
     if settings.hl7_site_file and not is_loopback(settings.hl7_host) and not settings.hl7_tls_certificate:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from auctor.errors import RecordError
+from auctor.report.voice import N_
 
 LONGEST_SUMMARY = 139  # "less than 140 characters"
 NAMESPACE = UUID("8b0cf54c-8a4e-4f3e-9d2c-6a5b1f1e7d90")
@@ -39,12 +40,12 @@ class Coding:
 OVERRIDE_REASONS = tuple(
     Coding(system=REASONS_SYSTEM, code=code, display=display)
     for code, display in (
-        ("cds-not-applicable", "Does not apply to this patient"),
-        ("cds-suboptimal-context", "Not the moment for it"),
-        ("recipient-disagrees-evidence", "I disagree with the evidence"),
-        ("recipient-concerns-outcomes", "I am concerned about the outcome"),
-        ("does-not-align-preferences", "The patient prefers otherwise"),
-        ("not-convenient-feasible", "Not feasible here"),
+        ("cds-not-applicable", N_("Does not apply to this patient")),
+        ("cds-suboptimal-context", N_("Not the moment for it")),
+        ("recipient-disagrees-evidence", N_("I disagree with the evidence")),
+        ("recipient-concerns-outcomes", N_("I am concerned about the outcome")),
+        ("does-not-align-preferences", N_("The patient prefers otherwise")),
+        ("not-convenient-feasible", N_("Not feasible here")),
     )
 )
 

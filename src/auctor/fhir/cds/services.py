@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from auctor.dosing.candidates import Option
@@ -15,13 +15,21 @@ from auctor.fhir.cds.judgement import Draft, Ready
 from auctor.fhir.cds.level_due import LevelDue, lines, summary
 from auctor.fhir.cds.request import Call
 from auctor.report.shown import exposure, frequency
+from auctor.report.voice import ENGLISH, N_, Voice
 
 LIKELY = 0.5  # a draft that more likely than not misses the target is warned about
 NEARLY_SURE = 0.8  # above a cap and this likely above the target: critical
 WORTH = 0.2  # a better candidate is mentioned when it raises the chance to reach the target by this much
 CHOICES = 3
-SOURCE = "auctor (research software, not a medical device)"
+SOURCE = N_("auctor (research software, not a medical device)")
 TOPIC = "urn:auctor:code"
+WAITS = N_("%(drug)s: %(what)s")
+REGIMEN_REACHES = N_("%(drug)s: %(regimen)s reaches the target in %(share)s patients like this one")
+ORDER_REACHES = N_("%(drug)s: this order reaches the target in %(share)s patients like this one")
+ENDS_ABOVE = N_("%(drug)s: this order ends above the target in %(share)s patients like this one")
+ENDS_BELOW = N_("%(drug)s: this order ends below the target in %(share)s patients like this one")
+BASIS = N_("Target %(metric)s %(span)s at steady state. Computed by: %(method)s (%(model)s).")
+LENGTH_ASSUMED = N_("The order does not say how long the infusion runs; %(length)s of the dosing table was used.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,31 +44,36 @@ class Chart:
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """Where the cards' links lead: the SMART launch address of this installation."""
+    """Where the cards' links lead (the SMART launch address of this installation), and in which language they are."""
 
     launch: str
+    voice: Voice = ENGLISH
 
     def link(self, chart: Chart) -> Link:
         """The course in auctor, opened from the record."""
         context = json.dumps({"course": chart.course}, separators=(",", ":"))
-        return Link(label=f"Open {chart.drug} in auctor", url=self.launch, smart=True, context=context)
+        return Link(label=self.voice.say(N_("Open %(drug)s in auctor"), drug=chart.drug), url=self.launch, smart=True, context=context)
 
 
 WAITING = {
-    "pending": "a level that is not interpreted yet",
-    "changed": "data that changed after the interpretation was signed",
-    "unsigned": "an interpretation that nobody signed",
+    "pending": N_("a level that is not interpreted yet"),
+    "changed": N_("data that changed after the interpretation was signed"),
+    "asked": N_("a question about the record that came up after the interpretation was signed"),
+    "unsigned": N_("an interpretation that nobody signed"),
 }
 
 
 def patient_view(call: Call, chart: Chart, desk: Desk) -> Card | None:
     """An `info` card for what waits, and for a level that did not come; None where neither is known."""
     waiting = [word for word in chart.waiting if word in WAITING]
-    late = lines(chart.overdue) if chart.overdue is not None else []
+    late = lines(chart.overdue, desk.voice) if chart.overdue is not None else []
+    said = [desk.voice.say(WAITING[word]) for word in waiting]
     if chart.overdue is None and not waiting:
         return None
-    said = [WAITING[word] for word in waiting]
-    top = f"{chart.drug.capitalize()}: {said[0]}" if said or chart.overdue is None else summary(chart.drug, chart.overdue)
+    if said or chart.overdue is None:
+        top = desk.voice.say(WAITS, drug=chart.drug.capitalize(), what=said[0])
+    else:
+        top = summary(chart.drug, chart.overdue, desk.voice)
     detail = "\n".join(f"- {line[0].upper()}{line[1:]}" for line in [*(f"{one}." for one in said), *late])
     return _card(call, chart, desk, kind=(*waiting, "overdue")[0], summary=top, indicator=Indicator.INFO, detail=detail)
 
@@ -71,9 +84,10 @@ def order_select(call: Call, chart: Chart, desk: Desk, ready: Ready, draft: Mapp
     if not found:
         return None
     best = found[0]
-    suggestions = tuple(_suggestion(call, draft, forecast, ready, recommended=forecast is best) for forecast in found)
-    top = f"{chart.drug.capitalize()}: {best.option.label} reaches the target in {frequency(best.inside)} patients like this one"
-    detail = f"{_basis(ready)}\n\n{_table(found, ready)}\n\n{_caveats(ready)}"
+    suggestions = tuple(_suggestion(call, draft, forecast, desk.voice, recommended=forecast is best) for forecast in found)
+    regimen, share = desk.voice.engine(best.option.label), desk.voice.engine(frequency(best.inside))
+    top = desk.voice.say(REGIMEN_REACHES, drug=chart.drug.capitalize(), regimen=regimen, share=share)
+    detail = f"{_basis(ready, desk.voice)}\n\n{_table(found, ready, desk.voice)}\n\n{_caveats(ready, desk.voice)}"
     return _card(call, chart, desk, kind="doses", summary=top, indicator=Indicator.INFO, detail=detail, suggestions=suggestions)
 
 
@@ -84,10 +98,11 @@ def order_sign(call: Call, chart: Chart, desk: Desk, ready: Ready, draft: Draft)
     better = proposed is not None and proposed.inside - judged.inside >= WORTH and _differs(proposed.option, draft.option)
     if judged.exposure is None or (indicator is Indicator.INFO and not better):
         return None
-    suggestions = (_suggestion(call, draft.resource, proposed, ready, recommended=True),) if better and proposed is not None else ()
+    suggestions = (_suggestion(call, draft.resource, proposed, desk.voice, recommended=True),) if better and proposed is not None else ()
     shown = (judged, proposed) if better and proposed is not None else (judged,)
-    detail = f"{_basis(ready)}\n\n{_table(shown, ready)}\n\n{_of_draft(draft, ready)}{_caveats(ready)}"
-    top = _summary(chart, judged, ready)
+    basis, table = _basis(ready, desk.voice), _table(shown, ready, desk.voice)
+    detail = f"{basis}\n\n{table}\n\n{_of_draft(draft, ready, desk.voice)}{_caveats(ready, desk.voice)}"
+    top = _summary(chart, judged, desk.voice)
     return _card(call, chart, desk, kind="draft", summary=top, indicator=indicator, detail=detail, suggestions=suggestions)
 
 
@@ -100,60 +115,64 @@ def _urgency(judged: Forecast, ready: Ready, draft: Draft) -> Indicator:
     return Indicator.INFO
 
 
-def _summary(chart: Chart, judged: Forecast, ready: Ready) -> str:
+def _summary(chart: Chart, judged: Forecast, voice: Voice) -> str:
     drug = chart.drug.capitalize()
     if max(judged.above, judged.below) < LIKELY:
-        return f"{drug}: this order reaches the target in {frequency(judged.inside)} patients like this one"
-    side, share = ("above", judged.above) if judged.above >= judged.below else ("below", judged.below)
-    return f"{drug}: this order ends {side} the target in {frequency(share)} patients like this one"
+        return voice.say(ORDER_REACHES, drug=drug, share=voice.engine(frequency(judged.inside)))
+    message, share = (ENDS_ABOVE, judged.above) if judged.above >= judged.below else (ENDS_BELOW, judged.below)
+    return voice.say(message, drug=drug, share=voice.engine(frequency(share)))
 
 
 def _differs(one: Option, other: Option) -> bool:
     return any(abs(a - b) > 1e-6 * max(a, b) for a, b in ((one.dose_mg, other.dose_mg), (one.every_h, other.every_h)))
 
 
-def _basis(ready: Ready) -> str:
-    target = ready.what_if.question.target
-    shown = exposure(ready.what_if.question.model, target.metric)
-    span = f"{shown.text(target.low)}–{shown.text(target.high)} {shown.pretty}"
-    return f"Target {target.metric.name} {span} at steady state. Computed by: {ready.leading.title} ({ready.what_if.question.model.name})."
+def _basis(ready: Ready, voice: Voice) -> str:
+    target, model = ready.what_if.question.target, ready.what_if.question.model
+    shown = exposure(model, target.metric)
+    span = voice.local(f"{shown.text(target.low)}–{shown.text(target.high)} {shown.pretty}")
+    return voice.say(BASIS, metric=target.metric.name, span=span, method=voice.engine(ready.leading.title), model=model.name)
 
 
-def _table(forecasts: tuple[Forecast, ...], ready: Ready) -> str:
+def _table(forecasts: tuple[Forecast, ...], ready: Ready, voice: Voice) -> str:
     """A Markdown table of regimens: exposure with its interval, and natural frequencies."""
-    metric = ready.what_if.question.target.metric
+    metric, say = ready.what_if.question.target.metric, voice.say
     shown = exposure(ready.what_if.question.model, metric)
-    rows = [f"| {f.option.label} | {shown.text(f.median)} ({shown.span(f.interval90)}) | {_shares(f)} |" for f in forecasts]
-    head = f"| Regimen | {metric.name} {shown.pretty} (90 %) | below | in target | above |"
+    rows = [
+        f"| {voice.engine(f.option.label)} | {voice.local(f'{shown.text(f.median)} ({shown.span(f.interval90)})')} | {_shares(f, voice)} |"
+        for f in forecasts
+    ]
+    sides = " | ".join((say(N_("below")), say(N_("in target")), say(N_("above"))))
+    head = f"| {say(N_('Regimen'))} | {metric.name} {shown.pretty} (90 %) | {sides} |"
     return "\n".join((head, "| --- | --- | --- | --- | --- |", *rows))
 
 
-def _shares(forecast: Forecast) -> str:
-    return " | ".join(frequency(share) for share in (forecast.below, forecast.inside, forecast.above))
+def _shares(forecast: Forecast, voice: Voice) -> str:
+    return " | ".join(voice.engine(frequency(share)) for share in (forecast.below, forecast.inside, forecast.above))
 
 
-def _of_draft(draft: Draft, ready: Ready) -> str:
+def _of_draft(draft: Draft, ready: Ready, voice: Voice) -> str:
     said = []
     if draft.option.over_cap:
-        said.append("The order exceeds a cap of the dosing table.")
+        said.append(voice.say(N_("The order exceeds a cap of the dosing table.")))
     if ready.too_far(draft):
-        said.append("The order changes the dose more than twofold.")
+        said.append(voice.say(N_("The order changes the dose more than twofold.")))
     if draft.assumed_h is not None:
-        length = f"{draft.assumed_h:g} h" if draft.assumed_h else "a push"
-        said.append(f"The order does not say how long the infusion runs; {length} of the dosing table was used.")
+        length = voice.local(f"{draft.assumed_h:g} h") if draft.assumed_h else voice.say(N_("a push"))
+        said.append(voice.say(LENGTH_ASSUMED, length=length))
     return "".join(f"{line}\n\n" for line in said)
 
 
-def _caveats(ready: Ready) -> str:
-    said = [f"Methods: {ready.agreement.state.value}."]
+def _caveats(ready: Ready, voice: Voice) -> str:
+    said = [voice.say(N_("Methods: %(state)s."), state=voice.engine(ready.agreement.state.value))]
     if not ready.settled:
-        said.append("No dose is suggested: read the reasons in auctor before relying on a number.")
-    said.append("Decide after reading the inputs; this is advice, not an order.")
+        said.append(voice.say(N_("No dose is suggested: read the reasons in auctor before relying on a number.")))
+    said.append(voice.say(N_("Decide after reading the inputs; this is advice, not an order.")))
     return " ".join(said)
 
 
-def _suggestion(call: Call, draft: Mapping[str, Any], forecast: Forecast, ready: Ready, *, recommended: bool) -> Suggestion:
-    label = f"Change to {forecast.option.label}"
+def _suggestion(call: Call, draft: Mapping[str, Any], forecast: Forecast, voice: Voice, *, recommended: bool) -> Suggestion:
+    label = voice.say(N_("Change to %(regimen)s"), regimen=voice.engine(forecast.option.label))
     resource = updated(draft, forecast.option)
     action = Action(type="update" if draft.get("id") else "create", description=label, resource=resource)
     name = name_of(call.instance, str(draft.get("id", "")), forecast.option.label)
@@ -195,13 +214,14 @@ def _plain(value: float) -> float | int:
 def _card(call: Call, chart: Chart, desk: Desk, *, detail: str, suggestions: tuple[Suggestion, ...] = (), **said: Any) -> Card:
     """A card of this call. Its UUID is of what it is about too, in whatever language: an answer to it is an answer to what it said."""
     about = (said["kind"], said["indicator"].value, json.dumps([dict(draft) for draft in call.drafts], sort_keys=True))
+    reasons = OVERRIDE_REASONS if call.service.hook != "patient-view" else ()
     return Card(
         uuid=name_of(call.service.id, call.instance, chart.course, *about),
-        source=SOURCE,
-        topic=Coding(system=TOPIC, code="exposure-report", display="Drug exposure and dose"),
+        source=desk.voice.say(SOURCE),
+        topic=Coding(system=TOPIC, code="exposure-report", display=desk.voice.say(N_("Drug exposure and dose"))),
         detail=detail,
         suggestions=suggestions,
-        reasons=OVERRIDE_REASONS if call.service.hook != "patient-view" else (),
+        reasons=tuple(replace(one, display=desk.voice.say(one.display)) for one in reasons),
         links=(desk.link(chart),),
         drug=chart.drug,
         **said,

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from unicodedata import combining, normalize
 
 from auctor.fhir.v2.facts import Problem
 from auctor.fhir.v2.header import Header, header_of
 from auctor.fhir.v2.message import CHARSETS, Delimiters, Message, Segment, V2Error, escape
+from auctor.report.voice import ENGLISH, N_, Voice
 
 OUR_MARKS = Delimiters()
 MOST_ERRORS = 20
@@ -56,39 +58,58 @@ def best_header(data: bytes) -> Header:
         return header_of(Message(segments=(Segment(name="MSH", fields=fields),), charset=""))
 
 
-def replies(header: Header, outcome: Outcome, *, at: datetime, new_id: str, receiver: str = "AUCTOR") -> tuple[bytes, ...]:
+def replies(
+    header: Header, outcome: Outcome, *, at: datetime, new_id: str, receiver: str = "AUCTOR", voice: Voice = ENGLISH
+) -> tuple[bytes, ...]:
     """The acknowledgements due, each the bytes of a message without its frame, in the order in which they are sent.
 
     `at` is the time of answering with its zone, `new_id` our own control id. In the original mode there is one. In the enhanced mode
     MSH-15 asks for the accept and MSH-16 for the application acknowledgement: AL always, ER on error, SU on success, NE never.
+    `voice` says what people read (MSA-3, ERR-8), in the character set of the message; codes are the same in every language.
     """
     taken = outcome.verdict is Verdict.ACCEPT
     if not header.enhanced:
-        return (_acknowledge(header, f"A{outcome.verdict}", outcome, at=at, new_id=new_id, receiver=receiver),)
+        return (_acknowledge(header, f"A{outcome.verdict}", outcome, at=at, new_id=new_id, receiver=receiver, voice=voice),)
     accept = Verdict.ACCEPT if outcome.kept else outcome.verdict
     asked = [(header.accept, f"C{accept}", accept is Verdict.ACCEPT), (header.applies, f"A{outcome.verdict}", taken)]
     if not outcome.kept:  # nothing is processed: the accept acknowledgement says so, and no other follows
         asked = asked[:1]
     due = [code for wish, code, success in asked if _wanted(wish, success)]
-    return tuple(_acknowledge(header, code, outcome, at=at, new_id=f"{new_id}.{k}", receiver=receiver) for k, code in enumerate(due))
+    return tuple(
+        _acknowledge(header, code, outcome, at=at, new_id=f"{new_id}.{k}", receiver=receiver, voice=voice) for k, code in enumerate(due)
+    )
 
 
 def _wanted(wish: str, success: bool) -> bool:
     return {"AL": True, "SU": success, "ER": not success}.get(wish, False)
 
 
-def _acknowledge(header: Header, code: str, outcome: Outcome, *, at: datetime, new_id: str, receiver: str) -> bytes:
+def _acknowledge(header: Header, code: str, outcome: Outcome, *, at: datetime, new_id: str, receiver: str, voice: Voice) -> bytes:
     version = header.version if header.version.startswith("2.") and header.version[2:].replace(".", "").isdigit() else "2.5.1"
     charset = header.charset or ("" if _ascii(header) else "UNICODE UTF-8")
     trigger = header.event.split("^")[1] if "^" in header.event else ""
     event = "^".join(filter(None, ("ACK", _safe(trigger), "ACK" if trigger else "")))
     msh = ["MSH", "^~\\&", receiver, _safe(header.receiving_facility), _safe(header.application), _safe(header.facility)]
     msh += [at.strftime("%Y%m%d%H%M%S%z"), "", event, new_id, _safe(header.processing) or "P", version, "", "", "", "", "", charset]
-    text = _safe(str(outcome.problems[0]))[:80] if outcome.problems else ""
+    text = _safe(_said(outcome.problems[0], voice))[:80] if outcome.problems else ""
     lines = ["|".join(msh).rstrip("|"), "|".join(("MSA", code, _safe(header.control_id), text)).rstrip("|")]
     if _has_err(version) and code[0] == "A":
-        lines += _errors(outcome.problems)
-    return ("\r".join(lines) + "\r").encode(CHARSETS.get(charset) or "ascii", errors="replace")
+        lines += _errors(outcome.problems, voice)
+    return _encoded("\r".join(lines) + "\r", CHARSETS.get(charset) or "ascii")
+
+
+def _said(problem: Problem, voice: Voice) -> str:
+    what, remedy = voice.engine(problem.what), voice.engine(problem.remedy)
+    return voice.say(N_("%(where)s: %(what)s; %(remedy)s"), where=problem.where, what=what, remedy=remedy)
+
+
+def _encoded(text: str, codec: str) -> bytes:
+    """In the message's character set; a letter that it lacks without its accent."""
+    try:
+        return text.encode(codec)
+    except UnicodeEncodeError:
+        plain = (sign for sign in normalize("NFKD", text) if not combining(sign))
+        return "".join(plain).encode(codec, errors="replace")
 
 
 def _ascii(header: Header) -> bool:
@@ -100,10 +121,10 @@ def _has_err(version: str) -> bool:
     return version[:3] >= "2.5"
 
 
-def _errors(problems: Sequence[Problem]) -> Iterable[str]:
+def _errors(problems: Sequence[Problem], voice: Voice) -> Iterable[str]:
     for found in problems[:MOST_ERRORS]:
         coded = f"{found.code}^{WORDS.get(found.code, 'Application internal error')}^HL70357"
-        yield f"ERR||{_place(found.where)}|{coded}|E||||{_safe(str(found))[:200]}"
+        yield f"ERR||{_place(found.where)}|{coded}|E||||{_safe(_said(found, voice))[:200]}"
 
 
 def _place(where: str) -> str:

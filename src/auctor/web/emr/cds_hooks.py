@@ -24,7 +24,9 @@ from auctor.web.accounts.actor import Actor, Role
 from auctor.web.emr.desk import Answers
 from auctor.web.emr.partners import CdsClient, Partners, read_partners
 from auctor.web.emr.tokens import Callers
+from auctor.web.pages.language import language, preferred
 from auctor.web.pages.visits import clinic_of
+from auctor.web.pages.voice import PageVoice
 from auctor.web.service.feedback import keep_feedback, keep_shown
 
 _LOG = logging.getLogger("auctor.cds")
@@ -35,9 +37,10 @@ router = APIRouter(prefix="/cds-services", include_in_schema=False)
 
 
 @router.get("")
-def discover() -> Response:
+def discover(request: Request) -> Response:
     """What services there are; open to anybody, as the specification has it."""
-    return JSONResponse(discovery())
+    voice = _voice(request)
+    return JSONResponse(discovery(voice), headers=_spoken(voice))
 
 
 @router.post("/{name}")
@@ -50,11 +53,13 @@ async def call(request: Request, name: str) -> Response:
         _check_server(found, client)
         partners = partners_of(request)
         names = partners.names(found.fhir_server or client.fhir_servers[0], found.patient, found.prefetch.get("patient"))
-        cards = answers_of(request).answer(found, _actor(client), names)
+        cards = answers_of(request).answer(found, _actor(client), names, _voice(request))
         _remember(request, client, found, cards)
         return response(cards)
 
-    return await _answered(request, work, late=NOTHING)
+    answer = await _answered(request, work, late=NOTHING)
+    answer.headers.update(_spoken(_voice(request)))
+    return answer
 
 
 @router.post("/{name}/feedback")
@@ -90,6 +95,16 @@ def answers_of(request: Request) -> Answers:
 def partners_of(request: Request) -> Partners:
     """The partners of this installation."""
     return read_partners(_file(request))
+
+
+def _voice(request: Request) -> PageVoice:
+    """The language that the caller asks for (Accept-Language), else the installation's."""
+    own = request.app.state.settings.language
+    return PageVoice(language(preferred(None, request.headers.get("accept-language"), own)))
+
+
+def _spoken(voice: PageVoice) -> dict[str, str]:
+    return {"content-language": voice.code, "vary": "Accept-Language"}
 
 
 def _file(request: Request) -> Path | None:

@@ -15,6 +15,7 @@ from auctor.fhir.cds.request import Call
 from auctor.fhir.cds.services import Chart, Desk, order_select, order_sign, patient_view
 from auctor.models.drug_file import Monitoring
 from auctor.models.monitoring import intervals_of
+from auctor.report.voice import ENGLISH, Voice
 from auctor.web.accounts.actor import Actor
 from auctor.web.service.charts import OpenCourse, open_courses
 from auctor.web.service.clinic import Clinic
@@ -39,14 +40,17 @@ class Answers:
     _ready: OrderedDict[str, Ready] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
 
-    def answer(self, call: Call, actor: Actor, names: tuple[tuple[str, str], ...]) -> tuple[Card, ...]:
-        """The cards of one call, at most one for a drug. NoData where a monitored drug is ordered and nothing is known of the patient."""
-        courses = open_courses(self.clinic, actor, names)
+    def answer(self, call: Call, actor: Actor, names: tuple[tuple[str, str], ...], voice: Voice = ENGLISH) -> tuple[Card, ...]:
+        """The cards of one call in one language, at most one for a drug.
+
+        NoData where a monitored drug is ordered and nothing is known of the patient.
+        """
+        courses, desk = open_courses(self.clinic, actor, names), replace(self.desk, voice=voice)
         if call.service.hook == "patient-view":
-            found = [patient_view(call, self._watched(course), self.desk) for course in courses]
+            found = [patient_view(call, self._watched(course), desk) for course in courses]
         else:
             _check_known(call, courses)
-            found = [self._judged(call, course) for course in courses]
+            found = [self._judged(call, course, desk) for course in courses]
         return tuple(_one_for_a_drug(courses, found))
 
     def ready(self, course: OpenCourse) -> Ready:
@@ -67,7 +71,7 @@ class Answers:
         rule = intervals_of(course.drug, self.intervals)
         return replace(_chart(course), overdue=None if rule is None else level_due(course.file, rule, self.now()))
 
-    def _judged(self, call: Call, course: OpenCourse) -> Card | None:
+    def _judged(self, call: Call, course: OpenCourse, desk: Desk) -> Card | None:
         """The card for the first draft of the course's drug that can be read as a regimen."""
         mine = [draft for draft in call.drafts if course.drug in drugs_of(draft)]
         if not mine:
@@ -76,13 +80,13 @@ class Answers:
             raise NoData(where="course", what="no model or no dose is known", remedy="complete the course in auctor")
         ready = self.ready(course)
         if call.service.hook == "order-select":
-            return order_select(call, _chart(course), self.desk, ready, mine[0])
+            return order_select(call, _chart(course), desk, ready, mine[0])
         for draft in mine:
             try:
                 read = read_draft(draft, ready.what_if)
             except AuctorError:
                 continue  # no amount at a plain interval: nothing is said rather than something wrong
-            return order_sign(call, _chart(course), self.desk, ready, read)
+            return order_sign(call, _chart(course), desk, ready, read)
         return None
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from auctor.errors import AuctorError, RecordError
+from auctor.report.voice import ENGLISH, Voice
 from auctor.web.accounts.actor import Actor
 from auctor.web.emr.fhir_client import FhirClient, Written
 from auctor.web.emr.partners import FhirServer, Partners
@@ -91,10 +92,12 @@ def _refreshed(client: FhirClient, clinic: Clinic, actor: Actor, course_id: str,
     return Refreshed(arrived=import_bundle(clinic, actor, course_id, live.bundle, known), read_at=live.read_at)
 
 
-def send_back(clinic: Clinic, actor: Actor, result_id: str, server: Server, patient: str, *, pdf: bytes = b"") -> Written:
+def send_back(
+    clinic: Clinic, actor: Actor, result_id: str, server: Server, patient: str, *, pdf: bytes = b"", voice: Voice = ENGLISH
+) -> Written:
     """A result to the server, in its standing. Sending it again is safe, also after a refusal that came late."""
     with FhirClient(server) as client:
-        return client.write(result_transaction(clinic, actor, result_id, patient=f"Patient/{patient}", pdf=pdf))
+        return client.write(result_transaction(clinic, actor, result_id, patient=f"Patient/{patient}", pdf=pdf, voice=voice))
 
 
 def follow(hospital: Hospital, patient: Patient, *, endpoint: str, secret: str) -> str:

@@ -13,6 +13,8 @@ from auctor.web.accounts.permissions import Verb, demand
 from auctor.web.emr.journal import Entry, Journal, State
 from auctor.web.emr.mllp import Listener, tls
 from auctor.web.emr.receiver import Receiver
+from auctor.web.pages.language import language
+from auctor.web.pages.voice import PageVoice
 from auctor.web.service.clinic import Clinic
 from auctor.web.service.messages import INTERFACE, take
 from auctor.web.settings import Settings
@@ -32,7 +34,8 @@ class Interface:
     def of(cls, settings: Settings, clinic: Callable[[], Clinic]) -> Interface:
         """From the settings; CaseError for a site's file that cannot be used."""
         site, journal = read_site(settings.hl7_site_file), Journal(settings.data_folder / JOURNAL)
-        receiver = Receiver(site=site, journal=journal, deliver=lambda reading, *, message: take(clinic(), INTERFACE, reading))
+        voice = PageVoice(language(settings.language))
+        receiver = Receiver(site=site, journal=journal, deliver=lambda reading, *, message: take(clinic(), INTERFACE, reading), voice=voice)
         security = None
         if settings.hl7_tls_certificate:
             authority = Path(settings.hl7_client_ca) if settings.hl7_client_ca else None

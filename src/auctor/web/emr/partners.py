@@ -73,7 +73,7 @@ class FhirServer(Entry):
     site_codes: str = Field("", description="the hospital's own codes in a file, beside this one")
     send_when_signed: bool = Field(False, description="a signed result is sent by itself")
     follow: bool = Field(False, description="a record that was read is subscribed to, and read again when it changes")
-    report_language: Literal["en", "fr"] = "en"
+    report_language: Literal["en", "fr"] | None = Field(None, description="of what is sent to it; else the installation's")
     timeout_s: float = Field(10.0, gt=0, le=120)
     deadline_s: float = Field(30.0, gt=0, le=600)
 

@@ -18,6 +18,7 @@ from auctor.fhir.v2.header import Header
 from auctor.fhir.v2.message import V2Error
 from auctor.fhir.v2.read import read
 from auctor.fhir.v2.site import Site
+from auctor.report.voice import ENGLISH, Voice
 from auctor.web.emr.framing import Fault, Frame
 from auctor.web.emr.journal import Entry, Journal, State
 
@@ -43,11 +44,12 @@ def discard(reading: Reading, *, message: int) -> tuple[Problem, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Receiver:
-    """Receives messages of one site into one journal."""
+    """Receives messages of one site into one journal; `voice` says what people read in the answers."""
 
     site: Site
     journal: Journal
     deliver: Deliver = discard
+    voice: Voice = ENGLISH
     now: Callable[[], datetime] = field(default=lambda: datetime.now().astimezone())
 
     def receive(self, frame: Frame) -> tuple[bytes, ...]:
@@ -83,7 +85,7 @@ class Receiver:
         except Exception as error:  # the listener must go on, whatever a message does
             _LOG.error("message not handled: %s", type(error).__name__)
             outcome = _internal("the message could not be handled", kept=False)
-        return replies(header, outcome, at=self.now(), new_id=secrets.token_hex(8), receiver=self.site.name)
+        return replies(header, outcome, at=self.now(), new_id=secrets.token_hex(8), receiver=self.site.name, voice=self.voice)
 
     def _outcome(self, header: Header, frame: Frame) -> Outcome:
         try:

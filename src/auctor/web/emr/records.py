@@ -19,6 +19,7 @@ from auctor.web.emr.hospital import Hospital, Refreshed, follow, read_record, se
 from auctor.web.emr.partners import Partners, read_partners
 from auctor.web.pages.language import language
 from auctor.web.pages.reporting import pdf_of
+from auctor.web.pages.voice import PageVoice
 from auctor.web.service import sending
 from auctor.web.service.clinic import Clinic
 from auctor.web.service.courses import look
@@ -89,10 +90,11 @@ class Records:
     def _deliver(self, actor: Actor, row: str, result_id: str, hospital: Hospital) -> AuctorError | None:
         clinic = self.clinic()
         try:
-            file, pdf = pdf_of(clinic, actor, result_id, language(hospital.setup.report_language))
+            tongue = language(hospital.setup.report_language or self.settings.language)
+            file, pdf = pdf_of(clinic, actor, result_id, tongue)
             with FhirClient(hospital.server) as client:
                 patient = hospital.patient(client, file.patient)
-            written = send_back(clinic, actor, result_id, hospital.server, patient, pdf=pdf)
+            written = send_back(clinic, actor, result_id, hospital.server, patient, pdf=pdf, voice=PageVoice(tongue))
         except AuctorError as error:
             sending.failed(clinic, actor, row, error)
             return error

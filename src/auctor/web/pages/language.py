@@ -112,8 +112,8 @@ def _catalogue(code: str) -> dict[str, str]:
         return {str(m.id): str(m.string) for m in read_po(file, locale=code) if m.id and m.string}
 
 
-def preferred(cookie: str | None, accepted: str | None) -> str:
-    """The code to use: what the reader chose, else the first language of the browser that there is, else English.
+def preferred(cookie: str | None, accepted: str | None, otherwise: str = "en") -> str:
+    """The code to use: what the reader chose, else the first language of the browser that there is, else the installation's.
 
     >>> preferred(None, "fr-CH,fr;q=0.9,en;q=0.8"), preferred("en", "fr"), preferred(None, "de")
     ('fr', 'en', 'en')
@@ -121,4 +121,4 @@ def preferred(cookie: str | None, accepted: str | None) -> str:
     if cookie in LANGUAGES:
         return cookie
     asked = [part.split(";")[0].strip()[:2].casefold() for part in (accepted or "").split(",")]
-    return next((code for code in asked if code in LANGUAGES), "en")
+    return next((code for code in asked if code in LANGUAGES), otherwise)

@@ -40,9 +40,9 @@ def environment() -> Environment:
 
 
 def language_of(request: Request) -> Language:
-    """What the reader chose (cookie), else what the browser asks for."""
-    name = language_cookie(request.app.state.settings)
-    return language(preferred(request.cookies.get(name), request.headers.get("accept-language")))
+    """What the reader chose (cookie), else what the browser asks for, else the installation's."""
+    settings = request.app.state.settings
+    return language(preferred(request.cookies.get(language_cookie(settings)), request.headers.get("accept-language"), settings.language))
 
 
 def words(tongue: Language) -> dict[str, Any]:

@@ -22,6 +22,11 @@ class PageVoice:
 
     language: Language
 
+    @property
+    def code(self) -> str:
+        """`fr`."""
+        return self.language.code
+
     def say(self, text: str, **values: Any) -> str:
         """The message in this language."""
         return self.language.say(text, **values)

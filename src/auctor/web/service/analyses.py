@@ -1,4 +1,5 @@
-"""Analyse: the facts of a course to a kept result. The same document under the same versions is not kept twice."""
+"""Analyse: the facts of a course to a kept result. The same document under the same versions is not kept twice,
+but for a signed result that a question re-opened: what is signed again is a result of its own."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def analyse(clinic: Clinic, actor: Actor, course_id: str) -> str:
         raise refused
     computed = clinic.engine.compute(file.document)
     known = file.latest
-    if known is not None and not file.stale(known) and known.result == computed.result:
+    if known is not None and not file.stale(known) and file.stands(known) and known.result == computed.result:
         return known.id
     with clinic.store.work(actor) as work:
         taken = document(work, course_id)

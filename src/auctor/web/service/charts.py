@@ -19,7 +19,7 @@ MOST_NAMES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class OpenCourse:
-    """One open course: its drug, what it waits for (`pending`, `changed`, `unsigned`), and its file as it stood when it was read."""
+    """One open course: its drug, what it waits for (`pending`, `changed`, `asked`, `unsigned`), and its file as it was when read."""
 
     course: str
     patient: str
@@ -66,6 +66,6 @@ def _waiting(file: CourseFile) -> Iterable[str]:
     if any((fact.id, fact.revision) not in known for fact in file.of_kind("sample")):
         yield "pending"
     if last is not None and last.id in file.reopenings:
-        yield "changed"
+        yield "changed" if file.reopenings[last.id].question_id is None else "asked"
     if last is not None and last.id not in file.signatures:
         yield "unsigned"

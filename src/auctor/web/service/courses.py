@@ -41,7 +41,7 @@ class CourseFile:
     results: tuple[Result, ...]
     statuses: dict[str, Status]
     signatures: dict[str, Signature]
-    reopenings: dict[str, datetime]
+    reopenings: dict[str, Reopening]
     zone: ZoneInfo
     revision: str
     questions: tuple[Question, ...] = ()
@@ -66,6 +66,10 @@ class CourseFile:
         """The order that holds now."""
         orders = [fact for fact in self.of_kind("order") if fact.at is not None]
         return max(orders, key=lambda fact: (fact.at, fact.entered_at), default=None)
+
+    def stands(self, result: Result) -> bool:
+        """Whether nothing re-opened it since it was signed."""
+        return self.statuses[result.id] is not Status.REOPENED
 
     def stale(self, result: Result) -> bool:
         """Whether the present facts would make another document than the result was computed from."""
@@ -111,7 +115,7 @@ def _file(clinic: Clinic, reading: Reading, course_id: str) -> CourseFile:
         results=tuple(every),
         statuses=results.statuses(reading, course_id),
         signatures={one.result_id: one for one in signed},
-        reopenings={one.result_id: one.reopened_at for one in reversed(opened)},
+        reopenings={one.result_id: one for one in reversed(opened)},
         zone=zone_of(course.time_zone, clinic),
         revision=hashlib.sha256(repr(parts).encode()).hexdigest()[:16],
         questions=tuple(asked),

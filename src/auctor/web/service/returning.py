@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from auctor.errors import RecordError
 from auctor.fhir.report_bundle import result_bundle
 from auctor.fhir.returned import Return, Signed, Standing
+from auctor.report.voice import ENGLISH, Voice
 from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, demand
 from auctor.web.service.clinic import Clinic
@@ -18,11 +20,13 @@ from auctor.web.store.tables import Course, Patient, Result, Signature
 from auctor.web.store.tables.columns import iso
 
 
-def result_transaction(clinic: Clinic, actor: Actor, result_id: str, *, patient: str, pdf: bytes = b"") -> dict[str, Any]:
+def result_transaction(
+    clinic: Clinic, actor: Actor, result_id: str, *, patient: str, pdf: bytes = b"", voice: Voice = ENGLISH
+) -> dict[str, Any]:
     """The transaction for one result, to be sent to the server that knows the patient by the reference `patient` (`Patient/7`).
 
     Preliminary without a signature; final with it; amended or corrected where it takes the place of an earlier signed one. RecordError
-    for a result that was re-opened or superseded: the next one is sent instead. Leaves its audit entry.
+    for a result that was re-opened or superseded: the next one is sent instead. `voice` says its texts. Leaves its audit entry.
     """
     demand(actor, Verb.EXPORT)
     with clinic.store.work(actor) as work:
@@ -34,7 +38,7 @@ def result_transaction(clinic: Clinic, actor: Actor, result_id: str, *, patient:
             raise RecordError(
                 where="result", what=f"{status.value}: it does not stand any more", remedy="analyse again and send that result"
             )
-        sent = _return(work, result, patient, pdf)
+        sent = replace(_return(work, result, patient, pdf), voice=voice)
         transaction = result_bundle(json.loads(result.result), sent)
         after = {"patient": patient, "standing": sent.standing.value, "replaces": sent.replaces, "entries": len(transaction["entry"])}
         work.record("result.return", "result", result_id, ward=ward, after=after)

@@ -1,4 +1,5 @@
-"""Questions: what a feed could not say by itself, kept with the course until somebody settles it. A course with an open one is not signed.
+"""Questions: what a feed could not say by itself, kept with the course until somebody settles it. A course with an open one is not signed,
+and one that comes up after the signature re-opens what was signed.
 
     with store.work(actor) as work:
         questions.ask(work, course_id, Asked(source="fhir", reference="MedicationAdministration/a4", kind="dose", code="no-duration", ...))
@@ -16,6 +17,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from auctor.web.store.errors import NotFound, StaleError, StoreError
+from auctor.web.store.reopening import reopen_for_question
 from auctor.web.store.tables import Course, Fact, Question, RecordRead, Settlement
 from auctor.web.store.tables.columns import content_sha256
 from auctor.web.store.work import Reading, Work
@@ -50,7 +52,8 @@ class Asked:
 
 
 def ask(work: Work, course_id: str, asked: Asked) -> Question | None:
-    """Keep a question; None where it is open already or a person settled it before."""
+    """Keep a question, which re-opens the signed result that it touches; None where it is open already or a person settled it before."""
+    work.get(Course, course_id, lock=True)  # nobody signs meanwhile
     digest = asked.digest(course_id)
     for known in work.session.scalars(select(Question).where(Question.course_id == course_id, Question.digest == digest)):
         settled = settlement(work, known.id)
@@ -64,6 +67,7 @@ def ask(work: Work, course_id: str, asked: Asked) -> Question | None:
     )  # fmt: skip
     work.session.add(question)
     work.session.flush()
+    reopen_for_question(work, question, fact)
     return question
 
 

@@ -1,4 +1,4 @@
-"""Late and corrected facts, and another model or target, re-open the signed results whose inputs they change."""
+"""Late and corrected facts, another model or target, and questions that come up re-open the signed results that they touch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from auctor.web.store.tables import Fact, Reopening, Result, Signature
+from auctor.web.store.tables import Fact, Question, Reopening, Result, Signature
 from auctor.web.store.work import Work
 
 
@@ -21,16 +21,36 @@ def reopen(work: Work, fact: Fact, before: Fact | None) -> list[Reopening]:
     """
     if fact.kind == "note":
         return []
-    return _opened(work, fact, [result for result in _standing(work, fact.course_id) if _touches(fact, before, result)])
+    touched = [result for result in _standing(work, fact.course_id) if _touches(fact, before, result)]
+    return _opened(work, touched, fact_id=fact.id, fact_revision=fact.revision)
 
 
 def reopen_for_choice(work: Work, note: Fact) -> list[Reopening]:
     """Re-open the standing signed result of the course, whose model or target was changed as `note` says."""
-    return _opened(work, note, _standing(work, note.course_id))
+    return _opened(work, _standing(work, note.course_id), fact_id=note.id, fact_revision=note.revision)
 
 
-def _opened(work: Work, fact: Fact, results: list[Result]) -> list[Reopening]:
-    found = [Reopening(result_id=one.id, fact_id=fact.id, fact_revision=fact.revision, reopened_at=work.at) for one in results]
+def reopen_for_question(work: Work, question: Question, doubted: Fact | None) -> list[Reopening]:
+    """Re-open the standing signed result of the course that a question puts in doubt: one about what lies within the time that it looked
+    at, and one about something whose time is not known. Its answer may change nothing; that is for somebody to sign again.
+    """
+    moment = doubted.at if doubted is not None else _moment(question.draft)
+    touched = [result for result in _standing(work, question.course_id) if moment is None or moment <= horizon(result)]
+    return _opened(work, touched, question_id=question.id)
+
+
+def _moment(draft: Any) -> datetime | None:
+    """When what is asked about happened, as far as the draft of its entry says it as an instant."""
+    said = draft.get("at") if isinstance(draft, dict) else None
+    try:
+        found = datetime.fromisoformat(said) if isinstance(said, str) else None
+    except ValueError:
+        return None
+    return found if found is not None and found.tzinfo is not None else None
+
+
+def _opened(work: Work, results: list[Result], **why: Any) -> list[Reopening]:
+    found = [Reopening(result_id=one.id, reopened_at=work.at, **why) for one in results]
     work.session.add_all(found)
     work.session.flush()
     return found

@@ -21,7 +21,6 @@ from auctor.web.pages.views.shown_result import TITLES, ShownResult
 from auctor.web.service.analyses import not_ready
 from auctor.web.service.courses import CourseFile
 from auctor.web.service.engine import read
-from auctor.web.store.results import Status
 from auctor.web.store.tables import Result
 
 
@@ -56,6 +55,7 @@ def course_view(file: CourseFile, actor: Actor, language: Language) -> dict[str,
         "signed": signed_view(file, language),
         "shown": None,
         "stale": False,
+        "in_doubt": False,
         "typed": _regimen_fields(file, language),
         "questions": question_rows(file, language),
         "fresh": freshness(file, language),
@@ -72,6 +72,7 @@ def _latest(file: CourseFile, latest: Result, language: Language) -> dict[str, A
     return {
         "shown": shown_result(file, latest, language),
         "stale": file.stale(latest),
+        "in_doubt": not file.stands(latest) and not file.stale(latest),
         "result_id": latest.id,
         "svg": chart.svg(),
         "curve_rows": chart.rows(),
@@ -94,8 +95,17 @@ def signed_view(file: CourseFile, language: Language) -> dict[str, Any] | None:
         "who": signature.signer,
         "when": language.moment(signature.signed_at, file.zone),
         "regimen": shown.regimen(signature.regimen["forecast"]["option"]),
-        "reopened": file.statuses[result.id] is Status.REOPENED,
+        "reopened": why_reopened(file, result, language),
     }
+
+
+def why_reopened(file: CourseFile, result: Result, language: Language) -> str:
+    """Why a signed result does not stand; "" where it does."""
+    if file.stands(result):
+        return ""
+    if file.reopenings[result.id].question_id is None:
+        return language.say("data changed after signing")
+    return language.say("a question about the record came up after signing")
 
 
 def _regimen_fields(file: CourseFile, language: Language) -> Blank:

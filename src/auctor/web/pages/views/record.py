@@ -36,7 +36,7 @@ def question_rows(file: CourseFile, language: Language) -> list[dict[str, Any]]:
 
 
 def question_row(question: Question, file: CourseFile, language: Language) -> dict[str, Any]:
-    """One question as it is shown; its texts are the reader's own, in English."""
+    """One question as it is shown; its texts are as they were asked, in English."""
     fact = next((one for one in file.facts if one.id == question.fact_id), None)
     known = draft_text(question.draft or {}, file, language)
     if fact is not None:

@@ -129,16 +129,20 @@ class Signature(Table):
 
 
 class Reopening(Table):
-    """A signed result that no longer stands, because of a fact that arrived later or was corrected."""
+    """A signed result that no longer stands, because of a fact that arrived later or was corrected, or of a question that came up."""
 
     __tablename__ = "reopening"
-    __table_args__ = (ForeignKeyConstraint(["fact_id", "fact_revision"], ["fact.id", "fact.revision"]),)
+    __table_args__ = (
+        ForeignKeyConstraint(["fact_id", "fact_revision"], ["fact.id", "fact.revision"]),
+        CheckConstraint("(fact_id IS NULL) <> (question_id IS NULL)", name="fact_or_question"),
+    )
     append_only = True
 
     id: Mapped[Id]
     result_id: Mapped[ResultId]
-    fact_id: Mapped[Ref]
-    fact_revision: Mapped[int]
+    fact_id: Mapped[str | None] = mapped_column(String(32))
+    fact_revision: Mapped[int | None]
+    question_id: Mapped[str | None] = mapped_column(String(32), ForeignKey("question.id"))
     reopened_at: Mapped[At]
 
 
