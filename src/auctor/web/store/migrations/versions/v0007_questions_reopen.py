@@ -11,7 +11,7 @@ branch_labels = None
 depends_on = None
 
 EITHER = "(fact_id IS NULL) <> (question_id IS NULL)"
-OLD, NEW = "reopening", "reopening_0005"
+OLD, NEW = "reopening", "reopening_new"
 
 
 def upgrade() -> None:
