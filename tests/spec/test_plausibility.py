@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,15 @@ def test_the_command_prints_a_table_and_sentences_and_the_same_as_json() -> None
     shown = CliRunner().invoke(app, ["plausible", path, "--all"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0
     assert "From the others" in shown.stdout and "drawn 2 h earlier than recorded" in " ".join(shown.stdout.split())
+    assert re.search(r"the dose recorded at \d\d:\d\d on \d+ \w+ was not given", " ".join(shown.stdout.split())), "the case has clock times"
     answer = json.loads(CliRunner().invoke(app, ["plausible", path, "--json"]).stdout)
     assert [s["where"] for s in answer["samples"]] == ["samples[0]", "samples[1]"]
+    earlier = next(f for f in answer["alternatives"] if f["kind"] == "earlier")
+    assert (
+        earlier["facts"]["at_h"] - earlier["facts"]["then_h"] == 2
+        and "rather than at" in earlier["what"]
+        and earlier["what"].endswith(" h")
+    )
     assert {"kind", "log_likelihood_ratio", "prior_odds", "question"} <= answer["alternatives"][0].keys()
     refused = CliRunner().invoke(app, ["plausible", path, "--label", "7=trough"])
     assert refused.exit_code == 2
