@@ -64,10 +64,10 @@ def future_of(case: Case) -> Regimen:
     return Regimen.steady(last.amount_mg, every_h=every, route=last.route, duration_h=last.duration_h, horizon_h=96.0)
 
 
-def patients(amortised: Amortised, n: int, others: Sequence[DrugModel]) -> list[Patient]:
+def patients(amortised: Amortised, n: int, others: Sequence[DrugModel], seed: int = SEED) -> list[Patient]:
     """n new patients of the plan's models, or of `others` with the plan's covariates, regimens and times (and at least one sample)."""
-    world = simulate_world(replace(amortised.plan, seed=SEED, patients=n))
-    rng = stream(SEED, "benchmark")
+    world = simulate_world(replace(amortised.plan, seed=seed, patients=n))
+    rng = stream(seed, "benchmark")
     found = []
     for i in range(n):
         model = others[i % len(others)] if others else world.plan.models[int(world.model_index[i])]

@@ -1,6 +1,6 @@
 """Why does averaging lose to a single model in patients of another one? Points, weights and priors, over the exact posteriors.
 
-    python benchmarks/other_model.py PLAN --truth MODEL [--n 300] [--also MODEL ...] [--prior 0.5] [--json]
+    python benchmarks/other_model.py PLAN --truth MODEL [--n 300] [--also MODEL ...] [--prior 0.5] [--seed 2026] [--json]
 
 Patients of `--truth` (`same`: of the plan's own models) as in `benchmarks/amortised.py`; every model's posterior by importance resampling,
 which the amortised posterior over the same models reproduces. Printed for each model: MAP and the posterior mean; for their average: the
@@ -129,7 +129,8 @@ def scored(points: Points, truth: np.ndarray, best: np.ndarray) -> dict[str, dic
 def judged(args: argparse.Namespace) -> dict[str, object]:
     plan = open_amortised_plan(args.plan)
     own, also = plan.models, tuple(read_model(name) for name in args.also)
-    people = patients(_Planned(plan), args.n, [] if args.truth == "same" else [read_model(args.truth)])  # type: ignore[arg-type]
+    others = [] if args.truth == "same" else [read_model(args.truth)]
+    people = patients(_Planned(plan), args.n, others, args.seed)  # type: ignore[arg-type]
     found = drawn(people, (*own, *also), args.prior)
     few = found.of(range(len(own)))
     points = singles(few, own) | averages(few, "average")
@@ -140,6 +141,7 @@ def judged(args: argparse.Namespace) -> dict[str, object]:
     return {
         "truth": args.truth,
         "patients": len(found.truth),
+        "seed": args.seed,
         "prior weight": args.prior,
         "mean weights": {m.name: round(float(w), 3) for m, w in zip((*own, *also), share, strict=True)},
         "best single-model MAP": own[int(np.argmin(errors))].name,
@@ -154,6 +156,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=300)
     parser.add_argument("--also", nargs="+", default=[])
     parser.add_argument("--prior", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=SEED, help="of the patients")
     parser.add_argument("--json", action="store_true")
     result = judged(args := parser.parse_args())
     if args.json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -38,6 +39,17 @@ class AuctorError(Exception):
     def __init__(self, *, where: str, what: str, remedy: str) -> None:
         super().__init__(f"{where}: {what}; {remedy}")
         self.where, self.what, self.remedy = where, what, remedy
+
+    def __reduce__(self) -> tuple[Callable[..., AuctorError], tuple[object, ...]]:
+        """As itself from another process."""
+        return _again, (type(self), self.args, dict(self.__dict__))
+
+
+def _again(kind: type[AuctorError], args: tuple[object, ...], fields: dict[str, object]) -> AuctorError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
 
 
 class CaseError(AuctorError):

@@ -34,7 +34,7 @@ def clinic(tmp_path: Path) -> Iterator[Clinic]:
     store = Store.open(f"sqlite:///{tmp_path / 'auctor.db'}", secret=b"a secret of the tests and of nothing else")
     made = Clinic(store=store)
     yield made
-    made.engine.pool.shutdown()
+    made.engine.stop()
     store.close()
 
 

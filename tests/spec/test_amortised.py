@@ -156,12 +156,15 @@ def test_probabilities_of_models_are_those_of_averaging(two: Amortised) -> None:
 
 
 def test_a_level_under_its_limit_is_only_known_to_be(quick: Amortised) -> None:
-    """As M3 has it in the posterior of importance resampling."""
-    below = Sample(time_h=0.0, value=0.002, lloq=0.002, below_lloq=True)
-    case = replace(KNOWN, samples=(below, *KNOWN.samples[1:]))
-    ours = quick.estimate(case, 4000).exposure(NOW, AUC)
-    theirs = posterior_estimate(read_model("tacrolimus_woillard_2011"), case, 4000).exposure(NOW, AUC)
+    """As M3 has it in the posterior of importance resampling, and not as if the limit had been measured."""
+    limit = Sample(time_h=0.0, value=0.004, lloq=0.004)
+    known, measured = (replace(KNOWN, samples=(replace(limit, below_lloq=below), *KNOWN.samples[1:])) for below in (True, False))
+    ours = quick.estimate(known, 4000).exposure(NOW, AUC)
+    theirs, other = (
+        posterior_estimate(read_model("tacrolimus_woillard_2011"), case, 4000).exposure(NOW, AUC) for case in (known, measured)
+    )
     assert abs(ours.point - theirs.point) < 0.1 * theirs.values.std()
+    assert abs(other.point - theirs.point) > 0.3 * theirs.values.std()
 
 
 def test_same_plan_same_bytes(two: Amortised, tmp_path: Path) -> None:

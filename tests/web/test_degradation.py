@@ -40,7 +40,7 @@ def test_without_its_learner_the_column_abstains_and_map_answers(ada: Person, si
     cards = dict(re.findall(r'<div class="card[^"]*"><h3>([^<]+)</h3>(.*?)</div>', page, re.S))
     assert "abstains" in cards["Machine learning"]
     assert 'class="big"' in cards["MAP"] and 'class="big"' in cards["Posterior"]
-    site.app.state.clinic.engine.pool.shutdown()
+    site.app.state.clinic.engine.stop()
     site.app.state.clinic = kept
 
 

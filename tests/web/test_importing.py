@@ -52,7 +52,7 @@ def store(quick_folder: Path, empty_sqlite: Path) -> Iterator[Store]:
 def clinic(store: Store) -> Iterator[Clinic]:
     made = Clinic(store=store)
     yield made
-    made.engine.pool.shutdown()
+    made.engine.stop()
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_the_same_on_both_databases(database: Any) -> None:
         assert len(take(clinic, course, record()).added) == 8
         arrived = take(clinic, course, record(ordered("r1", status="completed")))
         assert (len(arrived.withdrawn), len(arrived.unchanged)) == (1, 7)
-        clinic.engine.pool.shutdown()
+        clinic.engine.stop()
     finally:
         store.close()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -42,17 +43,17 @@ class ClosedForm:
         """Steady states are closed forms."""
         return False
 
-    @property
+    @cached_property
     def stages(self) -> tuple[int, ...]:
         """Stages of each chain."""
         return tuple(len(names) for names, _ in chains(self.model.structure))
 
-    @property
+    @cached_property
     def firsts(self) -> tuple[int, ...]:
         """The first compartment of each chain."""
         return tuple(sum(self.stages[:k]) for k in range(len(self.stages)))
 
-    @property
+    @cached_property
     def central(self) -> int:
         """The central compartment."""
         return sum(self.stages)
@@ -62,7 +63,7 @@ class ClosedForm:
         """Compartments."""
         return self.central + 1 + len(self.model.structure.peripherals)
 
-    @property
+    @cached_property
     def ports(self) -> tuple[int, ...]:
         """Compartments that a dose may enter."""
         return (*self.firsts, self.central)

@@ -113,5 +113,6 @@ _PER_EVENT = (
 def _picked(found: list[Any], wanted: Any, n: int) -> Array:
     """Values (draws, wanted) from runs of values by event, each broadcast over the draws."""
     table = np.concatenate([np.broadcast_to(v, (len(v), n)) for v in found])
-    places = np.broadcast_to(wanted, (wanted.shape[0], n))
-    return np.ascontiguousarray(np.take_along_axis(table, places, axis=0).T)
+    if wanted.shape[1] == 1:  # the same events for every draw
+        return np.ascontiguousarray(table[wanted[:, 0]].T)
+    return np.ascontiguousarray(np.take_along_axis(table, wanted, axis=0).T)

@@ -84,9 +84,12 @@ def _join(app: FastAPI, settings: Settings) -> None:
 def _clinic(app: FastAPI) -> Any:
     """The clinic over the application's store, made on first use."""
     from auctor.web.service.clinic import Clinic
+    from auctor.web.service.engine import Engine
+    from auctor.web.service.workers import Workers
 
     if not hasattr(app.state, "clinic"):
-        app.state.clinic = Clinic(store=app.state.store, destination=app.state.records.destination)
+        engine = Engine(workers=Workers(processes=app.state.settings.engine_processes))
+        app.state.clinic = Clinic(store=app.state.store, engine=engine, destination=app.state.records.destination)
     return app.state.clinic
 
 
@@ -120,7 +123,7 @@ def _handle(app: FastAPI) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Between start and stop. A stop comes after the running requests ended: the engine's threads end too, and the store is let go.
+    """Between start and stop. A stop comes after the running requests ended: the engine's workers end too, and the store is let go.
 
     Every committed change has written its audit checkpoint already.
     """
@@ -137,7 +140,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await run_in_threadpool(following.stop)
     await run_in_threadpool(state.records.stop)
     if hasattr(app.state, "clinic"):
-        await run_in_threadpool(app.state.clinic.engine.pool.shutdown, wait=True, cancel_futures=True)
+        await run_in_threadpool(app.state.clinic.engine.stop)
     app.state.store.close()
     event("stop")
 

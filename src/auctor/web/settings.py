@@ -55,6 +55,7 @@ class Settings:
     metrics_token: str = field(default="", repr=False)
     stop_seconds: int = 30
     silent_minutes: int = 5
+    engine_processes: int = 2
     oidc_name: str = "hospital sign-in"
     oidc_issuer: str = ""
     oidc_client_id: str = ""

@@ -7,6 +7,7 @@ with a doubt that blocks signing. Reference: Dax M et al., Phys Rev Lett 2023;13
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from auctor.learn.amortised.store import Amortised
 
 Array = NDArray[np.float64]
-MOST_BATCHES = 8  # of proposals, until they are worth as many independent draws as are asked for
+SPARE, MOST = 1.5, 16.0  # proposals for a draw, where all weigh alike, and at most
+PILOT = 0.25  # of the draws asked for
 HOPELESS = 20.0  # effective draws: below that the weights are noise, and the network's own draws are shown
 
 
@@ -103,6 +105,7 @@ def _levels(model: DrugModel, case: Case, times: Array, z: Array) -> Array:
 
 
 def _weighed(plan: AmortisedPlan, proposal: Proposal, case: Case, asked: tuple[int, np.random.Generator]) -> Weighed:
+    """Proposals worth the draws asked for. A pilot says how many that takes and is left out, as in `auctor.estimate.sir`."""
     n_draws, rng = asked
 
     def log_likelihood(m: int, z: Array) -> Array:
@@ -110,9 +113,11 @@ def _weighed(plan: AmortisedPlan, proposal: Proposal, case: Case, asked: tuple[i
         etas = z @ root(model).T
         return np.asarray(-0.5 * (case_ofv(model, case, etas) - penalty(model, etas)) + density_constant(model, case))
 
-    found = weigh(proposal, log_likelihood, 2 * n_draws, rng)
-    while found.ess < n_draws and len(found) < MOST_BATCHES * 2 * n_draws:
-        found = found.and_more(weigh(proposal, log_likelihood, 2 * n_draws, rng))
+    pilot = weigh(proposal, log_likelihood, math.ceil(PILOT * n_draws), rng)
+    size = math.ceil(n_draws * min(SPARE * len(pilot) / pilot.ess, MOST))
+    found = weigh(proposal, log_likelihood, size, rng)
+    while found.ess < n_draws and len(found) < MOST * n_draws:
+        found = found.and_more(weigh(proposal, log_likelihood, size, rng))
     return found
 
 

@@ -42,7 +42,8 @@ def serve(settings: Settings, *, tell: Callable[[str], None], plain: bool = Fals
         address = f"{settings.origin}/setup"
         tell(f"No account yet. Make the first administrator, once, at {address} with the token {app.state.reception.setup.token}")
     tell(f"auctor listens on {settings.origin} (data in {settings.data_folder}); stop it with Ctrl-C")
-    _Server(_config(app, settings), started_at=address if open_browser else "").run()
+    begin = app.state.open_clinic().engine.workers.begin
+    _Server(_config(app, settings), started_at=address if open_browser else "", begin=begin).run()
 
 
 def _config(app: Any, settings: Settings) -> uvicorn.Config:
@@ -64,15 +65,16 @@ def _config(app: Any, settings: Settings) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which warms up and opens the browser once it listens."""
+    """uvicorn's server, which warms up, starts the workers and opens the browser once it listens."""
 
-    def __init__(self, config: uvicorn.Config, *, started_at: str) -> None:
+    def __init__(self, config: uvicorn.Config, *, started_at: str, begin: Callable[[], None]) -> None:
         super().__init__(config)
-        self._started_at = started_at
+        self._started_at, self._begin = started_at, begin
 
     async def startup(self, sockets: Any = None) -> None:
         """Listen, then warm up, and open the browser where it was asked for."""
         await super().startup(sockets=sockets)
         warm()
+        self._begin()
         if self.started and self._started_at:
             webbrowser.open(self._started_at)

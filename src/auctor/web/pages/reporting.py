@@ -18,8 +18,8 @@ def report_of(clinic: Clinic, actor: Actor, result_id: str, language: Language) 
 
 
 def pdf_of(clinic: Clinic, actor: Actor, result_id: str, language: Language) -> tuple[CourseFile, bytes]:
-    """The same as a PDF, made in a worker thread."""
+    """The same as a PDF, made by a worker."""
     from auctor.web.pages.pdf import as_pdf
 
     file, written = report_of(clinic, actor, result_id, language)
-    return file, clinic.engine.pool.submit(as_pdf, written).result()
+    return file, clinic.engine.workers.run(as_pdf, written)

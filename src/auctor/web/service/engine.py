@@ -1,4 +1,4 @@
-"""The engine behind the verbs: a case document in, a result out, in a worker thread, and each document computed once.
+"""The engine behind the verbs: a case document in, a result out, by a worker, and each document computed once.
 
 A result is the same bytes for the same document, model file and versions, so it is found again by `inputs`. What-if keeps the estimates of
 the last documents in memory and answers a typed regimen at once.
@@ -10,13 +10,14 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from auctor import __version__
+from auctor.web.service.workers import Workers, answer
 
 if TYPE_CHECKING:
     from auctor.analysis.what_if import WhatIf
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from auctor.models.model import DrugModel
 
 Answer = TypeVar("Answer")
-WORKERS = 2  # more would only share the cores
 KEPT = 32  # documents whose estimates stay in memory
 SEED, DRAWS = 0, 2000
 
@@ -44,11 +44,15 @@ class Computed:
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """The worker threads of one process and what they remember. Without `ml` the machine-learning column abstains."""
+    """Who computes, and what is remembered. Without `ml` the machine-learning column abstains.
+
+    `workers` answer what can travel between processes; estimates that answer one what-if after another stay in `near`, threads of this one.
+    """
 
     ml: bool = True
+    workers: Workers = field(default_factory=Workers)
 
-    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, thread_name_prefix="auctor-engine"))
+    near: Workers = field(default_factory=Workers)
     _results: OrderedDict[str, Future[Computed]] = field(default_factory=OrderedDict)
     _what_ifs: OrderedDict[str, Future[WhatIf]] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
@@ -59,22 +63,27 @@ class Engine:
         `ml` overrides the engine's own, as a replay of an older result needs.
         """
         learned = self.ml if ml is None else ml
-        return self._once(self._results, inputs(document, ml=learned), lambda: _compute(document, learned))
+        return self._once(self._results, inputs(document, ml=learned), lambda: self.workers.submit(_compute, document, learned))
 
     def what_if(self, document: dict[str, Any]) -> WhatIf:
         """The estimates of a document, ready to judge a regimen."""
-        return self._once(self._what_ifs, inputs(document, ml=self.ml), lambda: _what_if(document, self.ml))
+        return self._once(self._what_ifs, inputs(document, ml=self.ml), lambda: self.near.submit(_what_if, document, self.ml))
 
-    def _once(self, kept: OrderedDict[str, Future[Answer]], key: str, job: Callable[[], Answer]) -> Answer:
+    def stop(self) -> None:
+        """Let running jobs end, begin no other."""
+        self.near.stop()
+        self.workers.stop()
+
+    def _once(self, kept: OrderedDict[str, Future[Answer]], key: str, begin: Callable[[], Future[Answer]]) -> Answer:
         """The job's answer, computed once however many ask for it at a time; a failure is not kept."""
         with self._lock:
-            running = kept.get(key) or self.pool.submit(job)
+            running = kept.get(key) or begin()
             kept[key] = running
             kept.move_to_end(key)
             while len(kept) > KEPT:
                 kept.popitem(last=False)
         try:
-            return running.result()
+            return answer(running)
         except BaseException:
             with self._lock:
                 kept.pop(key, None)

@@ -21,6 +21,7 @@ from auctor.errors import AuctorError
 from auctor.web.accounts.actor import EVERY_WARD, Actor
 from auctor.web.service import engine
 from auctor.web.service.clinic import Clinic
+from auctor.web.service.workers import WorkerStopped
 from auctor.web.store import Reading, StoreError, Work, facts
 from auctor.web.store.documents import assembled
 from auctor.web.store.tables import Course, Fact, Patient, Prediction, Result, Score, canonical, iso
@@ -53,7 +54,7 @@ def follow(clinic: Clinic, *, most: int = 1000) -> int:
             level = _level(reading, fact_id)
         try:
             _keep(clinic, level, _foretold(clinic, level))
-        except StoreError:  # another process was first, or the course changed: the next call looks again
+        except (StoreError, WorkerStopped):  # another process was first, the course changed, or none computed: the next call looks again
             continue
         done += 1
     return done
@@ -122,7 +123,9 @@ def _foretold(clinic: Clinic, level: Level) -> dict[str, Mapping[str, float]]:
     if any(kept):
         return {row.method: row.quantiles for row in kept if row is not None}
     try:
-        return clinic.engine.pool.submit(_compute, level).result()
+        return clinic.engine.workers.run(_compute, level.document, str(level.course.model), _time(level.fact))
+    except WorkerStopped:
+        raise
     except AuctorError:
         return {NONE: {}}
 
@@ -130,17 +133,17 @@ def _foretold(clinic: Clinic, level: Level) -> dict[str, Mapping[str, float]]:
 METHODS = ("a_priori", "map", "posterior")
 
 
-def _compute(level: Level) -> dict[str, Mapping[str, float]]:
-    """In a worker thread: the document without the level to quantiles at the level's time."""
+def _compute(document: dict[str, Any], name: str, time: dict[str, Any]) -> dict[str, Mapping[str, float]]:
+    """In a worker: the document without the level to quantiles at the level's time."""
     from auctor.analysis.foretell import foretell
     from auctor.data.casefile import case_of
     from auctor.data.clock import Clock, moment
     from auctor.data.document import check_document
     from auctor.data.schema import SampleEntry
 
-    checked = check_document(level.document)
-    model = engine.read(str(level.course.model))
-    time_h = Clock.of(checked).hours(moment(SampleEntry(**_time(level.fact)), "sample"))
+    checked = check_document(document)
+    model = engine.read(name)
+    time_h = Clock.of(checked).hours(moment(SampleEntry(**time), "sample"))
     return foretell(case_of(checked, model), model, time_h, n_draws=engine.DRAWS, seed=engine.SEED)
 
 

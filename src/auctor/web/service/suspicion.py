@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, demand
@@ -25,17 +25,17 @@ class Suspicion:
 
 
 def suspicion(clinic: Clinic, actor: Actor, file: CourseFile) -> Suspicion:
-    """The plausibility check of the course as it stands, in a worker thread; the typed errors of reading and estimating."""
+    """The plausibility check of the course as it stands, by a worker; the typed errors of reading and estimating."""
     demand(actor, Verb.TRY, ward=file.patient.ward_id)
+    found, start = clinic.engine.workers.run(_weigh, file.document, str(file.course.model))
+    return Suspicion(found=found, start=None if start is None else start.astimezone(file.zone))
 
-    def job() -> Suspicion:
-        from auctor.data.casefile import time_zero
-        from auctor.data.document import check_document
-        from auctor.data.plausibility.check import check as weigh
 
-        case = check(file.document)
-        start = time_zero(check_document(file.document), case)
-        found = weigh(case, read(str(file.course.model)))
-        return Suspicion(found=found, start=None if start is None else start.astimezone(file.zone))
+def _weigh(document: dict[str, Any], model: str) -> tuple[Plausibility, datetime | None]:
+    """In a worker."""
+    from auctor.data.casefile import time_zero
+    from auctor.data.document import check_document
+    from auctor.data.plausibility.check import check as weigh
 
-    return clinic.engine.pool.submit(job).result()
+    case = check(document)
+    return weigh(case, read(model)), time_zero(check_document(document), case)
