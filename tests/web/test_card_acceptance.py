@@ -20,7 +20,9 @@ from auctor.cli import app as command
 from auctor.errors import CaseError
 from auctor.fhir.cds.cards import REASONS_SYSTEM, Card, Coding, Indicator
 from auctor.fhir.cds.request import Verdict
+from auctor.fhir.cds.services import WAITING
 from auctor.web.accounts.actor import Actor, Role
+from auctor.web.pages.routes_silent import KINDS
 from auctor.web.service.clinic import Clinic as Verbs
 from auctor.web.service.feedback import Acceptance, Period, acceptance, as_data, keep_feedback, keep_shown
 from auctor.web.store.tables import Audit
@@ -158,3 +160,12 @@ def test_the_page_says_it_in_both_languages(days: Verbs, site: Clinic, tongue: s
     refused = browser.get("/silent/cards", params={"since": "<b>"})
     assert refused.status_code == 422 and "&lt;b&gt;" in refused.text and "not a day" in refused.text
     assert "/silent/cards" in browser.get("/silent").text
+
+
+def test_every_kind_of_card_has_its_words_and_an_unknown_one_does_not_break_the_page(verbs: Verbs, site: Clinic) -> None:
+    assert {*WAITING, "overdue", "doses", "draft"} <= set(KINDS)
+    keep_shown(verbs, EHR, VIEW, [card(1, "of a later version", Indicator.INFO), card(2, "asked", Indicator.INFO)])
+    site.app.state.clinic = verbs
+    site.person("vic", roles=("viewer",), wards=("icu",))
+    text = site.signed_in("vic").get("/silent/cards").text
+    assert "of a later version" in text and "a question that came up after signing" in text

@@ -21,6 +21,7 @@ router = APIRouter()
 KINDS = {
     "pending": N_("a level that is not interpreted yet"),
     "changed": N_("data that changed after signing"),
+    "asked": N_("a question that came up after signing"),
     "unsigned": N_("an interpretation that nobody signed"),
     "overdue": N_("a level that is overdue"),
     "doses": N_("doses that reach the target"),
@@ -82,7 +83,7 @@ def _cards(row: Acceptance, tongue: Language) -> dict[str, Any]:
     reasons = [(tongue.say(REASONS[name]), n) for name, n in row.reasons.items()]
     rate = "–" if row.rate is None else tongue.number(100 * row.rate, 3)
     counts = {"shown": "–" if row.kind == UNKNOWN else row.shown, "unanswered": "–" if row.kind == UNKNOWN else row.unanswered}
-    said = {"service": row.service, "kind": tongue.say(KINDS[row.kind]), "indicator": tongue.say(INDICATORS[row.indicator])}
+    said = {"service": row.service, "kind": tongue.say(KINDS.get(row.kind, row.kind)), "indicator": tongue.say(INDICATORS[row.indicator])}
     return {**said, **counts, "accepted": row.accepted, "overridden": row.overridden, "rate": rate, "reasons": reasons}
 
 
