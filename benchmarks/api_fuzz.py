@@ -37,25 +37,28 @@ class Tally:
         return {"requests": self.requests, "statuses": dict(sorted(self.statuses.items())), "failures": self.failures}
 
 
-def fuzz(app: Any, key: str, known: dict[str, str], *, examples: int, seconds: int, seed: int, stateful: bool = True) -> Tally:
-    """Run every phase within the limits. `known` are path parameters of objects that exist."""
+def fuzz(app: Any, key: str, known: dict[str, str], *, examples: int, seconds: int, seed: int, enough: int | None = None) -> Tally:
+    """Run every phase within the limits; no new one after `enough` requests. `known` are path parameters of objects that exist."""
     import schemathesis
     from schemathesis.config import SchemathesisConfig
     from schemathesis.engine import from_schema
 
-    config = SchemathesisConfig.from_dict(_config(key, known, examples=examples, seconds=seconds, seed=seed, stateful=stateful))
+    config = SchemathesisConfig.from_dict(_config(key, known, examples=examples, seconds=seconds, seed=seed))
     schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", app, config=config)
     tally = Tally()
-    for event in from_schema(schema).execute():
+    events = from_schema(schema).execute()
+    for event in events:
         recorder = getattr(event, "recorder", None)
         if recorder is not None:
             _count(tally, recorder)
+            if enough is not None and tally.requests >= enough:
+                events.stop()
         if type(event).__name__ in ("FatalError", "NonFatalError"):
             tally.failures[f"{type(event).__name__} {getattr(event, 'label', '')}"] = str(getattr(event, "info", event))[:500]
     return tally
 
 
-def _config(key: str, known: dict[str, str], *, examples: int, seconds: int, seed: int, stateful: bool) -> dict[str, Any]:
+def _config(key: str, known: dict[str, str], *, examples: int, seconds: int, seed: int) -> dict[str, Any]:
     generation = {"max-examples": examples, "no-shrink": True, "database": "none"}
     return {
         "seed": seed,
@@ -66,7 +69,6 @@ def _config(key: str, known: dict[str, str], *, examples: int, seconds: int, see
         "dictionaries": {name: {"values": [value]} for name, value in known.items()},
         "parameters": {f"path.{name}": {"dictionary": name, "probability": 0.5} for name in known},
         "checks": {"positive_data_acceptance": {"expected-statuses": REFUSED}},
-        "phases": {"stateful": {"enabled": stateful}},
     }
 
 

@@ -167,7 +167,7 @@ P, C = "/patients/{patient_id}", "/courses/{course_id}"
 A = "/api/v1"
 SENT: Mapping[tuple[str, str], Builder] = {
     ("POST", "/patients/find"): lambda v, h: {"data": {"q": "n"}},
-    ("POST", f"{A}/patients/find"): lambda v, h: {"json": {"text": "n"}},
+    ("POST", f"{A}/find/patients"): lambda v, h: {"json": {"text": "n"}},
     ("POST", "/patients"): lambda v, h: {"data": NEW | {"ward": h.ward, "identifier": f"n{h.identifier}", "family": h.family}},
     ("POST", f"{P}/courses"): lambda v, h: form(v, h, drug="tacrolimus", time_zone="Europe/Paris"),
     ("POST", f"{C}/add/{{kind}}"): lambda v, h: form(v, h, **DOSE),
@@ -198,7 +198,7 @@ NOTHING_KEPT = {
     ("POST", f"{A}/results/{{result_id}}/what-if"),
     ("POST", "/language"),
     ("POST", "/patients/find"),
-    ("POST", f"{A}/patients/find"),
+    ("POST", f"{A}/find/patients"),
 }
 ACCOUNTS: Mapping[tuple[str, str], Asked] = {
     ("POST", "/admin/accounts"): {"data": {"login": "fresh", "name": "Fresh", "roles": "viewer", "wards": "icu"}},

@@ -215,7 +215,7 @@ def test_a_key_does_what_its_scopes_say(site: Site, ada: Program, course: str) -
 def test_lists_come_in_pages(ada: Program) -> None:
     for k in range(5):
         ada.make("/patients", PERSON | {"identifier": f"P-{k}", "family": f"Numbat{k}"})
-    seen, path = [], "/patients/find?limit=2"
+    seen, path = [], "/find/patients?limit=2"
     while path:
         page = ada.ask("POST", path.removeprefix("/api/v1"), {"text": "numbat"}).json()
         seen += [one["family"] for one in page["items"]]

@@ -56,7 +56,7 @@ def list_patients(clinic: AtClinic, actor: Reader, paging: Paged) -> Page[Patien
     return _found(clinic, actor, paging, "")
 
 
-@router.post("/patients/find", responses=refusals(422))
+@router.post("/find/patients", responses=refusals(422))
 def find_patients(clinic: AtClinic, actor: Reader, paging: Paged, sought: Sought) -> Page[Patient]:
     """Those whose name or identifier holds the words. They are sent in the body: an address stands in logs. Nothing is changed."""
     return _found(clinic, actor, paging, sought.text)
