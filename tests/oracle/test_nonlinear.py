@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from auctor.errors import EstimationError, OutOfDomain
 from auctor.estimate.patient import a_priori, laplace_estimate, map_estimate, posterior_estimate
 from auctor.models.model import DrugModel
 from auctor.models.reader import read_model
-from auctor.pk.course import course
+from auctor.pk.course import course, readings_of_draws
 from auctor.pk.engine import jax
 from auctor.pk.exposure import curves, exposures
 from auctor.pk.timeline import build, from_records, stack
@@ -77,9 +80,14 @@ def table(model: DrugModel, etas: np.ndarray, **columns: list[float]) -> np.ndar
     """Concentrations at the records of a one-subject table, for many etas, by the engine."""
     records = Records.make("1", covariates={}, **columns)
     batch = stack([from_records(model, records)])
-    one = {name: jax.numpy.asarray(values[0]) for name, values in batch.arrays.items()}
-    read = jax.jit(jax.vmap(lambda eta: course(model, one, eta).concentration))
-    return np.asarray(read(etas))[:, : len(records)]
+    one = {name: values[0] for name, values in batch.arrays.items()}
+    return readings_of_draws(model, one, etas)[0][:, : len(records)]
+
+
+@lru_cache
+def slopes(model: DrugModel) -> Callable[..., Any]:
+    """d concentration / d eta at the first three times, compiled once for all cases."""
+    return jax.jit(lambda one, eta: jax.jacfwd(lambda at: course(model, one, at).concentration[:3])(eta))
 
 
 def test_bolus_follows_lambert_w(model: DrugModel) -> None:
@@ -161,7 +169,7 @@ def test_derivatives_at_steady_state(model: DrugModel, amount: float) -> None:
     regimen = repeated(amount, route=Route.ORAL, steady=True, additional=1)
     times = np.asarray([0.0, 4.0, 12.0])
     one = {k: jax.numpy.asarray(v[0]) for k, v in stack([build(model, regimen, Covariates(), times)]).arrays.items()}
-    slope = np.asarray(jax.jit(jax.jacfwd(lambda eta: course(model, one, eta).concentration[:3]))(np.zeros(4)))
+    slope = np.asarray(slopes(model)(one, np.zeros(4)))
     h = 1e-4
     shifted = curves(model, regimen, times, Covariates(), np.concatenate([h * np.eye(4), -h * np.eye(4)]))
     np.testing.assert_allclose(slope.T, (shifted[:4] - shifted[4:]) / (2 * h), rtol=2e-5, atol=1e-6)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.estimate.descent import Matrix, Point, first, moving, newton, steepest, stepped, unsettled
+from auctor.estimate.descent import Evaluate, Matrix, Point, hessian, moving, steepest, stepped, unsettled
 from auctor.estimate.objective import deviation, sample_terms, variance
 from auctor.estimate.observations import Observations
 from auctor.estimate.outputs import residual_at
@@ -76,52 +76,86 @@ def _expected_curvature(residual: Residual, f: Traced) -> Traced:
     return 2 * dm**2 / v + (dv / v) ** 2
 
 
-def descend(
-    evaluate: Callable[[Traced], tuple[Traced, Traced, Matrix]], start: Point, tolerance: Traced, limit: Traced
-) -> tuple[Point, Traced]:
-    """Damped steps until every lane is flat (or stuck), at most `limit`; the lanes' end and which are still on their way."""
+def descend(evaluate: Evaluate, start: tuple[Traced, Traced], tolerance: Traced, limit: Traced) -> tuple[Point, Traced]:
+    """Damped steps of lanes from `start` = (u (p, lanes), damping) until each is flat (or stuck), at most `limit`.
+
+    Their end, and which still move. The loop looks at the starting points first (a step of nothing), so that `evaluate` is compiled once.
+    """
 
     def go_on(carry: tuple[Point, Traced]) -> Traced:
-        return (carry[1] < limit) & jnp.any(moving(carry[0], tolerance, jnp))
+        return (carry[1] == 0) | ((carry[1] <= limit) & jnp.any(moving(carry[0], tolerance, jnp)))
 
     def once(carry: tuple[Point, Traced]) -> tuple[Point, Traced]:
-        return stepped(carry[0], evaluate, tolerance, jnp), carry[1] + 1
+        return _next(carry[0], evaluate, tolerance, carry[1]), carry[1] + 1
 
-    end, _ = jax.lax.while_loop(go_on, once, (start, jnp.asarray(0)))
+    end, _ = jax.lax.while_loop(go_on, once, (_unseen(*start), jnp.asarray(0)))
     return end, moving(end, tolerance, jnp)
+
+
+def _unseen(u: Traced, damping: Traced) -> Point:
+    """Lanes that nothing is known of: no step is taken from there, and whatever is found is better."""
+    nothing = jnp.zeros_like(damping)
+    return Point(u, nothing + jnp.inf, jnp.zeros_like(u), tuple((nothing,) * (i + 1) for i in range(u.shape[0])), damping)
+
+
+def _next(at: Point, evaluate: Evaluate, tolerance: Traced, count: Traced) -> Point:
+    """One step; the first one, of nothing, leaves the damping."""
+    after = stepped(at, evaluate, tolerance, jnp)
+    return after._replace(damping=jnp.where(count == 0, at.damping, after.damping))
 
 
 def _fisher(model: DrugModel, numbers: Numbers, packed: Packed, start: tuple[Traced, Traced], how: Traced) -> Any:
     """Fisher descent of lanes from `start` = (u (lanes, p), damping); `how` = (tolerance, limit)."""
-    evaluate = partial(parts, model, numbers, *packed.unpacked())
-    u = start[0].T
-    end, moving = descend(evaluate, first(evaluate, u, start[1], jnp), how[0], how[1])
+    end, moving = descend(_evaluated(model, numbers, packed), (start[0].T, start[1]), how[0], how[1])
     return end.u.T, end.value, end.damping, moving
 
 
-def finish(
-    evaluate: Callable[[Traced], tuple[Traced, Traced, Matrix]], start: Point, tolerance: Traced, limit: Traced
-) -> tuple[Point, Traced]:
-    """Newton steps, one at least and `limit` at most; the lanes' end with the Hessian there, and which are still on their way."""
+def finish(evaluate: Evaluate, start: tuple[Traced, Traced], tolerance: Traced, limit: Traced) -> tuple[Point, Traced]:
+    """Newton steps of lanes from `start` = (u (p, lanes), damping), one at least and `limit` at most.
+
+    The lanes' end with the Hessian where the last step began, and which are still on their way. Rounds are in turn a look at a trial point
+    (that of the starting points first) and a Hessian, so that each stands in the program once: written one after the other `evaluate` would
+    be compiled three times.
+    """
 
     def go_on(carry: tuple[Point, Traced, Traced]) -> Traced:
-        return (carry[2] < limit) & jnp.any(unsettled(carry[0], carry[1], tolerance, jnp))
+        at, begun, k = carry
+        return (k % 2 == 0) | ((k // 2 < limit) & jnp.any(unsettled(at, begun, tolerance, jnp)))
 
-    def once(carry: tuple[Point, Traced, Traced]) -> tuple[Point, Traced, Traced]:
-        return *newton(carry[0], evaluate, tolerance, jnp), carry[2] + 1
+    def look(carry: tuple[Point, Traced, Traced]) -> tuple[Point, Traced, Traced]:
+        at, begun, k = carry
 
-    end, begun, _ = jax.lax.while_loop(go_on, once, (start, jnp.full_like(start.value, jnp.inf), jnp.asarray(0)))
+        def with_same_curvature(u: Traced) -> tuple[Traced, Traced, Matrix]:
+            return *evaluate(u)[:2], at.curvature
+
+        return _next(at, with_same_curvature, tolerance, k), begun, k + 1
+
+    def curve(carry: tuple[Point, Traced, Traced]) -> tuple[Point, Traced, Traced]:
+        at, _, k = carry
+        return at._replace(curvature=hessian(evaluate, at.u, jnp)), steepest(at, jnp), k + 1
+
+    def once(carry: tuple[Point, Traced, Traced]) -> Any:
+        return jax.lax.cond(carry[2] % 2 == 0, look, curve, carry)
+
+    begin = _unseen(*start)
+    end, begun, _ = jax.lax.while_loop(go_on, once, (begin, begin.value, jnp.asarray(0)))
     return end, unsettled(end, begun, tolerance, jnp)
 
 
 def _newton(model: DrugModel, numbers: Numbers, packed: Packed, start: tuple[Traced, Traced], how: Traced) -> Any:
     """Newton from `start`; also the gradient's size relative to 1 + |OFV| and the Hessian (lanes, p, p)."""
-    evaluate = partial(parts, model, numbers, *packed.unpacked())
-    u = start[0].T
-    end, moving = finish(evaluate, first(evaluate, u, start[1], jnp), how[0], how[1])
-    rows = [[end.curvature[max(i, j)][min(i, j)] for j in range(u.shape[0])] for i in range(u.shape[0])]
+    end, moving = finish(_evaluated(model, numbers, packed), (start[0].T, start[1]), how[0], how[1])
+    p = start[0].shape[1]
+    rows = [[end.curvature[max(i, j)][min(i, j)] for j in range(p)] for i in range(p)]
     hessian = jnp.moveaxis(jnp.stack([jnp.stack(row) for row in rows]), -1, 0)
     return end.u.T, end.value, end.damping, moving, steepest(end, jnp) / (1.0 + jnp.abs(end.value)), hessian
+
+
+def _evaluated(model: DrugModel, numbers: Numbers, packed: Packed) -> Evaluate:
+    """`parts` of these lanes, traced once however many places call it."""
+    arrays, seen = packed.unpacked()
+    traced = jax.jit(partial(parts, model))
+    return lambda u: traced(numbers, arrays, seen, u)
 
 
 def _at(model: DrugModel, numbers: Numbers, packed: Packed, u: Traced) -> Any:
