@@ -11,7 +11,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from auctor.data.limits import MAX_ADDITIONAL
 
@@ -20,6 +20,14 @@ Clock = Annotated[
     Field(description="ISO 8601 date and time, with an offset (2026-03-01T08:00:00+01:00) or in the case's time_zone"),
 ]
 Hours = Annotated[float, Field(description="hours on the case's own clock; time 0 is put at the first dose")]
+
+
+def _whole(value: object) -> object:
+    """434.0 is a whole number, as JSON has it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Count = Annotated[int, Field(ge=0, le=MAX_ADDITIONAL), BeforeValidator(_whole)]
 
 
 class Entry(BaseModel):
@@ -51,7 +59,7 @@ class DoseEntry(Entry):
     stop_h: Hours | None = None
     bolus: bool = Field(False, description="true for an intravenous dose that was pushed: an infusion's length is never assumed")
     every: Quantity | None = Field(None, description="interval of a series, '12 h'")
-    additional: int | None = Field(None, ge=0, le=MAX_ADDITIONAL, description="doses that follow the first one")
+    additional: Count | None = Field(None, description="doses that follow the first one")
     until_at: Clock | None = None
     until_h: Hours | None = None
     steady_state: bool = Field(False, description="the same dose every `every` was given long enough before this one")

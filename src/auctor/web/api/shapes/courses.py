@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from auctor.data.schema import CurrentEntry, DoseEntry, Entry, Point, SampleEntry
 from auctor.web.api.shapes.base import Identifier, Line, Problem, Reason, Shape, Shown
@@ -143,7 +143,7 @@ class Withdrawal(Shape):
 class Use(Shape):
     """Leave a sample out of the estimation, or take it in again."""
 
-    used: bool
+    used: StrictBool
     reason: Reason
 
 
