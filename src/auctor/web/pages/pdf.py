@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import local
 from typing import Any
 
 SHEET = Path(__file__).parent / "static" / "report.css"
@@ -13,9 +14,21 @@ def as_pdf(html: str) -> bytes:
     """The PDF of a report. Raises ValueError for a page that asks for anything but its sheet."""
     from weasyprint import HTML
 
-    made = HTML(string=html, base_url=BASE, url_fetcher=_sheet_only).write_pdf()
+    made = HTML(string=html, base_url=BASE, url_fetcher=_sheet_only).write_pdf(font_config=_fonts())
     assert isinstance(made, bytes)
     return made
+
+
+def _fonts() -> Any:
+    """The machine's fonts, looked up once a thread: each look-up keeps memory for good, and two threads may not share one."""
+    from weasyprint.text.fonts import FontConfiguration
+
+    if not hasattr(_OWN, "fonts"):
+        _OWN.fonts = FontConfiguration()
+    return _OWN.fonts
+
+
+_OWN = local()
 
 
 def _sheet_only(url: str, *_: Any, **__: Any) -> Any:
