@@ -137,7 +137,7 @@ def test_the_command_prints_the_same_and_no_word_of_a_client(days: Verbs, site: 
     said = json.loads(ran.stdout)
     assert ran.exit_code == 0 and said == {"since": "2026-03-01", "until": None, "cards": as_data(acceptance(days, EHR, ALWAYS))}
     assert said["cards"][1]["accepted_of_answered"] == {"value": 50.0, "unit": "%"}
-    table = CliRunner().invoke(command, ["cds", "acceptance"]).stdout
+    table = CliRunner().invoke(command, ["cds", "acceptance"], env={"COLUMNS": "200"}).stdout
     assert "not-convenient-feasible" in table and not re.search("Doe|secret", ran.stdout + table)
     assert CliRunner().invoke(command, ["cds", "acceptance", "--since", "yesterday"]).exit_code == 2
 
