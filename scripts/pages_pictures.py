@@ -45,7 +45,8 @@ def serve(folder: Path) -> tuple[Any, str, str]:
 
 def take(page: Any, origin: str, path: str, file: Path, *, whole: bool = True) -> None:
     """One page as a JPEG: small, and sharp enough to read."""
-    page.goto(origin + path)
+    answer = page.goto(origin + path)
+    assert answer.status == 200, (path, answer.status)
     if page.locator("#interactive").count():
         page.wait_for_selector("#interactive canvas")
     page.screenshot(path=file, full_page=whole, type="jpeg", quality=34)
@@ -69,12 +70,15 @@ def pictures(origin: str, password: str, folder: Path) -> None:
         kidney, vancomycin = courses["Linden"], courses["Sorrel"]
         page.goto(origin + kidney)
         result = re.findall(r"/results/(\w+)/report", page.content())[0]
+        fact = re.findall(rf'href="({kidney}/facts/\w+)"', page.content())[0]
         patient = re.findall(r'href="(/patients/\w+)"', page.content())[0]
         shown = {
             **{"work-list": "/work", "patients": "/patients", "new-patient": "/patients/new", "patient": patient, "course": kidney},
             **{name: f"{vancomycin}/add/{kind}" for name, kind in (("dose", "dose"), ("sample", "sample"), ("covariates", "covariate"))},
             **{"model": f"{kidney}/model", "sign": f"/results/{result}/sign?regimen=4%20mg%20every%2012%20h"},
             **{"report": f"/results/{result}/report", "audit": f"{patient}/audit", "suspicion": f"{vancomycin}/suspicion"},
+            **{"fact": fact, "silent": "/silent", "cards": "/silent/cards", "account": "/account", "help": "/help"},
+            **{"accounts": "/admin/accounts", "wards": "/admin/wards"},
         }
         for name, path in shown.items():
             take(page, origin, path, folder / f"{name}.jpg")
