@@ -1,6 +1,6 @@
 """Hypothesis on case entry: whole cases of any shape through the JSON API, analysed now and then. No crash, no NaN, no dose above a cap.
 
-    python benchmarks/entry_fuzz.py [--n 100000] [--analysed 200] [--seed N] [--quick] [--json]
+    python benchmarks/entry_fuzz.py [--n 100000] [--analysed 200] [--minutes M] [--seed N] [--quick] [--json]
 
 A case is a list of facts whose numbers, units, times and combinations are mostly right and sometimes absurd. Every answer has to be a
 success or a typed refusal (problem+json, below 500), every number in it finite. Of the cases that are accepted, `--analysed` are analysed:
@@ -10,10 +10,13 @@ again a result or a typed refusal, and no candidate, recommendation or what-if a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import math
 import os
 import sys
 import tempfile
+import time
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
@@ -200,9 +203,13 @@ def _weight(result: dict[str, Any]) -> float:
     return max(value for _, value in series)
 
 
-def run(asker: Any, *, n: int, analysed: int, start: int) -> Tally:
-    """Enter `n` cases."""
-    entry = Entry(asker=asker, analysed=analysed)
+class Over(KeyboardInterrupt):
+    """The time is over: Hypothesis lets an interruption through as it is."""
+
+
+def run(asker: Any, *, n: int, analysed: int, start: int, minutes: float = math.inf) -> Tally:
+    """Enter `n` cases, or as many as there is time for."""
+    entry, until = Entry(asker=asker, analysed=analysed), time.monotonic() + 60 * minutes
 
     @seed(start)
     @settings(
@@ -215,9 +222,12 @@ def run(asker: Any, *, n: int, analysed: int, start: int) -> Tally:
     )
     @given(facts=CASES, regimen=REGIMEN)
     def enter(facts: list[dict[str, Any]], regimen: dict[str, Any]) -> None:
+        if time.monotonic() > until:
+            raise Over
         entry.case(facts, regimen)
 
-    enter()
+    with contextlib.suppress(Over):
+        enter()
     return entry.tally
 
 
@@ -226,6 +236,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=100_000)
     parser.add_argument("--analysed", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end then, however many were entered")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="300 cases, 3 of them analysed")
     parser.add_argument("--json", action="store_true")
@@ -237,7 +248,7 @@ def main() -> None:
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # SQLite waits for the disk at each write
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         n, analysed = (300, 3) if asked.quick else (asked.n, asked.analysed)
-        tally = run(program(make_site(Path(folder))), n=n, analysed=analysed, start=asked.seed)
+        tally = run(program(make_site(Path(folder))), n=n, analysed=analysed, start=asked.seed, minutes=asked.minutes)
     found = tally.as_dict()
     print(json.dumps(found, indent=1) if asked.json else "\n".join(f"{name:18} {value}" for name, value in found.items()))
 

@@ -103,9 +103,9 @@ def is_open(reading: Reading, question: Question) -> bool:
 
 def opened(reading: Reading, courses: Iterable[str] | None = None) -> list[Question]:
     """The open questions of these courses (of all within reach where None), the oldest first."""
-    last = select(Fact.id, func.max(Fact.revision).label("revision")).group_by(Fact.id).subquery()
-    query = select(Question).outerjoin(Settlement, Settlement.question_id == Question.id).outerjoin(last, last.c.id == Question.fact_id)
-    query = query.where(Settlement.id.is_(None), Question.fact_id.is_(None) | (last.c.revision == Question.fact_revision))
+    last = select(func.max(Fact.revision)).where(Fact.id == Question.fact_id).correlate(Question).scalar_subquery()
+    query = select(Question).outerjoin(Settlement, Settlement.question_id == Question.id)
+    query = query.where(Settlement.id.is_(None), Question.fact_id.is_(None) | (last == Question.fact_revision))
     if courses is not None:
         query = query.where(Question.course_id.in_(list(courses)))
     return list(reading.session.scalars(query.order_by(Question.raised_at, Question.id)))
