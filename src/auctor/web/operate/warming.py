@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from importlib import import_module
 from threading import Thread
 
 from auctor.web.service.models import drugs
-
-HEAVY = ("auctor.analysis", "auctor.report.result", "weasyprint")
+from auctor.web.service.workers import ENGINE as HEAVY
+from auctor.web.service.workers import import_ahead
 
 
 def warm() -> Thread:
-    """Begin to read the library and to import the engine and the PDF writer; the thread that does it, which ends with the process."""
+    """Begin to read the library and to import the engine, for what-ifs; the thread that does it, which ends with the process.
+
+    What is printed is printed by the workers, which import the PDF writer themselves.
+    """
     thread = Thread(target=_warm, name="auctor-warming", daemon=True)
     thread.start()
     return thread
@@ -20,6 +21,4 @@ def warm() -> Thread:
 
 def _warm() -> None:
     drugs()
-    for name in HEAVY:
-        with suppress(ImportError, OSError):  # whoever needs it says so
-            import_module(name)
+    import_ahead(HEAVY)

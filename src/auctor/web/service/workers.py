@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing import get_context, parent_process
@@ -20,7 +21,8 @@ from auctor.errors import AuctorError
 
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
-HEAVY = ("auctor.analysis", "auctor.report.result", "auctor.web.pages.pdf", "weasyprint")
+ENGINE = ("auctor.analysis", "auctor.report.result")
+HEAVY = (*ENGINE, "weasyprint")  # what jobs need
 POLITE = 5  # what the operating system takes from a worker's priority: a page goes first
 THREADS = 2  # more would only share the cores
 
@@ -44,9 +46,9 @@ class Workers:
     _lock: Lock = field(default_factory=Lock)
 
     def begin(self) -> None:
-        """Start the processes now: they import what they need before the first job comes."""
-        for _ in range(self.processes):  # one comes with each job that finds none idle
-            self.submit(os.getpid)
+        """Import where jobs run what they need, before the first one comes; the processes start now."""
+        for _ in range(self.processes or 1):  # a process comes with each job that finds none idle, and has imported all by then
+            self.submit(import_ahead, HEAVY)
 
     def submit(self, job: Callable[Given, Answer], *args: Given.args, **named: Given.kwargs) -> Future[Answer]:
         """Queue a job. Where a process had died, new ones take over."""
@@ -91,11 +93,14 @@ def _enter() -> None:
         os.nice(POLITE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_follow, name="auctor-parent", daemon=True).start()
-    for name in HEAVY:
-        try:
+    import_ahead(HEAVY)
+
+
+def import_ahead(names: Iterable[str]) -> None:
+    """Import what will be needed, so that nobody waits for it then."""
+    for name in names:
+        with suppress(ImportError, OSError):  # whoever needs it says so
             import_module(name)
-        except (ImportError, OSError):  # whoever needs it says so
-            continue
 
 
 def _follow() -> None:
