@@ -14,7 +14,7 @@ from auctor.validate.first_dose_result import MEASURES
 from auctor.validate.study_file import FLAGS, StudyTable, study_content
 
 FOLDER = Path(__file__).parent / "first_doses"
-KINDS = ("fixed", "model", "learner", "limit", "seen")
+KINDS = ("fixed", "model", "learner")  # of methods that a mark can be asked of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +57,11 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class FirstDoseFile:
-    """The texts, printed figures and marks of a first-dose study; `slug` names its page."""
+    """The texts, printed figures and marks of a first-dose study; its page is named by `slug`."""
 
     name: str
     slug: str
     title: str
-    drug: str
     cite: str
     doi: str
     paper: tuple[str, ...]
@@ -103,7 +102,6 @@ def read_first_dose(path: Path, *, text: str | None = None) -> FirstDoseFile:
         doi=top.text("doi", default=""),
         name=top.text("name"),
         title=top.text("title"),
-        drug=top.text("drug"),
         cite=top.text("cite"),
         paper=top.texts("paper"),
         missing=top.texts("missing"),
