@@ -164,7 +164,7 @@ def open_study(name: str) -> StudyFile:
 
 def read_study(path: Path, *, text: str | None = None) -> StudyFile:
     """Read a study file, or `text` as if it stood at `path`. Errors: PlanError naming the key and the remedy."""
-    content = _content(path, text)
+    content = study_content(path, text)
     top = StudyTable(content, where=path.stem)
     if top.integer("schema") != 1:
         raise top.refuse("schema", "is not a known version of the study format", "write schema = 1")
@@ -204,7 +204,8 @@ def read_study(path: Path, *, text: str | None = None) -> StudyFile:
     return study
 
 
-def _content(path: Path, text: str | None) -> dict[str, Any]:
+def study_content(path: Path, text: str | None) -> dict[str, Any]:
+    """The content of a study's TOML: `text`, or what is at `path`. Raises PlanError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8") if text is None else text)
     except OSError as error:

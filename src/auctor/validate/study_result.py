@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from auctor.validate.metrics import Score, score_table
+from auctor.validate.metrics import Score, as_it_is, score_table
 from auctor.validate.study_file import Published, StudyFile
 
 if TYPE_CHECKING:
@@ -85,19 +85,15 @@ class StudyTable:
 
     def caption(self) -> str:
         """The learner against the limits, in one line, and the notes."""
-        over = [_times(r) for r in (self.ratio, self.ratio_least)]
+        over = [as_it_is(r) for r in (self.ratio, self.ratio_least)]
         first = f"{self.best} over '{self.limit}': {over[0]}; over '{self.least}': {over[1]}"
         if self.ratio_amortised is not None:
-            first += f"; amortised over '{self.limit}': {_times(self.ratio_amortised)}"
+            first += f"; amortised over '{self.limit}': {as_it_is(self.ratio_amortised)}"
         return "\n".join((f"{first}; effective draws of one patient in twenty: at most {self.ess_p05:.0f}", *self.notes))
 
     def table(self) -> Table:
         """For the terminal: percent with 95 % bootstrap intervals."""
         return score_table(self.rows, title=f"{self.title}, {self.patients} virtual patients", caption=self.caption())
-
-
-def _times(ratio: Score) -> str:
-    return f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
 
 
 @dataclass(frozen=True, kw_only=True)
