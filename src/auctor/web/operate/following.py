@@ -7,7 +7,7 @@ import threading
 
 from auctor.web.operate.logs import event, told
 from auctor.web.service.clinic import Clinic
-from auctor.web.service.silent import follow
+from auctor.web.service.silent import Follower
 
 AT_ONCE = 50  # levels at a time, so that a large import does not hold the engine
 
@@ -29,9 +29,10 @@ class Following:
             self._thread.join()
 
     def _run(self) -> None:
+        follower = Follower()
         while not self._stop.wait(self._seconds):
             try:
-                done = follow(self._clinic, most=AT_ONCE)
+                done = follower.follow(self._clinic, most=AT_ONCE)
             except Exception as error:  # whatever it is, patients' pages go on; it stands in the log
                 event("silent", level=logging.ERROR, **told(error))
             else:
