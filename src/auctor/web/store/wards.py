@@ -19,6 +19,7 @@ from auctor.web.store.tables import (
     Patient,
     Prediction,
     Question,
+    RecordCheck,
     RecordRead,
     Reopening,
     Result,
@@ -27,7 +28,7 @@ from auctor.web.store.tables import (
     Signature,
 )
 
-OF_A_COURSE = (Fact, Result, Prediction, Question, RecordRead)
+OF_A_COURSE = (Fact, Result, Prediction, Question, RecordCheck, RecordRead)
 OF_A_RESULT = (Signature, Reopening, Outbox)
 
 
