@@ -17,19 +17,10 @@ from auctor.web.accounts.actor import EVERY_WARD, Actor
 from auctor.web.service import findings, suspicion
 from auctor.web.service.proposing import proposed
 from auctor.web.store.tables import Audit, Fact, Signature
-from web_site import KIDNEY, NEONATE, Entries, Person, Site, add, analyse, case, form_of, make_site, refusal, sign
+from web_site import LATE_TROUGH, MILLIGRAMS, Person, Site, add, analyse, case, form_of, make_site, refusal, sign
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`", "ignore::ResourceWarning")
 AUDITOR = Actor.system("test", wards=frozenset({EVERY_WARD}))
-
-
-def with_trough(level: str) -> Entries:
-    """A kidney patient whose trough has this level: 17.5 is what blood drawn after the dose would hold."""
-    return [(kind, values | ({"value": level} if values.get("value") == "6.8" else {})) for kind, values in KIDNEY]
-
-
-LATE_TROUGH = with_trough("17.5")
-MILLIGRAMS = [(kind, values | ({"value": "0.0167"} if values.get("value") == "16.7" else {})) for kind, values in NEONATE]
 FRENCH = "prélevé 30 min après la dose donnée le 2 mars à 08:00 : à 08:30 et non à 08:00"
 AFTER = "drawn 30 min after the dose given at 08:00 on 2 March: at 08:30 rather than at 08:00"
 
