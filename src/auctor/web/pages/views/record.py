@@ -37,7 +37,7 @@ def question_rows(file: CourseFile, language: Language) -> list[dict[str, Any]]:
 
 
 def question_row(question: Question, file: CourseFile, language: Language) -> dict[str, Any]:
-    """One question as it is shown: a feed's texts as they were asked, in English; those of a finding in the reader's language."""
+    """One question of a feed as it is shown: its sentences, kept in English, in the reader's language."""
     fact = next((one for one in file.facts if one.id == question.fact_id), None)
     known = draft_text(question.draft or {}, file, language)
     if fact is not None:
