@@ -138,6 +138,14 @@ KIDNEY: Entries = [
     ("covariate", {"at": "2026-03-02 07:00", "c_HCT": "32.3", "c_CYP3A5": "nonexpresser", "c_FORM": "immediate"}),
     ("order", {"amount": "3", "amount_unit": "mg", "every": "12", "route": "oral"}),
 ]
+
+
+def _with_level(entries: Entries, level: str, instead: str) -> Entries:
+    return [(kind, values | ({"value": instead} if values.get("value") == level else {})) for kind, values in entries]
+
+
+LATE_TROUGH = _with_level(KIDNEY, "6.8", "17.5")  # what blood drawn after the dose would hold
+MILLIGRAMS = _with_level(NEONATE, "16.7", "0.0167")  # a unit wrong by a thousand
 MODELS = {
     "phenobarbital": "phenobarbital_grasela_1985",
     "tacrolimus": "tacrolimus_woillard_2011",

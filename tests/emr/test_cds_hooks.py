@@ -363,6 +363,23 @@ def test_bodies_that_are_no_call(client: TestClient, hospital: Hospital, body: b
     assert answer.status_code == 400 and answer.json()["resourceType"] == "OperationOutcome"
 
 
+def test_a_refusal_is_in_the_language_that_the_call_asks_for_as_cards_are(client: TestClient, hospital: Hospital) -> None:
+    path, said = "/cds-services/tdm-patient-view", []
+    for code in ("en", "fr"):
+        headers = {"accept-language": code}
+        late = client.post(path, json=call("order-sign"), headers=headers | {"authorization": f"Bearer {hospital.token(path)}"})
+        stranger = client.post(path, json=call("patient-view"), headers=headers)
+        assert (late.status_code, stranger.status_code, late.headers["content-language"]) == (400, 401, code)
+        said.append([answer.json()["issue"][0]["diagnostics"] for answer in (late, stranger)])
+    english = "request.hook: not the hook patient-view; call the service of this hook", "authorization: no bearer token; send a token as"
+    french = (
+        "request.hook: pas le hook patient-view; appelez le service de ce hook",
+        "authorization: pas de jeton au porteur; envoyez un jeton",
+    )
+    for found, expected in zip(said, (english, french), strict=True):
+        assert all(text.startswith(start) for text, start in zip(found, expected, strict=True)), found
+
+
 def test_an_unknown_service_is_a_404(client: TestClient, hospital: Hospital) -> None:
     assert _post(client, hospital, "/cds-services/nothing", call("patient-view")).status_code == 404
 

@@ -102,6 +102,8 @@ def test_from_the_record_to_a_signed_result_in_it(site: Site, ada: Person, cours
     refused = sign(ada, result, _first(ada, course))
     assert refused.status_code == 422 and "an open question about the record blocks signing" in refused.text
     form = ada.get(question).text
+    french = words_of(ada.get(question, **{"accept-language": "fr"}).text)
+    assert "pas de durée" in french and "combien de temps la perfusion a duré" in french and "no length" not in french
     assert 'value="1000"' in form and "2026-03-02 20:05" in form
     without = ada.submit(question, {"duration": "1", "reason": ""}, action=f"{question}/answer")
     assert without.status_code == 422 and "Reason: missing" in refusal(without.text)
@@ -174,6 +176,8 @@ def test_a_file_is_looked_at_and_then_taken(ada: Person) -> None:
     shown = _upload(ada, course, json.dumps(raw).encode())
     text = words_of(shown.text)
     assert "What would be asked" in text and "a date without a time of day" in text and "no length" in text
+    french = words_of(_upload(ada, course, json.dumps(raw).encode(), **{"accept-language": "fr"}).text)
+    assert "une date sans heure" in french and "pas de durée" in french
     assert 'class="fact"' not in ada.get(course).text
     name = re.findall(r'name="upload" value="([^"]+)"', shown.text)[0]
     fields = _tokens(shown.text) | {"upload": name}
@@ -194,9 +198,9 @@ def test_a_file_is_looked_at_and_then_taken(ada: Person) -> None:
     assert misnamed.status_code == 422 and "not a .json file" in misnamed.text
 
 
-def _upload(person: Person, course: str, content: bytes, *, name: str = "record.json") -> Any:
+def _upload(person: Person, course: str, content: bytes, *, name: str = "record.json", **headers: str) -> Any:
     fields = _tokens(person.get(f"{course}/record").text)
-    return person.client.post(f"{course}/record/preview", data=fields, files={"file": (name, content, "application/json")})
+    return person.client.post(f"{course}/record/preview", data=fields, files={"file": (name, content, "application/json")}, headers=headers)
 
 
 def _tokens(page: str) -> dict[str, str]:

@@ -23,10 +23,16 @@ SPEAKERS = (  # whose notices and refusals stand on a page
     *("estimate/patient.py", "estimate/steady.py", "learn/predictor.py", "learn/drivers.py"),
     *(f"fhir/v2/{name}.py" for name in ("administrations", "header", "message", "read", "results", "values")),
     "web/emr/receiver.py",
+    *(f"fhir/{name}.py" for name in ("administrations", "bundle", "genotypes", "labels", "medicine", "node", "observations", "orders")),
+    *(f"fhir/{name}.py" for name in ("patient", "read", "reading", "renal", "transplants", "values", "when")),
+    *("fhir/cds/request.py", "fhir/cds/judgement.py", "web/emr/cds_hooks.py", "web/emr/desk.py", "web/emr/tokens.py"),
     *("web/store/entries.py", "web/store/facts.py", "web/store/results.py", "web/accounts/sign_in.py"),
 )
 SAYS = {"what", "remedy", "hint"}
-FIRST = {"said": slice(0, 1), "unreadable": slice(1, 3), "_rejected": slice(1, 3), "_internal": slice(0, 1)}  # by position
+FIRST = {"said": slice(0, 1), "unreadable": slice(1, 3), "_rejected": slice(1, 3), "_internal": slice(0, 1)} | {
+    "_wrong": slice(1, 3),
+    "refused": slice(0, 1),
+}  # by position
 # refusals that no form and no analysis of the application leads to: the estimators' own, asked for by a command or a program
 # and two that the catalogue has spelled out, below and above
 ELSEWHERE = re.compile(r"is not a method|choose one of|no hospital sign-in|^7 a limit that is not given|^a number 7 the assay's own limit")

@@ -15,6 +15,7 @@ from auctor.web.accounts.actor import EVERY_WARD, Actor
 from auctor.web.store import questions
 from auctor.web.store.questions import Asked
 from web_site import (
+    MILLIGRAMS,
     NEONATE,
     Opened,
     Person,
@@ -147,8 +148,6 @@ def test_every_entry_form_keeps_what_was_typed_when_it_is_refused(ada: Person, o
 
 
 # --- does the record add up ---------------------------------------------------------------------------------------------
-
-MILLIGRAMS = [(kind, values | ({"value": "0.0167"} if values.get("value") == "16.7" else {})) for kind, values in NEONATE]
 
 
 def english_of_findings() -> list[str]:

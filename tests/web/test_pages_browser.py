@@ -19,7 +19,7 @@ from auctor.web.accounts.actor import Actor, Role
 from auctor.web.accounts.passwords import hashed
 from auctor.web.service.feedback import keep_feedback, keep_shown
 from auctor.web.store.tables import Account, AccountWard
-from web_site import INSTALLER, KIDNEY, PASSWORD, Opened, Site, add, case, make_site
+from web_site import INSTALLER, KIDNEY, LATE_TROUGH, PASSWORD, Opened, Site, add, case, make_site
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")]
 LAPTOP, ZOOMED = {"width": 1366, "height": 768}, {"width": 320, "height": 256}  # the second: 1280x1024 at 400 %
@@ -53,7 +53,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def opened(site: Site) -> Opened:
-    return case(site.client("ada"), family="Kidney", identifier="K-7", drug="tacrolimus", entries=KIDNEY)
+    """A trough that does not add up: findings stand on its pages."""
+    return case(site.client("ada"), family="Kidney", identifier="K-7", drug="tacrolimus", entries=LATE_TROUGH)
 
 
 @dataclass
@@ -211,6 +212,13 @@ def paths(opened: Opened) -> dict[str, str]:
     }
 
 
+def doubts(site: Site, opened: Opened) -> dict[str, str]:
+    """A finding, and the entry that it doubts with what it proposes in the form."""
+    asked = site.client("ada").get(f"/api/v1{opened.course}/questions").json()["items"][0]
+    entry = f"{opened.course}/facts/{asked['fact']}?finding={asked['id']}"
+    return {"finding": f"{opened.course}/questions/{asked['id']}", "proposal": entry}
+
+
 def answered_card(site: Site) -> None:
     """One card of CDS Hooks that was overridden, for the page that counts them."""
     name, topic = "4e0a3a1e-3283-4575-ab82-028d55fe2719", Coding(system="s", code="c", display="d")
@@ -242,7 +250,7 @@ def test_every_page_keeps_the_policy_is_accessible_and_fits(
     tab.page.goto(f"{site.origin}/sign-in")
     check_rules(tab, "sign-in")
     sign_in(tab)
-    for name, path in paths(opened).items():
+    for name, path in (paths(opened) | doubts(site, opened)).items():
         tab.go(path)
         assert tab.violations() == [], name
         check_width(tab, name)

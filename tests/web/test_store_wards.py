@@ -21,6 +21,7 @@ from auctor.web.store.tables import (
     Patient,
     Prediction,
     Question,
+    RecordCheck,
     RecordRead,
     Reopening,
     Result,
@@ -32,7 +33,22 @@ from auctor.web.store.work import APPLICATION
 from web_kept import kept_and_signed
 from web_people import DOCTOR, STRANGER, know, open_course
 
-GUARDED = (Patient, Course, Fact, Result, Signature, Reopening, Prediction, Score, Outbox, Message, Question, Settlement, RecordRead)
+GUARDED = (
+    Patient,
+    Course,
+    Fact,
+    Result,
+    Signature,
+    Reopening,
+    Prediction,
+    Score,
+    Outbox,
+    Message,
+    Question,
+    Settlement,
+    RecordRead,
+    RecordCheck,
+)
 FORBIDDEN = (
     "UPDATE fact SET kind = 'note'",
     "DELETE FROM result",
@@ -61,6 +77,8 @@ def guarded(database: Any) -> Iterator[Store]:
         assert question is not None
         questions.settle(work, question.id, verdict="dismissed", reason="another course")
         questions.note_read(work, course, server="https://ehr.example/fhir", fresh=True)
+        judged = {"document_sha256": "0" * 64, "model": "m", "model_sha256": "0" * 64, "engine": "0"}
+        questions.note_check(work, course, done=True, problem=None, **judged)
         work.record("test.ask", "question", question.id, ward="icu")
     yield store
     store.close()
@@ -79,7 +97,7 @@ def test_another_ward_gets_no_row_by_its_key(guarded: Store) -> None:
     with guarded.read(DOCTOR) as reading:
         keys = [(table, reading.session.scalars(select(table)).first()) for table in GUARDED]
     for table, row in keys:
-        key = (row.id, row.revision) if table is Fact else row.course_id if table is RecordRead else row.id
+        key = (row.id, row.revision) if table is Fact else row.course_id if table in (RecordRead, RecordCheck) else row.id
         with guarded.read(STRANGER) as reading, pytest.raises(NotFound):
             reading.get(table, key)
 

@@ -42,7 +42,7 @@ def _computed(creatinine: Fact, facts: list[Fact], identity: Identity, wanted: W
     missing = [need for need, fact in beside.items() if fact is None]
     if age is None or identity.sex not in ("male", "female") or missing:
         lacking = "age or sex" if not missing else missing[0]
-        return Question("formula", where=where, what=f"{name} needs {lacking}", remedy="give it, or the filtration rate by hand")
+        return Question("formula", where=where, what=f"formula {name} needs {lacking}", remedy="give it, or the filtration rate by hand")
     if not formula.ages[0] <= age <= formula.ages[1]:
         return Question(
             "formula", where=where, what=f"{name} was not made for this age", remedy="name another formula, or give the rate by hand"

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from auctor.case import Metric
 from auctor.data.plausibility.finding import Finding, Plausibility, SamplePlace
 from auctor.models.model import DrugModel
 from auctor.report.finding_words import Telling
-from auctor.report.shown import exposure, significant
+from auctor.report.shown import AUC, exposure, significant
 from auctor.report.voice import ENGLISH, N_, Voice
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-AUC = Metric.parse("AUC0-24")
 MANY = 10_000.0
 HOURS = Telling()
 NOTHING = "Nothing here explains the levels so much better than the record itself that it should be asked about."
@@ -135,7 +132,7 @@ def _finding(f: Finding) -> dict[str, Any]:
         "family": f.family.value,
         "where": f.where,
         "what": HOURS.what(f),
-        "facts": {name: value for name, value in asdict(f.facts).items() if value not in (None, "") and value is not False},
+        "facts": f.facts.as_data(),
         "log_likelihood_ratio": f.log_likelihood_ratio,
         "prior_odds": f.prior_odds,
         "log_posterior_odds": f.log_posterior_odds,

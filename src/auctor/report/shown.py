@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from auctor.case import Metric, MetricKind
 from auctor.models.model import Covariate, DrugModel
 
+AUC = Metric.parse("AUC0-24")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:

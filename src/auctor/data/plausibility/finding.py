@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 LARGEST = 690.0  # of a log likelihood ratio either way: exp of it is still a number
 
@@ -96,6 +97,14 @@ class Facts:
     def by_h(self) -> float:
         """How much later it would have been than the record says, h; 0 where it is not about that."""
         return 0.0 if self.at_h is None or self.then_h is None else self.then_h - self.at_h
+
+    def as_data(self) -> dict[str, Any]:
+        """Those that say something, by name.
+
+        >>> Facts(at_h=0.0, then_h=2.0).as_data()
+        {'at_h': 0.0, 'then_h': 2.0}
+        """
+        return {name: value for name, value in asdict(self).items() if value not in (None, "") and value is not False}
 
 
 @dataclass(frozen=True, kw_only=True)

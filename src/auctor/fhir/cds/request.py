@@ -54,7 +54,7 @@ def read_call(raw: Any, service: Service) -> Call:
     top = Node.of(raw, "request")
     _no_null({key: value for key, value in top.data.items() if key != "prefetch"}, "request")
     if top.text("hook") != service.hook:
-        raise _wrong("request.hook", f"not {service.hook}", "call the service of this hook")
+        raise _wrong("request.hook", f"not the hook {service.hook}", "call the service of this hook")
     context = top.node("context")
     if context is None:
         raise _wrong("request.context", "missing", _FORM)

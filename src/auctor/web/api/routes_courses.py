@@ -15,7 +15,7 @@ from auctor.web.api.once import AtOnce, Once
 from auctor.web.api.paging import Paged
 from auctor.web.api.revisions import etag
 from auctor.web.api.shapes.base import ID, Made, Page
-from auctor.web.api.shapes.courses import Choice, Closing, Course, Fact, NewFact, NewFacts, ResultLine
+from auctor.web.api.shapes.courses import Choice, Closing, Course, Fact, NewFact, NewFacts, Question, ResultLine
 from auctor.web.pages.visits import AtClinic
 from auctor.web.service import analyses, courses, entering
 from auctor.web.service.clinic import Clinic
@@ -102,6 +102,14 @@ def entered(fact: NewFact, *, reference: str | None = None) -> Entered:
 def body_of(fact: NewFact) -> dict[str, Any]:
     """The entry of a case file: what was sent, and nothing else."""
     return fact.body.model_dump(mode="json", exclude_unset=True)
+
+
+@router.get("/questions", responses=refusals(404))
+def list_questions(clinic: AtClinic, actor: Reader, paging: Paged, course_id: CourseId, unsettled: bool = True) -> Page[Question]:
+    """What is asked about the record of a course, the oldest first: the open questions, or all that ever were."""
+    file = look(clinic, actor, course_id, audited=True)
+    every = [shown.question(file, kept) for kept in file.asked]
+    return paging.page([row for row in every if row.open or not unsettled])
 
 
 @router.get("/results", responses=refusals(404))

@@ -9,9 +9,12 @@ from auctor.errors import AuctorError
 from auctor.web.api.problems import TITLES
 from auctor.web.api.shapes import courses, patients, results
 from auctor.web.api.shapes.base import Problem
+from auctor.web.pages.language import language
+from auctor.web.pages.views.finding import finding_words
 from auctor.web.service.analyses import not_ready
 from auctor.web.service.courses import CourseFile
 from auctor.web.store import tables
+from auctor.web.store.questions import Kept
 
 START = "/api/v1"
 
@@ -51,6 +54,26 @@ def as_problem(error: AuctorError, status: int) -> Problem:
     kind = f"urn:auctor:problem:{type(error).__name__}"
     said = {"where": error.where, "what": error.what, "remedy": error.remedy}
     return Problem(type=kind, title=TITLES[status], status=status, detail=str(error), **said)
+
+
+def question(file: CourseFile, kept: Kept) -> courses.Question:
+    """A question with how it was settled; the words of a finding in English, with the times of the ward's clock."""
+    row, settled = kept.question, kept.settlement
+    names = ("id", "source", "reference", "kind", "code", "place", "fact_revision", "finding", "blocks_signing", "raised_by", "raised_at")
+    what, remedy = (row.what, row.remedy) if row.finding is None else finding_words(row, file, language("en"))
+    return courses.Question(
+        **{name: getattr(row, name) for name in names},
+        fact=row.fact_id,
+        what=what,
+        remedy=remedy,
+        open=row in file.opened,
+        settlement=None if settled is None else _settlement(settled),
+    )
+
+
+def _settlement(row: tables.Settlement) -> courses.Settlement:
+    names = ("verdict", "reason", "fact_revision", "settled_by", "settled_at")
+    return courses.Settlement(**{name: getattr(row, name) for name in names}, fact=row.fact_id)
 
 
 def fact(row: tables.Fact) -> courses.Fact:

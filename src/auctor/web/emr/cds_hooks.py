@@ -138,19 +138,22 @@ def _check_server(found: Call, client: CdsClient) -> None:
 async def _answered(request: Request, work: Callable[[bytes], Any], *, late: Any) -> Response:
     """Run the work within the cap; refusals become an OperationOutcome, the unforeseen too (412), and running out of time says nothing."""
     cap = getattr(request.app.state, "cds_cap_s", CAP_S)
+    voice = _voice(request)
     try:
         body = await request.body()
         found = await asyncio.wait_for(run_in_threadpool(work, body), cap)
     except TimeoutError:
         _LOG.warning("a CDS call took more than %g s", cap)
-        return JSONResponse(late) if late is not None else _outcome(412, where="feedback", what="not kept in time", remedy="send it again")
+        if late is not None:
+            return JSONResponse(late)
+        return _outcome(voice, 412, where="feedback", what="not kept in time", remedy="send it again")
     except AuctorError as error:
-        return _outcome(_status(error), where=error.where, what=error.what, remedy=error.remedy)
+        return _outcome(voice, _status(error), where=error.where, what=error.what, remedy=error.remedy)
     except (ValueError, RecursionError):
-        return _outcome(400, where="request", what="not JSON in UTF-8", remedy="see docs/cds-hooks.md")
+        return _outcome(voice, 400, where="request", what="not JSON in UTF-8", remedy="see docs/cds-hooks.md")
     except Exception as error:
         _LOG.error("a CDS call failed: %s", type(error).__name__)
-        return _outcome(412, where="service", what="cannot answer now", remedy="go on without it; tell who runs auctor")
+        return _outcome(voice, 412, where="service", what="cannot answer now", remedy="go on without it; tell who runs auctor")
     return JSONResponse(found) if found is not None else Response(status_code=200)
 
 
@@ -165,6 +168,6 @@ def _status(error: AuctorError) -> int:
     return 400 if type(error) is RecordError and error.where.startswith(("request", "feedback")) else 412
 
 
-def _outcome(status: int, *, where: str, what: str, remedy: str) -> Response:
-    headers = {"www-authenticate": "Bearer"} if status == 401 else {}
-    return JSONResponse(operation_outcome(status, where=where, what=what, remedy=remedy), status, headers)
+def _outcome(voice: PageVoice, status: int, *, where: str, what: str, remedy: str) -> Response:
+    headers = _spoken(voice) | ({"www-authenticate": "Bearer"} if status == 401 else {})
+    return JSONResponse(operation_outcome(status, where=where, what=voice.engine(what), remedy=voice.engine(remedy)), status, headers)

@@ -1,4 +1,6 @@
-"""Silent mode while the server runs: a thread that scores the levels that came, every few minutes, and never stops anything else."""
+"""What the server does by itself while it runs: a thread that scores the levels that came and checks the records that wait for it, every
+few minutes, and never stops anything else.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,11 @@ import logging
 import threading
 
 from auctor.web.operate.logs import event, told
+from auctor.web.service import findings
 from auctor.web.service.clinic import Clinic
 from auctor.web.service.silent import Follower
 
-AT_ONCE = 50  # levels at a time, so that a large import does not hold the engine
+AT_ONCE = 50  # levels and records at a time, so that a large import does not hold the engine
 
 
 class Following:
@@ -23,17 +26,18 @@ class Following:
             self._thread.start()
 
     def stop(self) -> None:
-        """Let the level under way be finished, then end."""
+        """Let what is under way be finished, then end."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
 
     def _run(self) -> None:
-        follower = Follower()
+        tasks = {"silent": ("scored", Follower().follow), "plausibility": ("checked", findings.follow)}
         while not self._stop.wait(self._seconds):
-            try:
-                done = follower.follow(self._clinic, most=AT_ONCE)
-            except Exception as error:  # whatever it is, patients' pages go on; it stands in the log
-                event("silent", level=logging.ERROR, **told(error))
-            else:
-                event("silent", scored=done)
+            for name, (what, follow) in tasks.items():
+                try:
+                    done = follow(self._clinic, most=AT_ONCE)
+                except Exception as error:  # whatever it is, patients' pages go on; it stands in the log
+                    event(name, level=logging.ERROR, **told(error))
+                else:
+                    event(name, **{what: done})

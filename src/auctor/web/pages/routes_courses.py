@@ -22,11 +22,10 @@ from auctor.web.pages.views.model import comparison_view, model_page
 from auctor.web.pages.views.record import sending_row
 from auctor.web.pages.views.suspicion import suspicion_view
 from auctor.web.pages.visits import AtClinic, Sent, check_fragment, check_fresh, check_patient, typed
-from auctor.web.service import analyses, comparing, courses, patients
+from auctor.web.service import analyses, comparing, courses, findings, patients
 from auctor.web.service.clinic import Clinic
 from auctor.web.service.courses import CourseFile, look
 from auctor.web.service.sending import sendings
-from auctor.web.service.suspicion import suspicion
 from auctor.web.service.trying import Typed, try_regimen
 from auctor.web.store.tables import Result
 
@@ -187,14 +186,17 @@ def _read_as(sent: Blank, regimen: Typed) -> str:
 
 @router.get("/{course_id}/suspicion")
 def suspicion_page(request: Request, clinic: AtClinic, actor: Trier, course_id: str) -> Response:
-    """Whether the record adds up: what else would explain the levels, and what to ask."""
+    """Whether the record adds up: what else would explain the levels, and what to ask. What is new is kept where one may analyse."""
     file, tongue = look(clinic, actor, course_id), language_of(request)
-    shown: dict[str, Any] = {"banner": course_banner(file, tongue), "guard": guard_of(file), "error": analyses.not_ready(file)}
+    shown: dict[str, Any] = {"error": analyses.not_ready(file), "may_close": allowed(actor, Verb.CORRECT)}
     if shown["error"] is None:
         try:
-            shown |= suspicion_view(suspicion(clinic, actor, file), tongue)
+            checked = findings.review(clinic, actor, file)
+            file = look(clinic, actor, course_id)
+            shown |= suspicion_view(checked, file, tongue)
         except AuctorError as refused:
             shown["error"] = refused
+    shown |= {"banner": course_banner(file, tongue), "guard": guard_of(file)}
     status = 422 if shown["error"] else 200
     return page(request, "suspicion.html", title=N_("Does the record add up?"), section="patients", status=status, **shown)
 

@@ -17,6 +17,7 @@ from auctor.web.pages.language import N_, Language
 from auctor.web.pages.rendering import Blank, language_of, page
 from auctor.web.pages.typed import Form
 from auctor.web.pages.views.banner import course_banner, guard_of
+from auctor.web.pages.views.finding import finding_row
 from auctor.web.pages.visits import AtClinic, Sent, check_patient, typed
 from auctor.web.pages.words import KINDS, SOURCES
 from auctor.web.service import entering
@@ -24,6 +25,9 @@ from auctor.web.service.clinic import Clinic
 from auctor.web.service.courses import CourseFile, look
 from auctor.web.service.engine import read
 from auctor.web.service.entering import Entered
+from auctor.web.service.findings import finding_of
+from auctor.web.service.proposing import proposed
+from auctor.web.store.questions import Kept
 from auctor.web.store.tables import Fact
 
 router = APIRouter(prefix="/courses/{course_id}")
@@ -127,10 +131,10 @@ def _read(request: Request, file: CourseFile, kind: str, sent: Blank) -> list[En
 
 
 @router.get("/facts/{fact_id}")
-def fact(request: Request, clinic: AtClinic, actor: Reader, course_id: str, fact_id: str) -> Response:
-    """One fact with every revision of it."""
+def fact(request: Request, clinic: AtClinic, actor: Reader, course_id: str, fact_id: str, finding: str = "") -> Response:
+    """One fact with every revision of it; with an open finding about it, what that proposes stands in the form of the correction."""
     file = look(clinic, actor, course_id)
-    return _fact_page(request, clinic, actor, file, fact_id)
+    return _fact_page(request, clinic, actor, file, fact_id, finding=finding)
 
 
 def _fact_page(
@@ -142,9 +146,12 @@ def _fact_page(
     *,
     sent: Blank | None = None,
     error: AuctorError | None = None,
+    finding: str = "",
 ) -> Response:
     tongue, revisions = language_of(request), _revisions(clinic, actor, file, fact_id)
     last = revisions[-1]
+    doubt = next((one for one in file.opened if one.id == finding and one.finding and one.fact_id == fact_id), None)
+    offered = None if doubt is None else proposed(*finding_of(doubt, file.facts), last)
     covariate = _covariate_of(file, last)
     shown: dict[str, Any] = {
         "banner": course_banner(file, tongue),
@@ -155,7 +162,9 @@ def _fact_page(
         "fact_id": fact_id,
         "used": last.body.get("used", True),
         "gone": last.withdrawn,
-        "form": sent or entries.filled(last.kind, last.body, tongue, file.zone),
+        "form": sent or entries.filled(last.kind, offered or last.body, tongue, file.zone),
+        "doubt": None if doubt is None else finding_row(Kept(question=doubt, settlement=None, answer=None), file, tongue),
+        "offered": offered is not None,
         "units": entries.units_of(model_of(file)),
         "covariate": covariate,
         "error": error,

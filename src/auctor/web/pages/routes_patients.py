@@ -32,6 +32,7 @@ WORDS = {
     Why.PENDING: ("warn", N_("● level not interpreted")),
     Why.CHANGED: ("bad", N_("▲ changed since signed")),
     Why.UNSIGNED: ("", N_("✎ not signed")),
+    Why.DOUBTED: ("warn", N_("▲ does the record add up?")),
 }
 
 

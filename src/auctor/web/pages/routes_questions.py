@@ -1,4 +1,4 @@
-"""One question of the hospital's record: answer it with what was missing, confirm what it doubts, or dismiss it."""
+"""One question about the record: answer it with what was missing, confirm or correct what it doubts, or dismiss it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from auctor.web.pages.language import N_
 from auctor.web.pages.rendering import Blank, language_of, page
 from auctor.web.pages.routes_facts import covariate_rows, model_of
 from auctor.web.pages.views.banner import course_banner, guard_of
+from auctor.web.pages.views.finding import finding_rows
 from auctor.web.pages.views.record import KINDS, question_row
 from auctor.web.pages.visits import AtClinic, Sent, check_patient, typed
 from auctor.web.service import asking
@@ -35,7 +36,7 @@ def question(request: Request, clinic: AtClinic, actor: Reader, course_id: str, 
 
 
 def _of(file: CourseFile, question_id: str) -> Question:
-    found = next((one for one in file.questions if one.id == question_id), None)
+    found = next((one for one in file.opened if one.id == question_id), None)
     if found is None:
         raise CaseError(where="object", what=N_("not found, or settled meanwhile"), remedy=N_("go back to the course"))
     return found
@@ -55,10 +56,13 @@ def _page(
     kinds = asking.kinds_of(asked)
     chosen = kind if kind in kinds else (kinds[0] if kinds else "")
     draft = {} if chosen in ("", "covariate") else entries.filled(chosen, asked.draft or {}, tongue, file.zone)
+    rows = finding_rows(file.findings, file, tongue) if asked.finding else None
     shown: dict[str, Any] = {
         "banner": course_banner(file, tongue),
         "guard": guard_of(file),
         "asked": question_row(asked, file, tongue),
+        "finding": None if rows is None else next(row for row in rows if row["id"] == asked.id),
+        "alike": [] if rows is None else _alike(rows, asked),
         "kinds": [(name, tongue.say(KINDS[name])) for name in kinds],
         "kind": chosen,
         "form": sent or Blank(draft),
@@ -69,6 +73,12 @@ def _page(
         "may_close": allowed(actor, Verb.CORRECT),
     }
     return page(request, "question.html", title=N_("Question about the record"), section="patients", status=422 if error else 200, **shown)
+
+
+def _alike(rows: list[dict[str, Any]], asked: Question) -> list[dict[str, Any]]:
+    """The other open findings of its family: one answer of the ward may settle them all."""
+    (family,) = (row["family"] for row in rows if row["id"] == asked.id)
+    return [row for row in rows if row["open"] and row["family"] == family and row["id"] != asked.id]
 
 
 @router.post("/answer")
@@ -109,7 +119,8 @@ def close(request: Request, clinic: AtClinic, actor: Corrector, course_id: str, 
     asked = _of(file, question_id)
     try:
         reason = typed(request, sent, file.zone).required("why", most=500)
-        asking.close_question(clinic, actor, asked.id, reason=reason)
+        also = [name.removeprefix("also_") for name in sent if name.startswith("also_")]
+        asking.close_question(clinic, actor, asked.id, reason=reason, also=also)
     except AuctorError as error:
         return _page(request, actor, file, asked, "", error=error)
     return RedirectResponse(f"/courses/{course_id}?said=settled", 303)

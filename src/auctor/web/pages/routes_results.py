@@ -19,6 +19,7 @@ from auctor.web.pages.reporting import pdf_of, report_of
 from auctor.web.pages.routes_courses import read_regimen
 from auctor.web.pages.views.banner import course_banner, guard_of
 from auctor.web.pages.views.course import shown_result
+from auctor.web.pages.views.finding import open_findings
 from auctor.web.pages.visits import AtClinic, Sent, check_fresh, typed
 from auctor.web.service import signing
 from auctor.web.service.clinic import Clinic
@@ -64,6 +65,7 @@ def _sign_page(
         "guard": guard_of(file),
         "shown": shown,
         "result_id": result.id,
+        "findings": open_findings(file, tongue),
         "chosen": chosen,
         "form": sent,
         "error": error,

@@ -58,6 +58,7 @@ FIELDS = {
     "until_at": N_("Until"),
     "value": N_("Value"),
     "ward": N_("Ward"),
+    "why": N_("Reason"),
 }
 KINDS = {"dose": N_("Dose"), "sample": N_("Sample"), "covariate": N_("Covariate"), "order": N_("Order"), "note": N_("Note")}
 SOURCES = {

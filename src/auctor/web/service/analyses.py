@@ -4,10 +4,12 @@ but for a signed result that a question re-opened: what is signed again is a res
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from auctor.errors import AuctorError, CaseError
 from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, demand
+from auctor.web.service import findings
 from auctor.web.service.clinic import Clinic
 from auctor.web.service.courses import CourseFile, look
 from auctor.web.service.engine import check
@@ -30,7 +32,7 @@ def not_ready(file: CourseFile) -> AuctorError | None:
 
 
 def analyse(clinic: Clinic, actor: Actor, course_id: str) -> str:
-    """Analyse the course as it stands and keep the result; its identifier.
+    """Analyse the course as it stands and keep the result, with what the check of the record flags; its identifier.
 
     The computing happens outside any transaction. StaleError when a fact came meanwhile: nothing is kept of numbers that are old already.
     """
@@ -39,17 +41,25 @@ def analyse(clinic: Clinic, actor: Actor, course_id: str) -> str:
     refused = not_ready(file)
     if refused is not None:
         raise refused
+    checking = findings.start(clinic, file.document)
     computed = clinic.engine.compute(file.document)
     known = file.latest
     if known is not None and not file.stale(known) and file.stands(known) and known.result == computed.result:
         return known.id
+    checked = checking()
     with clinic.store.work(actor) as work:
         taken = document(work, course_id)
         if taken.document != file.document:
             raise StaleError(where="course", what="a fact came while it was analysed", remedy="analyse again; nothing was kept")
         result = results.keep(work, course_id, taken=taken, computed=computed)
         ward = work.get(Patient, file.patient.id).ward_id
-        after = {"course": course_id, "inputs": result.document_sha256, "model": result.model, "result": result.result_sha256}
+        after: dict[str, Any] = {
+            "course": course_id,
+            "inputs": result.document_sha256,
+            "model": result.model,
+            "result": result.result_sha256,
+        }
+        after["plausibility"] = findings.take(work, file.document, checked)
         work.record("result.keep", "result", result.id, ward=ward, after=after)
         return result.id
 

@@ -1,10 +1,11 @@
-"""Settle a question of a feed: answer it with the entry that was missing, confirm what it doubts, or dismiss it; each with a reason.
+"""Settle a question about the record: answer it with the entry that was missing, confirm what it doubts, or dismiss it; each with a reason.
 
 An answer becomes a fact under the name that the source gave it, so that the record's next word on the same thing corrects it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from auctor.errors import CaseError
@@ -14,10 +15,11 @@ from auctor.web.service.clinic import Clinic
 from auctor.web.service.entering import not_in_the_future
 from auctor.web.service.entry_check import check_entry
 from auctor.web.store import StaleError, Work, facts, questions
+from auctor.web.store.questions import ANSWERED
 from auctor.web.store.tables import Course, Fact, Patient, Question
 
 KINDS = ("dose", "sample", "covariate", "order")  # what an answer can be
-CONFIRMED, DISMISSED, ANSWERED = "confirmed", "dismissed", "answered"
+CONFIRMED, DISMISSED = "confirmed", "dismissed"
 
 
 def kinds_of(question: Question) -> tuple[str, ...]:
@@ -43,16 +45,27 @@ def answer(clinic: Clinic, actor: Actor, question_id: str, *, kind: str, body: d
         return question.course_id
 
 
-def close_question(clinic: Clinic, actor: Actor, question_id: str, *, reason: str) -> str:
-    """Confirm the fact that is doubted, or dismiss what was asked, with why; the course."""
+def close_question(clinic: Clinic, actor: Actor, question_id: str, *, reason: str, also: Sequence[str] = ()) -> str:
+    """Confirm the fact that is doubted, or dismiss what was asked, with why; the course. `also` are further findings of the plausibility
+    check about the course that the same answer of the ward settles.
+    """
     demand(actor, Verb.CORRECT)
     with clinic.store.work(actor) as work:
         question, ward = _opened(work, question_id, actor, Verb.CORRECT)
         verdict = DISMISSED if question.fact_id is None else CONFIRMED
         settled = questions.settle(work, question_id, verdict=verdict, reason=_why(reason))
+        more = [_confirmed(work, one, actor, question.course_id, reason) for one in dict.fromkeys(also)]
+        after = settled.as_data() | ({"also": more} if more else {})
         action = "question.dismiss" if verdict == DISMISSED else "question.confirm"
-        work.record(action, "question", question_id, ward=ward, before=question.as_data(), after=settled.as_data(), reason=reason)
+        work.record(action, "question", question_id, ward=ward, before=question.as_data(), after=after, reason=reason)
         return question.course_id
+
+
+def _confirmed(work: Work, question_id: str, actor: Actor, course_id: str, reason: str) -> str:
+    question, _ = _opened(work, question_id, actor, Verb.CORRECT)
+    if question.course_id != course_id or question.finding is None:
+        raise CaseError(where="questions", what="not a finding about this course", remedy="settle it by itself")
+    return questions.settle(work, question_id, verdict=CONFIRMED, reason=_why(reason)).question_id
 
 
 def _opened(work: Work, question_id: str, actor: Actor, verb: Verb) -> tuple[Question, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,17 +21,32 @@ from auctor.web.service.models import offers
 from auctor.web.service.targets import entry_text, read_target
 from auctor.web.store import Reading, Work, facts, questions, results
 from auctor.web.store.documents import assembled
+from auctor.web.store.questions import Kept
 from auctor.web.store.reopening import reopen_for_choice
 from auctor.web.store.results import Status
-from auctor.web.store.tables import Course, Fact, Patient, Question, RecordRead, Reopening, Result, Signature, Ward, canonical
+from auctor.web.store.tables import (
+    PLAUSIBILITY,
+    Course,
+    Fact,
+    Patient,
+    Question,
+    RecordCheck,
+    RecordRead,
+    Reopening,
+    Result,
+    Signature,
+    Ward,
+    canonical,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CourseFile:
     """A course as it stood when it was read. `document` is the case that its facts make; `results` are the newest first.
 
-    `revision` changes with every fact, choice, result and question: a page that carries another one is out of date. `questions` are the
-    open ones, which block signing; `record` says how fresh the course is against the hospital's record, None where it was never read.
+    `revision` changes with every fact, choice, result and question: a page that carries another one is out of date. `asked` is all that was
+    ever asked about it; `record` says how fresh the course is against the hospital's record, None where it was never read, and `check`
+    what came of the last check of whether it adds up.
     """
 
     patient: Patient
@@ -44,8 +60,27 @@ class CourseFile:
     reopenings: dict[str, Reopening]
     zone: ZoneInfo
     revision: str
-    questions: tuple[Question, ...] = ()
+    asked: tuple[Kept, ...] = ()
     record: RecordRead | None = None
+    check: RecordCheck | None = None
+
+    @property
+    def opened(self) -> list[Question]:
+        """What is asked and not settled; of a fact, as long as it has no other revision."""
+        standing = {(fact.id, fact.revision) for fact in self.facts}
+        still = [kept.question for kept in self.asked if kept.settlement is None]
+        return [one for one in still if one.fact_id is None or (one.fact_id, one.fact_revision) in standing]
+
+    @property
+    def questions(self) -> list[Question]:
+        """The open ones that block signing."""
+        return [one for one in self.opened if one.blocks_signing]
+
+    @property
+    def findings(self) -> list[Kept]:
+        """What the plausibility check ever flagged: the oldest first, of those found together the most probable."""
+        found = [kept for kept in self.asked if kept.question.source == PLAUSIBILITY]
+        return sorted(found, key=lambda kept: (kept.question.raised_at, -log_odds(kept.question)))
 
     @property
     def latest(self) -> Result | None:
@@ -76,6 +111,12 @@ class CourseFile:
         return results.sha256(canonical(self.document)) != result.document_sha256
 
 
+def log_odds(question: Question) -> float:
+    """Natural logarithm of a finding's posterior odds."""
+    found: Mapping[str, float] = question.finding or {}
+    return found["log_likelihood_ratio"] + math.log(found["prior_odds"])
+
+
 def look(clinic: Clinic, actor: Actor, course_id: str, *, audited: bool = False) -> CourseFile:
     """A course's file; with `audited` the view leaves its entry. NotFound where there is none in reach."""
     demand(actor, Verb.READ)
@@ -97,9 +138,9 @@ def _file(clinic: Clinic, reading: Reading, course_id: str) -> CourseFile:
     ids = [result.id for result in every]
     signed = reading.session.scalars(select(Signature).where(Signature.result_id.in_(ids))).all()
     opened = reading.session.scalars(select(Reopening).where(Reopening.result_id.in_(ids)).order_by(Reopening.reopened_at)).all()
-    asked = questions.opened(reading, [course_id])
+    asked = questions.every(reading, course_id)
     parts = [
-        *(question.id for question in asked),
+        *(f"{kept.question.id}/{kept.settlement is None}" for kept in asked),
         course.version,
         *sorted(f"{fact.id}/{fact.revision}" for fact in known),
         *ids[:1],
@@ -118,8 +159,9 @@ def _file(clinic: Clinic, reading: Reading, course_id: str) -> CourseFile:
         reopenings={one.result_id: one for one in reversed(opened)},
         zone=zone_of(course.time_zone, clinic),
         revision=hashlib.sha256(repr(parts).encode()).hexdigest()[:16],
-        questions=tuple(asked),
+        asked=tuple(asked),
         record=reading.session.get(RecordRead, course_id),
+        check=reading.session.get(RecordCheck, course_id),
     )
 
 

@@ -12,9 +12,11 @@ from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, demand
 from auctor.web.service.clinic import Clinic
 from auctor.web.service.courses import CourseFile, look
+from auctor.web.service.findings import reported
 from auctor.web.service.trying import Typed, try_regimen
-from auctor.web.store import outbox, results
-from auctor.web.store.tables import Result, Signature
+from auctor.web.store import StaleError, outbox, questions, results
+from auctor.web.store.questions import Kept
+from auctor.web.store.tables import Course, Result, Signature
 
 MEANINGS = {
     "recommended": "I checked the inputs and recommend this regimen",
@@ -74,7 +76,8 @@ def sign(clinic: Clinic, actor: Actor, result_id: str, wish: Wish, *, confirm: C
     """Sign a result. `confirm` asks the signer for the password or second factor again and raises when it is wrong.
 
     CaseError for a missing reason or an unknown meaning, while a question of the course is open, for inputs that changed since the result
-    was computed, and for a result that is not the newest; the store refuses what is signed already. Where signed results of the ward go by
+    was computed, and for a result that is not the newest; StaleError where the check of the record said something else meanwhile. Its open
+    findings do not block: they stand in what is signed. The store refuses what is signed already. Where signed results of the ward go by
     themselves, it is put into the outbox in the same transaction.
     """
     file, result = result_file(clinic, actor, result_id)
@@ -84,6 +87,9 @@ def sign(clinic: Clinic, actor: Actor, result_id: str, wish: Wish, *, confirm: C
     reasons = {key: reason.strip() for key, reason in wish.reasons.items() if reason.strip()}
     regimen = {"label": wish.choice.label, "forecast": dict(wish.choice.forecast), "reasons": reasons}
     with clinic.store.work(actor) as work:
+        work.get(Course, file.course.id, lock=True)
+        if {one.id for one in questions.opened(work, [file.course.id])} != {one.id for one in file.opened}:
+            raise StaleError(where="course", what="the check of the record came meanwhile", remedy="look at what it found, then sign")
         signature = results.sign(
             work,
             result_id,
@@ -114,10 +120,18 @@ def statement(file: CourseFile, result: Result, wish: Wish) -> str:
         f"meaning: {MEANINGS[wish.meaning]}",
         *(f"{said} - reason: {wish.reasons[key].strip()}" for key, said in blocking(result).items()),
         *([f"change beyond the limit - reason: {wish.reasons[CHANGE].strip()}"] if wish.choice.confirm else []),
+        *(_finding(kept) for kept in reported(file)),
         f"inputs {result.document_sha256}, model {result.model} {result.model_sha256}",
         f"auctor {result.engine}, seed {result.seed}, result {result.result_sha256}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _finding(kept: Kept) -> str:
+    """What the check of the record flagged, and where it stood."""
+    asked, settled = kept.question, kept.settlement
+    said = f"finding {asked.code} about {asked.kind} {asked.fact_id} revision {asked.fact_revision}"
+    return f"{said}: open" if settled is None else f"{said}: {settled.verdict} by {settled.settled_by} - reason: {settled.reason}"
 
 
 def _option(forecast: Mapping[str, Any]) -> Mapping[str, Any]:

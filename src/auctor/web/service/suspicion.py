@@ -1,16 +1,18 @@
-"""Does the record add up? What else would explain the levels of a course, weighed against the record. Nothing is kept or changed."""
+"""Does the record add up? What else would explain the levels of a course, weighed against the record. Nothing is changed; what is flagged
+is kept as questions by `service.findings`.
+"""
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from auctor.web.accounts.actor import Actor
-from auctor.web.accounts.permissions import Verb, demand
+from auctor.errors import AuctorError, EstimationError
 from auctor.web.service.clinic import Clinic
-from auctor.web.service.courses import CourseFile
-from auctor.web.service.engine import check, read
+from auctor.web.service.engine import read
+from auctor.web.service.workers import answer
 
 if TYPE_CHECKING:
     from auctor.data.plausibility.finding import Plausibility
@@ -18,24 +20,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Suspicion:
-    """What was found, and time 0 of its hours on the course's clock: None where the course's times are hours themselves."""
+    """What was found, and the instant of time 0 of its hours: None where the course's times are hours themselves."""
 
     found: Plausibility
     start: datetime | None
 
 
-def suspicion(clinic: Clinic, actor: Actor, file: CourseFile) -> Suspicion:
-    """The plausibility check of the course as it stands, by a worker; the typed errors of reading and estimating."""
-    demand(actor, Verb.TRY, ward=file.patient.ward_id)
-    found, start = clinic.engine.workers.run(_weigh, file.document, str(file.course.model))
-    return Suspicion(found=found, start=None if start is None else start.astimezone(file.zone))
+def begin(clinic: Clinic, document: dict[str, Any]) -> Future[Suspicion]:
+    """Ask a worker for the plausibility check of a case document that names its model."""
+    return clinic.engine.workers.submit(_weigh, document)
 
 
-def _weigh(document: dict[str, Any], model: str) -> tuple[Plausibility, datetime | None]:
-    """In a worker: what was found, and the instant of its time 0."""
-    from auctor.data.casefile import time_zero
+def answered(running: Future[Suspicion]) -> Suspicion | AuctorError:
+    """What the check found, or why it could not be done: whatever it was, an analysis goes on without it."""
+    try:
+        return answer(running)
+    except AuctorError as refused:
+        return refused
+    except Exception as problem:  # a fault of the check itself: its name is kept, for whoever mends it
+        return EstimationError(
+            where="record", what=f"the check failed ({type(problem).__name__})", remedy="report it; the analysis does not depend on it"
+        )
+
+
+def is_quick(model: str) -> bool:
+    """Whether the check takes a fraction of a second: the model has a closed form. Without one it takes seconds."""
+    from auctor.pk.direct import is_direct
+
+    return is_direct(read(model))
+
+
+def _weigh(document: dict[str, Any]) -> Suspicion:
+    """In a worker."""
+    from auctor.data.casefile import case_of, time_zero
     from auctor.data.document import check_document
-    from auctor.data.plausibility.check import check as weigh
+    from auctor.data.plausibility.check import check
 
-    case = check(document)
-    return weigh(case, read(model)), time_zero(check_document(document), case)
+    checked = check_document(document)
+    model = read(str(checked.model))
+    case = case_of(checked, model)
+    return Suspicion(found=check(case, model), start=time_zero(checked, case))

@@ -13,7 +13,7 @@ from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, demand
 from auctor.web.service.clinic import Clinic
 from auctor.web.store import Reading, questions
-from auctor.web.store.tables import Course, Fact, Patient, Reopening, Result, Signature, Ward
+from auctor.web.store.tables import Course, Fact, Patient, Question, Reopening, Result, Signature, Ward
 
 
 class Why(StrEnum):
@@ -23,6 +23,7 @@ class Why(StrEnum):
     PENDING = "pending"  # a level that no result knows
     CHANGED = "changed"  # data changed after signing
     UNSIGNED = "unsigned"  # a result that nobody signed
+    DOUBTED = "doubted"  # something that does not add up, which nobody looked at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,21 +70,22 @@ def waiting(clinic: Clinic, actor: Actor) -> list[Waiting]:
             .where(Course.closed_at.is_(None))
         )
         rows = reading.session.execute(query).all()
-        last, levels, asked = _last_results(reading), _levels(reading), _asked(reading)
+        last, levels, opened = _last_results(reading), _levels(reading), questions.opened(reading, OPEN)
+        asked, doubted = _since(one for one in opened if one.blocks_signing), _since(one for one in opened if not one.blocks_signing)
     found = []
     for course, patient, ward in rows:
         reasons = dict(_reasons(last.get(course.id), levels.get(course.id, [])))
-        reasons |= {Why.ASKED: asked[course.id]} if course.id in asked else {}
+        reasons |= {why: known[course.id] for why, known in ((Why.ASKED, asked), (Why.DOUBTED, doubted)) if course.id in known}
         if reasons:
             entry = Waiting(patient=patient, ward=ward, course=course, why=tuple(reasons), since=min(reasons.values()))
             found.append(entry)
     return sorted(found, key=lambda one: one.since)
 
 
-def _asked(reading: Reading) -> dict[str, datetime]:
-    """Since when each course has an open question."""
+def _since(opened: Iterable[Question]) -> dict[str, datetime]:
+    """Since when each course has one of these."""
     found: dict[str, datetime] = {}
-    for question in questions.opened(reading, OPEN):
+    for question in opened:
         found.setdefault(question.course_id, question.raised_at)
     return found
 

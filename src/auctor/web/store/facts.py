@@ -8,7 +8,8 @@
         fact = facts.correct(work, fact.id, made_from=1, body={...}, reason="drawn before the dose")
         work.record("fact.correct", ...)
 
-Each of them re-opens the signed results whose inputs it changes, in the same transaction.
+Each of them re-opens the signed results whose inputs it changes, and settles what the plausibility check found about the revision before,
+in the same transaction.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 from sqlalchemy import select
 
 from auctor.errors import CaseError
+from auctor.web.store import questions
 from auctor.web.store.entries import checked
 from auctor.web.store.errors import NotFound, StaleError, StoreError
 from auctor.web.store.reopening import reopen
@@ -150,6 +152,8 @@ def _write(work: Work, fact: Fact, before: Fact | None) -> Fact:
     work.session.add(fact)
     work.session.flush()
     reopen(work, fact, before)
+    if before is not None:
+        questions.answer_findings(work, fact)
     return fact
 
 

@@ -94,7 +94,7 @@ def sign(work: Work, result_id: str, *, regimen: Mapping[str, Any], text: str, m
     if changed_since(work, result) or asked_otherwise(work, result):
         what = "facts, the model or the target changed since it was made"
         raise StaleError(where="result", what=what, remedy="analyse again; nothing was signed")
-    if questions.opened(work, [result.course_id]):
+    if any(question.blocks_signing for question in questions.opened(work, [result.course_id])):
         raise SignatureError(where="questions", what="an open question blocks signing", remedy="answer it, or dismiss it with a reason")
     if json.loads(result.result).get("signing_blocked") and not reason.strip():
         raise SignatureError(where="reason", what="missing, and warnings block signing", remedy="resolve them, or say why you sign anyway")

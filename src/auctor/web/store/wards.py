@@ -19,6 +19,7 @@ from auctor.web.store.tables import (
     Patient,
     Prediction,
     Question,
+    RecordCheck,
     RecordRead,
     Reopening,
     Result,
@@ -31,7 +32,7 @@ from auctor.web.store.tables import (
 # the row that a row hangs on: by which column, in which table; every way ends at a patient
 ABOVE: dict[type[Table], tuple[str, type[Table]]] = {
     Course: ("patient_id", Patient),
-    **dict.fromkeys((Fact, Result, Prediction, Question, RecordRead), ("course_id", Course)),
+    **dict.fromkeys((Fact, Result, Prediction, Question, RecordCheck, RecordRead), ("course_id", Course)),
     **dict.fromkeys((Signature, Reopening, Outbox), ("result_id", Result)),
     Score: ("prediction_id", Prediction),
     Settlement: ("question_id", Question),

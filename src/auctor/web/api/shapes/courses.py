@@ -69,6 +69,38 @@ class Course(Shown):
     not_ready: Problem | None = Field(description="why the present facts cannot be analysed; null when they can")
 
 
+class Settlement(Shown):
+    """How a question was settled: answered by a revision of a fact, confirmed as it stands, dismissed, or gone with what it was about."""
+
+    verdict: Literal["answered", "confirmed", "dismissed", "gone"]
+    reason: str
+    fact: Identifier | None
+    fact_revision: int | None
+    settled_by: str
+    settled_at: datetime
+
+
+class Question(Shown):
+    """What somebody is asked about the record: by a feed that could not say something, or by the plausibility check of a fact."""
+
+    id: Identifier
+    source: str = Field(examples=["fhir", "hl7v2", "plausibility"])
+    reference: str = Field(description="what the source calls it")
+    kind: str
+    code: str = Field(description="of a finding of the check, the kind of slip (docs/plausibility.md)")
+    place: str
+    what: str
+    remedy: str
+    fact: Identifier | None
+    fact_revision: int | None
+    finding: dict[str, Any] | None = Field(description="of a finding: its facts (hours from `start`), likelihood ratio, AUC implied, model")
+    blocks_signing: bool
+    open: bool
+    raised_by: str
+    raised_at: datetime
+    settlement: Settlement | None
+
+
 class CovariateEntry(Point):
     """The value of a covariate of the model, with its unit; with a time, or once without one."""
 

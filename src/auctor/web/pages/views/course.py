@@ -15,6 +15,7 @@ from auctor.web.pages.views.axis import axis_of
 from auctor.web.pages.views.banner import course_banner, guard_of
 from auctor.web.pages.views.chart import Chart
 from auctor.web.pages.views.doses import dose_flags
+from auctor.web.pages.views.finding import check_row, open_findings
 from auctor.web.pages.views.inputs import missing, order_row, strips, timeline
 from auctor.web.pages.views.record import freshness, question_rows
 from auctor.web.pages.views.shown_result import TITLES, ShownResult
@@ -58,6 +59,9 @@ def course_view(file: CourseFile, actor: Actor, language: Language) -> dict[str,
         "in_doubt": False,
         "typed": _regimen_fields(file, language),
         "questions": question_rows(file, language),
+        "findings": open_findings(file, language),
+        "checked": check_row(file, language),
+        "may_close": allowed(actor, Verb.CORRECT),
         "fresh": freshness(file, language),
         "may_import": allowed(actor, Verb.IMPORT) and file.course.closed_at is None,
         "may_enter": allowed(actor, Verb.ENTER),

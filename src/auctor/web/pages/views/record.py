@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from auctor.web.pages.engine_words import engine
 from auctor.web.pages.entries import entry_text
 from auctor.web.pages.language import N_, Language
 from auctor.web.service.courses import CourseFile
@@ -36,7 +37,7 @@ def question_rows(file: CourseFile, language: Language) -> list[dict[str, Any]]:
 
 
 def question_row(question: Question, file: CourseFile, language: Language) -> dict[str, Any]:
-    """One question as it is shown; its texts are as they were asked, in English."""
+    """One question of a feed as it is shown: its sentences, kept in English, in the reader's language."""
     fact = next((one for one in file.facts if one.id == question.fact_id), None)
     known = draft_text(question.draft or {}, file, language)
     if fact is not None:
@@ -45,8 +46,8 @@ def question_row(question: Question, file: CourseFile, language: Language) -> di
         "id": question.id,
         "kind": language.say(KINDS[question.kind]) if question.kind in KINDS else language.say("Entry"),
         "place": question.place,
-        "what": question.what,
-        "remedy": question.remedy,
+        "what": engine(question.what, language),
+        "remedy": engine(question.remedy, language),
         "known": known,
         "fact": question.fact_id if fact is not None else "",
         "raised": language.moment(question.raised_at, file.zone),

@@ -12,10 +12,12 @@ from auctor.web.pages.entries import entry_text
 from auctor.web.pages.language import Language
 from auctor.web.pages.views.banner import course_banner
 from auctor.web.pages.views.course import chart_of, shown_result
+from auctor.web.pages.views.finding import finding_rows
 from auctor.web.pages.views.record import question_rows
 from auctor.web.pages.views.shown_result import ShownResult
 from auctor.web.pages.words import SOURCES
 from auctor.web.service.courses import CourseFile
+from auctor.web.service.findings import reported
 from auctor.web.service.signing import MEANINGS
 from auctor.web.store.tables import Fact, Result
 
@@ -38,6 +40,7 @@ def report_view(file: CourseFile, result: Result, language: Language) -> dict[st
         "reopened": "" if reopened is None else language.moment(reopened.reopened_at, file.zone),
         "asked": reopened is not None and reopened.question_id is not None,
         "questions": [] if signature is not None else question_rows(file, language),
+        "findings": finding_rows(reported(file, None if signature is None else signature.signed_at), file, language),
         "inputs": _inputs(file, result, shown, language),
         "inputs_sha": result.document_sha256,
         "result_sha": result.result_sha256,

@@ -10,7 +10,7 @@ append-only. The others may be changed, by a unit of work that leaves an audit e
 ('p1', 'Doe')
 """
 
-from auctor.web.store.tables.asked import VERDICTS, Question, RecordRead, Settlement
+from auctor.web.store.tables.asked import PLAUSIBILITY, VERDICTS, Question, RecordCheck, RecordRead, Settlement
 from auctor.web.store.tables.clinical import (
     KINDS,
     SOURCES,
@@ -30,6 +30,6 @@ from auctor.web.store.tables.trail import Audit
 
 __all__ = [
     "Account", "AccountWard", "ApiKey", "Audit", "Course", "Credential", "Fact", "Feedback", "KINDS", "Message", "Outbox",
-    "Patient", "Prediction", "Question", "RecordRead", "Reopening", "Result", "SOURCES", "Score", "Session", "Settlement",
-    "ShownCard", "SignInFailure", "Signature", "Table", "VERDICTS", "Ward", "canonical", "iso", "new_id", "now",
+    "PLAUSIBILITY", "Patient", "Prediction", "Question", "RecordCheck", "RecordRead", "Reopening", "Result", "SOURCES", "Score", "Session",
+    "Settlement", "ShownCard", "SignInFailure", "Signature", "Table", "VERDICTS", "Ward", "canonical", "iso", "new_id", "now",
 ]  # fmt: skip
