@@ -31,6 +31,7 @@ from auctor.validate.comparators import averaged, drawn, fitted, model_weights, 
 from auctor.validate.metrics import COLUMNS
 from auctor.validate.model_file import check_file
 from auctor.validate.study import AVERAGED, KNOWN, KNOWN_LEAST, UNKNOWN, run_study, study_coverage
+from auctor.validate.study_amortised import AMORTISED
 from auctor.validate.study_file import FOLDER, open_study, read_study, shipped_studies
 from auctor.validate.study_learners import XGBOOST, trained
 from auctor.validate.study_result import StudyResult, StudyTable
@@ -265,6 +266,16 @@ def test_the_page_says_who_made_the_truth_and_what_is_missing(result: StudyResul
     assert f"({paths[1].name})" in paths[0].read_text(encoding="utf-8")
 
 
+def test_an_amortised_row_has_a_point_in_the_figure_and_a_column_on_the_page(result: StudyResult) -> None:
+    first, second = result.tables
+    more = replace(first, rows={**first.rows, AMORTISED: scores(0.07)}, ratio_amortised=Score(value=1.4, low=1.3, high=1.5))
+    both = replace(result, tables=(more, second))
+    assert f"<title>{AMORTISED}: 7.0 %" in study_svg(both)
+    page = study_page(both, date(2026, 1, 2))
+    assert "| amortised / limit |" in page and "| 1.400 (1.300 to 1.500) |" in page
+    assert "amortised" not in study_page(result, date(2026, 1, 2))
+
+
 def test_the_figure_is_a_picture_with_a_name_and_every_method(result: StudyResult) -> None:
     text = study_svg(result)
     root = ElementTree.fromstring(text)
@@ -272,6 +283,7 @@ def test_the_figure_is_a_picture_with_a_name_and_every_method(result: StudyResul
     titles = [node.text or "" for node in root.iter("{http://www.w3.org/2000/svg}title")]
     assert sum(title.startswith(XGBOOST) for title in titles) == 2
     assert any("Chen, C3 C4 C12: 10.7 %" in title for title in titles), "the printed figure"
+    assert not any(title.startswith(AMORTISED) for title in titles), "no row, no point"
     circles = [float(node.attrib["cx"]) for node in root.iter("{http://www.w3.org/2000/svg}circle")]
     assert all(0 <= x <= 860 for x in circles)
 

@@ -85,10 +85,10 @@ class StudyTable:
 
     def caption(self) -> str:
         """The learner against the limits, in one line, and the notes."""
-        over = [_times(r) for r in (self.ratio, self.ratio_least)]
+        over = [times(r) for r in (self.ratio, self.ratio_least)]
         first = f"{self.best} over '{self.limit}': {over[0]}; over '{self.least}': {over[1]}"
         if self.ratio_amortised is not None:
-            first += f"; amortised over '{self.limit}': {_times(self.ratio_amortised)}"
+            first += f"; amortised over '{self.limit}': {times(self.ratio_amortised)}"
         return "\n".join((f"{first}; effective draws of one patient in twenty: at most {self.ess_p05:.0f}", *self.notes))
 
     def table(self) -> Table:
@@ -96,7 +96,8 @@ class StudyTable:
         return score_table(self.rows, title=f"{self.title}, {self.patients} virtual patients", caption=self.caption())
 
 
-def _times(ratio: Score) -> str:
+def times(ratio: Score) -> str:
+    """A ratio with its 95 % bootstrap interval."""
     return f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
 
 
