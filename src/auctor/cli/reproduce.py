@@ -44,28 +44,11 @@ class Recipe:
 
 
 def recipes() -> dict[str, Callable[[], Recipe]]:
-    """Every experiment by name, opened when it is called: E1, one a study file, and the first doses."""
+    """Every experiment by name, opened when it is called: one a study file, and the first doses."""
     from auctor.validate.study_file import shipped_studies
 
-    found: dict[str, Callable[[], Recipe]] = {"E1": lambda: _E1} | {name: partial(_of_file, name) for name in shipped_studies()}
+    found: dict[str, Callable[[], Recipe]] = {name: partial(_of_file, name) for name in shipped_studies()}
     return found | {"E5": _daptomycin, "E8": _neonates, "IWPC": _warfarin}
-
-
-def _plans(quick: bool, plans: tuple[str, ...], small: tuple[str, ...]) -> list[Result]:
-    from auctor.validate.exposure_study import exposure_study
-
-    found: list[Result] = []
-    for name in small if quick else plans:
-        with working(name) as steps:
-            found.append(exposure_study(name, steps))
-    return found
-
-
-_E1 = Recipe(
-    title="tacrolimus AUC0-12 from C0, C1 and C3",
-    published="Woillard 2021, Pharmacol Res 167:105578: XGBoost trained on 9,000 noise-free profiles, bias < 5 %, rRMSE < 10 %",
-    run=lambda quick, _: _plans(quick, ("tacrolimus_auc12", "tacrolimus_auc12_noisefree"), ("tacrolimus_quick",)),
-)
 
 
 def _of_file(name: str) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -16,6 +17,7 @@ COVERED_TEXT = (
     "New patients of the training simulators, all and by declared subgroup; exact 95 % limits of the share (Clopper-Pearson) are in "
     "parentheses. Intervals are calibrated within every combination of the subgroups (Mondrian)."
 )
+AGAINST = ("design", "noise", "truth", "best learner", "limit", "learner / limit", "learner covers", "amortised / limit")
 READ = "ABS: the abstract only; FULL: the text; CODE: the group's public code or supplement; SEED: a review's sentence."
 
 
@@ -61,9 +63,7 @@ def study_page(result: StudyResult, today: date) -> str:
         table(("published", "measure", "printed", "read", "best learner", "limit"), [[plain(c) for c in row] for row in compared(result)]),
         "## Against the limit",
         _against_text(),
-        table(
-            ("design", "noise", "truth", "best learner", "limit", "learner / limit", "learner covers"), [_against(t) for t in result.tables]
-        ),
+        _against(result.tables),
         *_covered(result),
         "## What the design decides",
         bullets(plain(text) for text in study.decides),
@@ -90,18 +90,25 @@ def _against_text() -> str:
     )
 
 
-def _against(one: StudyTable) -> list[str]:
-    scores = one.rows[one.best]
-    cells = (
-        one.design,
-        WORDS[one.noise],
-        one.world,
-        scores["rRMSE"],
-        one.rows[one.limit]["rRMSE"],
-        as_it_is(one.ratio),
-        scores["coverage"],
-    )
-    return [plain(str(cell)) for cell in cells]
+def _against(tables: Sequence[StudyTable]) -> str:
+    """One line a table; a column of the amortised posterior where a table has it."""
+    asked = any(one.ratio_amortised for one in tables)
+    rows = []
+    for one in tables:
+        scores = one.rows[one.best]
+        cells = [
+            one.design,
+            WORDS[one.noise],
+            one.world,
+            scores["rRMSE"],
+            one.rows[one.limit]["rRMSE"],
+            as_it_is(one.ratio),
+            scores["coverage"],
+        ]
+        if asked:
+            cells.append(as_it_is(one.ratio_amortised) if one.ratio_amortised else "-")
+        rows.append([plain(str(cell)) for cell in cells])
+    return table(AGAINST if asked else AGAINST[:-1], rows)
 
 
 def _regimes(result: StudyResult) -> list[str]:

@@ -8,16 +8,27 @@ from xml.sax.saxutils import escape
 
 from auctor.report.curve_svg import GREY_TEXT, INK
 from auctor.validate.metrics import Score
+from auctor.validate.study import AVERAGED
+from auctor.validate.study_amortised import AMORTISED
 from auctor.validate.study_file import SAME
 from auctor.validate.study_result import WORDS, StudyResult, StudyTable
 
 WIDTH, LEFT, RIGHT, TOP, LINE, GAP, BOTTOM = 860, 330, 20, 62, 9, 12, 46
-COLOURS = {"covariates": "#9aa1ac", "map": "#b26a00", "average": "#6b3fa0", "learner": "#0b4f8a", "limit": INK, "printed": "#b3261e"}
+COLOURS = {
+    "covariates": "#9aa1ac",
+    "map": "#b26a00",
+    "average": "#6b3fa0",
+    "learner": "#0b4f8a",
+    "amortised": "#1b7f5c",
+    "limit": INK,
+    "printed": "#b3261e",
+}
 LEGEND = {
     "covariates": "covariates only (best model)",
     "map": "MAP, published error (best model)",
     "average": "model averaging, published errors",
     "learner": "learner",
+    "amortised": "amortised posterior, mean",
     "limit": "posterior mean: the limit",
     "printed": "printed in the paper",
 }
@@ -29,11 +40,10 @@ def chosen(table: StudyTable) -> dict[str, str]:
     def best(fits: Callable[[str], bool]) -> str:
         return min((row for row in table.rows if fits(row)), key=lambda row: table.rows[row]["rRMSE"].value, default="")
 
-    found = {"covariates": best(lambda r: r.startswith("covariates only"))}
     mapped = best(lambda r: r.startswith("MAP") and "published" in r)  # none where nobody was sampled
-    found |= {"map": mapped} if mapped else {}
-    averaged = [row for row in table.rows if row.startswith("model averaging, published")]
-    return found | ({"average": averaged[0]} if averaged else {}) | {"learner": table.best, "limit": table.limit}
+    found = {"covariates": best(lambda r: r.startswith("covariates only")), "map": mapped}
+    found |= {"average": AVERAGED, "learner": table.best, "amortised": AMORTISED, "limit": table.limit}
+    return {kind: row for kind, row in found.items() if row in table.rows}
 
 
 def study_svg(result: StudyResult) -> str:
@@ -135,7 +145,7 @@ def scale(ticks: Mapping[float, str], down: tuple[float, float], across: tuple[f
 
 def _legend(result: StudyResult) -> str:
     used = {kind for table in result.tables for kind in chosen(table)} | {"printed"}
-    parts, places = [], [(8 + 290 * (k % 3), 18 + 20 * (k // 3)) for k in range(6)]
+    parts, places = [], [(8 + 214 * (k % 4), 18 + 20 * (k // 4)) for k in range(len(COLOURS))]
     for (x, y), kind in zip(places, (kind for kind in COLOURS if kind in used), strict=False):
         parts.append(f'<circle cx="{x + 5}" cy="{y}" r="4" fill="{COLOURS[kind]}"/>')
         parts.append(f'<text x="{x + 15}" y="{y + 4}" fill="{GREY_TEXT}">{LEGEND[kind]}</text>')

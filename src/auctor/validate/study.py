@@ -19,8 +19,9 @@ from auctor.learn.subgroups import coverage_table
 from auctor.learn.train import Material, prepare
 from auctor.models.model import DrugModel, Residual
 from auctor.population.plan import Plan
-from auctor.population.virtual import Profiles, Progress, residual_of
+from auctor.population.virtual import Profiles, Progress
 from auctor.validate.comparators import (
+    NOISELESS_SD,
     Drawn,
     Estimates,
     Patients,
@@ -29,11 +30,11 @@ from auctor.validate.comparators import (
     drawn,
     fitted,
     map_estimates,
+    matched_error,
     patients,
     summarised,
     with_error,
 )
-from auctor.validate.exposure_study import NOISELESS_SD
 from auctor.validate.metrics import accuracy, error_ratio, explained
 from auctor.validate.study_amortised import amortised_row
 from auctor.validate.study_file import SAME, Design, Sizes, StudyFile
@@ -228,10 +229,7 @@ def _data_error(world: World, model: DrugModel) -> Residual:
     """
     if world.plan.noise == "full":
         return world.single.residual if world.single is not None else model.residual
-    found = residual_of(world.plan, model)
-    return (
-        found if world.plan.noise != "none" else replace(found, proportional=NOISELESS_SD, source="numerical floor for noise-free levels")
-    )
+    return matched_error(world.plan, model)
 
 
 def _known(world: World, matched: list[Drawn]) -> Posterior:

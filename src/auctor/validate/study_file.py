@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from auctor.errors import AuctorError, PlanError
+from auctor.learn.amortised.store import open_amortised_plan
 from auctor.models.expressions import parse
 from auctor.models.model import DrugModel
 from auctor.models.reader import read_model
@@ -25,7 +26,16 @@ from auctor.population.reading import Table
 FOLDER = Path(__file__).parent / "studies"
 FLAGS = ("ABS", "FULL", "CODE", "SEED")
 SAME = "same"  # the world of the training simulators
-SHARED = ("train", "noise", "regimen", "sampling", "seen", "target", "groups")  # what a design may take from the top of the file
+SHARED = (
+    "train",
+    "noise",
+    "regimen",
+    "sampling",
+    "seen",
+    "features",
+    "target",
+    "groups",
+)  # what a design may take from the top of the file
 
 
 class StudyTable(Table):
@@ -97,7 +107,8 @@ class Design:
     """One arm: the training models, the noise regimes and other worlds it is judged in, and its part of a plan file.
 
     `plan` holds the tables regimen and sampling (empty: no samples); `target` that of a plan where it is no F/CL; `covariates` replaces
-    distributions of the study's; `groups` are subgroups as in a plan's [interval]; `seen` are the covariates among the features.
+    distributions of the study's; `groups` are subgroups as in a plan's [interval]; `seen` are the covariates among the features,
+    and `features` further ones.
     `quick`, `full`: the forms that it is part of.
     """
 
@@ -110,13 +121,17 @@ class Design:
     target: Mapping[str, Any]
     groups: tuple[Mapping[str, Any], ...]
     seen: tuple[str, ...]
+    features: tuple[str, ...]
     quick: bool
     full: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyFile:
-    """A whole study. `sha256` covers its content and that of its models; `amortised` names a plan whose posterior is a row ("": none)."""
+    """A whole study. `sha256` covers its content and that of its models; `amortised` names a plan whose posterior is a row ("": none).
+
+    It is the name of a shipped plan, or the path of one beside the study, which `sha256` covers too.
+    """
 
     name: str
     slug: str
@@ -171,6 +186,7 @@ def read_study(path: Path, *, text: str | None = None) -> StudyFile:
     models = _models(top, path.parent)
     covariates = _covariates(top.table("covariates"))
     others = tuple(_other(row, models) for row in top.tables("other", optional=True))
+    amortised = _amortised(top, path.parent)
     study = StudyFile(
         name=top.text("name"),
         slug=path.stem,
@@ -187,7 +203,7 @@ def read_study(path: Path, *, text: str | None = None) -> StudyFile:
         scale=top.text("scale", default="dose_rate"),
         assay_cv=top.number("assay_cv", low=0, high=1, default=0.05),
         learners=top.texts("learners"),
-        amortised=top.text("amortised", default=""),
+        amortised=amortised,
         learner=top.table("learner").left,
         full=_sizes(top.table("full")),
         quick=_sizes(top.table("quick")),
@@ -195,7 +211,7 @@ def read_study(path: Path, *, text: str | None = None) -> StudyFile:
         covariates=covariates,
         designs=tuple(_design(row, top, models, others) for row in top.tables("design")),
         others=others,
-        sha256=_digest(content, models),
+        sha256=_digest(content, models, amortised),
     )
     for key in SHARED:
         top.left.pop(key, None)
@@ -214,9 +230,17 @@ def study_content(path: Path, text: str | None) -> dict[str, Any]:
         raise PlanError(where=path.name, what=f"is not TOML: {error}", remedy="see docs/study-file.md") from error
 
 
-def _digest(content: Mapping[str, Any], models: Mapping[str, DrugModel]) -> str:
-    digests = {name: model.sha256 for name, model in models.items()}
-    return hashlib.sha256(json.dumps({"study": content, "models": digests}, sort_keys=True).encode()).hexdigest()
+def _digest(content: Mapping[str, Any], models: Mapping[str, DrugModel], amortised: str) -> str:
+    covered: dict[str, Any] = {"study": content, "models": {name: model.sha256 for name, model in models.items()}}
+    if amortised.endswith(".toml"):
+        covered["amortised"] = open_amortised_plan(amortised).sha256
+    return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()
+
+
+def _amortised(top: StudyTable, folder: Path) -> str:
+    """A shipped plan by name, or the path of one given relative to the study."""
+    name = top.text("amortised", default="")
+    return str(folder / name) if name.endswith(".toml") else name
 
 
 def _models(top: StudyTable, folder: Path) -> dict[str, DrugModel]:
@@ -297,6 +321,7 @@ def _design(row: StudyTable, top: StudyTable, models: Mapping[str, DrugModel], o
         target=row.table("target", optional=True).left,
         groups=tuple(one.left for one in row.tables("groups", optional=True)),
         seen=row.texts("seen"),
+        features=row.texts("features") if row.has("features") else (),
         quick=form != "full",
         full=form != "quick",
     )

@@ -71,7 +71,7 @@ def _text(study: StudyFile, design: Design, noise: str, sizes: Sizes) -> str:
         "noise": noise,
         "assay_cv": study.assay_cv,
         "split": {"train": sizes.train, "calibration": sizes.calibration, "test": sizes.test},
-        "target": dict(design.target) or {"metric": f"AUC0-{max(design.plan['regimen']['every_h']['values']):g}", "scale": study.scale},
+        "target": dict(design.target) or {"metric": f"AUC0-{_interval(design):g}", "scale": study.scale},
         "covariates": held,
         # small sizes have nobody to calibrate a subgroup with
         **({"interval": {"groups": [dict(group) for group in design.groups]}} if design.groups and sizes.coverage else {}),
@@ -82,12 +82,18 @@ def _text(study: StudyFile, design: Design, noise: str, sizes: Sizes) -> str:
     return toml_text(content | {"regimen": regimen} | sampling)
 
 
+def _interval(design: Design) -> float:
+    """The longest dosing interval, h."""
+    regimen = design.plan["regimen"]
+    return max(float(value) for row in regimen.get("band", [regimen]) for value in row["every_h"]["values"])
+
+
 def features(design: Design) -> tuple[str, ...]:
-    """The features of a design, and the covariates it lets be seen.
+    """The features of a design, those it adds itself, and the covariates it lets be seen.
 
     Dose-free levels and their ratios, levels relative to PRED, or, for a target that is no F/CL, logarithms of levels, ratios and dose.
     """
-    covariates = [f"cov:{name}" for name in design.seen]
+    covariates = [*design.features, *(f"cov:{name}" for name in design.seen)]
     sampling = design.plan["sampling"]
     if "irregular" in sampling:
         levels = [f"L{k + 1}" for k in range(int(max(sampling["irregular"]["count"])))]
