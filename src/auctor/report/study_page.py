@@ -8,7 +8,9 @@ from pathlib import Path
 from auctor.report.markdown import bullets, plain, table
 from auctor.report.study_svg import study_svg
 from auctor.validate.metrics import columns
-from auctor.validate.study_result import COVERED, WORDS, StudyResult, StudyTable, compared
+from auctor.validate.study_amortised import AMORTISED_LEAST
+from auctor.validate.study_file import SAME
+from auctor.validate.study_result import COVERED, WORDS, StudyResult, StudyTable, compared, times
 
 COVERED_TEXT = (
     "New patients of the training simulators, all and by declared subgroup; exact 95 % limits of the share (Clopper-Pearson) are in "
@@ -49,6 +51,7 @@ def study_page(result: StudyResult, today: date) -> str:
         table(
             ("design", "noise", "truth", "best learner", "limit", "learner / limit", "learner covers"), [_against(t) for t in result.tables]
         ),
+        *_beside(result),
         *_covered(result),
         "## What the design decides",
         bullets(plain(text) for text in study.decides),
@@ -76,9 +79,30 @@ def _against_text() -> str:
 
 
 def _against(one: StudyTable) -> list[str]:
-    ratio = f"{one.ratio.value:.3f} ({one.ratio.low:.3f} to {one.ratio.high:.3f})"
     scores = one.rows[one.best]
-    cells = (one.design, WORDS[one.noise], one.world, scores["rRMSE"], one.rows[one.limit]["rRMSE"], ratio, scores["coverage"])
+    cells = (one.design, WORDS[one.noise], one.world, scores["rRMSE"], one.rows[one.limit]["rRMSE"], times(one.ratio), scores["coverage"])
+    return [plain(str(cell)) for cell in cells]
+
+
+BESIDE_TEXT = (
+    "rRMSE of the amortised posterior over several models, at its point of least relative error, in patients of a simulator that the "
+    "training models do not include, over that of the methods that know one model alone: of MAP and of the learner the better one, which "
+    "nobody knows beforehand, and the worse one. Below 1 it is the better."
+)
+
+
+def _beside(result: StudyResult) -> tuple[str, ...]:
+    """The amortised posterior against the methods of one model, other simulators; nothing where it has no row."""
+    rows = [_against_single(one) for one in result.tables if one.beside and one.world != SAME]
+    names = ("design", "noise", "truth", "amortised", "best MAP of one", "worst", "best learner of one", "worst")
+    return ("## Several models against one", BESIDE_TEXT, table(names, rows)) if rows else ()
+
+
+def _against_single(one: StudyTable) -> list[str]:
+    maps, learned = ([r for name, r in one.beside.items() if name.startswith("MAP") is wanted] for wanted in (True, False))
+    cells = [one.design, WORDS[one.noise], one.world, one.rows[AMORTISED_LEAST]["rRMSE"]]
+    for ratios in (maps, learned):
+        cells += [times(pick(ratios, key=lambda r: r.value)) for pick in (max, min)]
     return [plain(str(cell)) for cell in cells]
 
 
