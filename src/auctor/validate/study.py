@@ -106,7 +106,7 @@ def study_coverage(study: StudyFile, *, quick: bool = False, progress: Progress 
 def _judged(study: StudyFile, design: Design, noise: str, sizes: Sizes) -> Iterator[StudyTable]:
     made = _living(prepare(training_plan(study, design, noise, sizes)))
     answers = trained(study.learners, made)
-    asked = study.amortised if noise == "full" and sizes == study.full else ""
+    asked = design.amortised if noise == "full" and sizes == study.full else ""
     amortised = amortised_for(asked) if asked else None
     single = _alone(study, design, noise, sizes) if amortised is not None else {}
     held = _held(made, answers, sizes)

@@ -25,7 +25,16 @@ from auctor.population.reading import Table
 FOLDER = Path(__file__).parent / "studies"
 FLAGS = ("ABS", "FULL", "CODE", "SEED")
 SAME = "same"  # the world of the training simulators
-SHARED = ("train", "noise", "regimen", "sampling", "seen", "target", "groups")  # what a design may take from the top of the file
+SHARED = (
+    "train",
+    "noise",
+    "regimen",
+    "sampling",
+    "seen",
+    "target",
+    "groups",
+    "amortised",
+)  # what a design may take from the top of the file
 
 
 class StudyTable(Table):
@@ -98,7 +107,7 @@ class Design:
 
     `plan` holds the tables regimen and sampling (empty: no samples); `target` that of a plan where it is no F/CL; `covariates` replaces
     distributions of the study's; `groups` are subgroups as in a plan's [interval]; `seen` are the covariates among the features.
-    `quick`, `full`: the forms that it is part of.
+    `amortised` names a plan whose posterior is a row ("": none). `quick`, `full`: the forms that it is part of.
     """
 
     name: str
@@ -110,13 +119,14 @@ class Design:
     target: Mapping[str, Any]
     groups: tuple[Mapping[str, Any], ...]
     seen: tuple[str, ...]
+    amortised: str
     quick: bool
     full: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyFile:
-    """A whole study. `sha256` covers its content and that of its models; `amortised` names a plan whose posterior is a row ("": none)."""
+    """A whole study. `sha256` covers its content and that of its models."""
 
     name: str
     slug: str
@@ -133,7 +143,6 @@ class StudyFile:
     scale: str
     assay_cv: float
     learners: tuple[str, ...]
-    amortised: str
     learner: Mapping[str, Any]
     full: Sizes
     quick: Sizes
@@ -187,7 +196,6 @@ def read_study(path: Path, *, text: str | None = None) -> StudyFile:
         scale=top.text("scale", default="dose_rate"),
         assay_cv=top.number("assay_cv", low=0, high=1, default=0.05),
         learners=top.texts("learners"),
-        amortised=top.text("amortised", default=""),
         learner=top.table("learner").left,
         full=_sizes(top.table("full")),
         quick=_sizes(top.table("quick")),
@@ -296,6 +304,7 @@ def _design(row: StudyTable, top: StudyTable, models: Mapping[str, DrugModel], o
         target=row.table("target", optional=True).left,
         groups=tuple(one.left for one in row.tables("groups", optional=True)),
         seen=row.texts("seen"),
+        amortised=row.text("amortised", default=""),
         quick=form != "full",
         full=form != "quick",
     )
