@@ -43,7 +43,8 @@ from auctor.population.virtual import stream
 from auctor.predictor import Draws, Predictor
 from auctor.validate.metrics import accuracy, error_ratio, least_relative
 
-OURS, ALONE, LIMIT, LEAST = "amortised", "amortised, network alone", "posterior mean", "amortised, least relative error"
+OURS, ALONE, LIMIT = "amortised", "amortised, network alone", "posterior mean"
+LEAST, LIMIT_LEAST = "amortised, least relative error", "posterior, least relative error"
 SEED = 2026
 AUC = Metric.parse("AUC0-24")
 
@@ -183,7 +184,7 @@ def reliability(found: Found, name: str) -> list[dict[str, float]]:
 
 def accuracies(found: Found) -> dict[str, dict[str, object]]:
     truth = np.asarray([one.auc for one, _ in found])
-    out = {}
+    out: dict[str, dict[str, object]] = {}
     for name in found[0][1]:
         point = np.asarray([a[name].exposure.point for _, a in found])
         low, high = np.asarray([a[name].exposure.interval(0.9) for _, a in found]).T
@@ -193,10 +194,12 @@ def accuracies(found: Found) -> dict[str, dict[str, object]]:
         ratio = error_ratio(point, limit, truth, seed=SEED)
         row["over the limit"] = f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
         out[name] = row | {"seconds": round(float(np.median([a[name].seconds for _, a in found])), 3)}
-    points = np.asarray([least_relative(a[OURS].exposure.values) for _, a in found])
-    scores, ratio = accuracy(points, truth, seed=SEED), error_ratio(points, limit, truth, seed=SEED)
-    row = {key: str(scores[key]) for key in ("rMPE", "rRMSE", "out20")}
-    return out | {LEAST: row | {"over the limit": f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"}}
+    ours, theirs = (np.asarray([least_relative(a[name].exposure.values) for _, a in found]) for name in (OURS, LIMIT))
+    for name, point in ((LEAST, ours), (LIMIT_LEAST, theirs)):
+        scores, ratio = accuracy(point, truth, seed=SEED), error_ratio(point, theirs, truth, seed=SEED)
+        row = {key: str(scores[key]) for key in ("rMPE", "rRMSE", "out20")}
+        out[name] = row | {"over that limit": f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"}
+    return out
 
 
 def judged(amortised: Amortised, people: Sequence[Patient], draws: int) -> dict[str, dict[str, object]]:
