@@ -10,6 +10,7 @@ from auctor.report.markdown import bullets, plain, table
 from auctor.report.study_svg import study_svg
 from auctor.validate.first_dose_file import FirstDoseFile
 from auctor.validate.metrics import as_it_is, columns
+from auctor.validate.study_amortised import AMORTISED_LEAST
 from auctor.validate.study_file import StudyFile
 from auctor.validate.study_result import COVERED, WORDS, StudyResult, StudyTable, compared
 
@@ -64,6 +65,7 @@ def study_page(result: StudyResult, today: date) -> str:
         "## Against the limit",
         _against_text(),
         _against(result.tables),
+        *_beside(result),
         *_covered(result),
         "## What the design decides",
         bullets(plain(text) for text in study.decides),
@@ -109,6 +111,28 @@ def _against(tables: Sequence[StudyTable]) -> str:
             cells.append(as_it_is(one.ratio_amortised) if one.ratio_amortised else "-")
         rows.append([plain(str(cell)) for cell in cells])
     return table(AGAINST if asked else AGAINST[:-1], rows)
+
+
+BESIDE_TEXT = (
+    "rRMSE of the amortised posterior over several models, at its point of least relative error, in patients of a simulator that it "
+    "does not know either, over that of the methods that know one model alone: of MAP and of the learner the better one, which "
+    "nobody knows beforehand, and the worse one. Below 1 it is the better."
+)
+
+
+def _beside(result: StudyResult) -> tuple[str, ...]:
+    """The amortised posterior against the methods of one model, other simulators; nothing where it has no row."""
+    rows = [_against_single(one) for one in result.tables if one.beside]
+    names = ("design", "noise", "truth", "amortised", "best MAP of one", "worst", "best learner of one", "worst")
+    return ("## Several models against one", BESIDE_TEXT, table(names, rows)) if rows else ()
+
+
+def _against_single(one: StudyTable) -> list[str]:
+    maps, learned = ([r for name, r in one.beside.items() if name.startswith("MAP") is wanted] for wanted in (True, False))
+    cells = [one.design, WORDS[one.noise], one.world, one.rows[AMORTISED_LEAST]["rRMSE"]]
+    for ratios in (maps, learned):
+        cells += [as_it_is(pick(ratios, key=lambda r: r.value)) for pick in (max, min)]
+    return [plain(str(cell)) for cell in cells]
 
 
 def _regimes(result: StudyResult) -> list[str]:

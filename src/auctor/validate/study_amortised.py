@@ -6,7 +6,7 @@ and the row is of the others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,11 @@ class AmortisedRow:
     def ratio(self, limit: Estimates, truth: Array, *, seed: int) -> Score:
         """rRMSE over that of the limit, of the same patients."""
         return error_ratio(self.found.point, limit.point[self.kept], truth[self.kept], seed=seed)
+
+    def beside(self, others: Mapping[str, Estimates], truth: Array, *, seed: int) -> dict[str, Score]:
+        """rRMSE of the point of least relative error over that of each other method, of the same patients."""
+        true = truth[self.kept]
+        return {name: error_ratio(self.least.point, other.point[self.kept], true, seed=seed) for name, other in others.items()}
 
 
 def amortised_row(amortised: Amortised, profiles: Profiles, rows: Rows, *, draws: int) -> AmortisedRow:

@@ -35,6 +35,7 @@ SHARED = (
     "features",
     "target",
     "groups",
+    "amortised",
 )  # what a design may take from the top of the file
 
 
@@ -108,7 +109,7 @@ class Design:
 
     `plan` holds the tables regimen and sampling (empty: no samples); `target` that of a plan where it is no F/CL; `covariates` replaces
     distributions of the study's; `groups` are subgroups as in a plan's [interval]; `seen` are the covariates among the features,
-    and `features` further ones.
+    and `features` further ones. `amortised` names a shipped plan, or the path of one beside the study, whose posterior is a row ("": none).
     `quick`, `full`: the forms that it is part of.
     """
 
@@ -122,16 +123,14 @@ class Design:
     groups: tuple[Mapping[str, Any], ...]
     seen: tuple[str, ...]
     features: tuple[str, ...]
+    amortised: str
     quick: bool
     full: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyFile:
-    """A whole study. `sha256` covers its content and that of its models; `amortised` names a plan whose posterior is a row ("": none).
-
-    It is the name of a shipped plan, or the path of one beside the study, which `sha256` covers too.
-    """
+    """A whole study. `sha256` covers its content and that of its models, and of amortised plans beside it."""
 
     name: str
     slug: str
@@ -148,7 +147,6 @@ class StudyFile:
     scale: str
     assay_cv: float
     learners: tuple[str, ...]
-    amortised: str
     learner: Mapping[str, Any]
     full: Sizes
     quick: Sizes
@@ -186,7 +184,7 @@ def read_study(path: Path, *, text: str | None = None) -> StudyFile:
     models = _models(top, path.parent)
     covariates = _covariates(top.table("covariates"))
     others = tuple(_other(row, models) for row in top.tables("other", optional=True))
-    amortised = _amortised(top, path.parent)
+    designs = tuple(_design(row, top, (models, others), path.parent) for row in top.tables("design"))
     study = StudyFile(
         name=top.text("name"),
         slug=path.stem,
@@ -203,15 +201,14 @@ def read_study(path: Path, *, text: str | None = None) -> StudyFile:
         scale=top.text("scale", default="dose_rate"),
         assay_cv=top.number("assay_cv", low=0, high=1, default=0.05),
         learners=top.texts("learners"),
-        amortised=amortised,
         learner=top.table("learner").left,
         full=_sizes(top.table("full")),
         quick=_sizes(top.table("quick")),
         models=models,
         covariates=covariates,
-        designs=tuple(_design(row, top, models, others) for row in top.tables("design")),
+        designs=designs,
         others=others,
-        sha256=_digest(content, models, amortised),
+        sha256=_digest(content, models, designs),
     )
     for key in SHARED:
         top.left.pop(key, None)
@@ -230,16 +227,16 @@ def study_content(path: Path, text: str | None) -> dict[str, Any]:
         raise PlanError(where=path.name, what=f"is not TOML: {error}", remedy="see docs/study-file.md") from error
 
 
-def _digest(content: Mapping[str, Any], models: Mapping[str, DrugModel], amortised: str) -> str:
+def _digest(content: Mapping[str, Any], models: Mapping[str, DrugModel], designs: tuple[Design, ...]) -> str:
     covered: dict[str, Any] = {"study": content, "models": {name: model.sha256 for name, model in models.items()}}
-    if amortised.endswith(".toml"):
-        covered["amortised"] = open_amortised_plan(amortised).sha256
+    if beside := sorted({one.amortised for one in designs if one.amortised.endswith(".toml")}):
+        covered["amortised"] = [open_amortised_plan(path).sha256 for path in beside]
     return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()
 
 
-def _amortised(top: StudyTable, folder: Path) -> str:
+def _amortised(row: StudyTable, folder: Path) -> str:
     """A shipped plan by name, or the path of one given relative to the study."""
-    name = top.text("amortised", default="")
+    name = row.text("amortised", default="")
     return str(folder / name) if name.endswith(".toml") else name
 
 
@@ -304,11 +301,12 @@ def _sizes(table: StudyTable) -> Sizes:
     return Sizes(**found)
 
 
-def _design(row: StudyTable, top: StudyTable, models: Mapping[str, DrugModel], others: tuple[Other, ...]) -> Design:
+def _design(row: StudyTable, top: StudyTable, named: tuple[Mapping[str, DrugModel], tuple[Other, ...]], folder: Path) -> Design:
     """An arm; what it does not say itself it takes from the top of the file."""
     for key in SHARED:
         if not row.has(key) and top.has(key):
             row.left[key] = top.left[key]
+    models, others = named
     known = {other.name: other for other in others}
     form = row.text("form", default="both", choices=("both", "full", "quick"))
     found = Design(
@@ -322,6 +320,7 @@ def _design(row: StudyTable, top: StudyTable, models: Mapping[str, DrugModel], o
         groups=tuple(one.left for one in row.tables("groups", optional=True)),
         seen=row.texts("seen"),
         features=row.texts("features") if row.has("features") else (),
+        amortised=_amortised(row, folder),
         quick=form != "full",
         full=form != "quick",
     )
