@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.learn.amortised.store import Amortised, amortised_for
-from auctor.learn.observed import of_profiles
+from auctor.learn.observed import Observed, of_profiles
 from auctor.learn.scales import truth
 from auctor.learn.subgroups import coverage_table
 from auctor.learn.train import Material, prepare
@@ -71,6 +71,10 @@ class World:
         """F/CL in h/L, or the target."""
         return truth(self.profiles)[self.rows]
 
+    def seen(self, plan: Plan) -> Observed:
+        """Its patients as a learner of that plan sees them."""
+        return of_profiles(replace(self.profiles, plan=plan)).rows(self.rows)
+
     def unknown_to(self, amortised: Amortised) -> bool:
         """Whether none of its patients come from a model of that posterior."""
         return {m.name for m in self.profiles.plan.models}.isdisjoint(m.name for m in amortised.plan.models)
@@ -120,13 +124,13 @@ def _judged(study: StudyFile, design: Design, noise: str, sizes: Sizes) -> Itera
         yield replace(found, held=held) if world.name == SAME else found
 
 
-def _alone(study: StudyFile, design: Design, noise: str, sizes: Sizes) -> dict[str, Answer]:
-    """The learners, trained anew on each model of a design alone; nothing where it has but one."""
-    found: dict[str, Answer] = {}
+def _alone(study: StudyFile, design: Design, noise: str, sizes: Sizes) -> dict[str, tuple[Plan, Answer]]:
+    """The learners, trained anew on each model of a design alone, with the plan each has; nothing where it has but one."""
+    found: dict[str, tuple[Plan, Answer]] = {}
     for label in design.train if len(design.train) > 1 else ():
         plan = training_plan(study, replace(design, train=(label,)), noise, sizes)
         answers = trained(study.learners, _living(prepare(plan)))
-        found |= {alone(name, plan.model.name): answer for name, answer in answers.items()}
+        found |= {alone(name, plan.model.name): (plan, answer) for name, answer in answers.items()}
     return found
 
 
@@ -158,10 +162,13 @@ def _worlds(study: StudyFile, design: Design, made: Material, sizes: Sizes) -> I
         yield World(design=design, name=other.name, plan=plan, profiles=profiles, rows=np.flatnonzero(possible(profiles)), draws=draws)
 
 
-def _table(world: World, answers: Mapping[str, Answer], single: Mapping[str, Answer], amortised: Amortised | None) -> StudyTable:
+def _table(
+    world: World, answers: Mapping[str, Answer], single: Mapping[str, tuple[Plan, Answer]], amortised: Amortised | None
+) -> StudyTable:
     found, ess = _comparators(world)
-    shown = of_profiles(replace(world.profiles, plan=world.plan)).rows(world.rows)
-    found |= {name: answer(shown) for name, answer in {**answers, **single}.items()}
+    shown = world.seen(world.plan)
+    found |= {name: answer(shown) for name, answer in answers.items()}
+    found |= {name: answer(world.seen(plan)) for name, (plan, answer) in single.items()}
     seed, true, spread = world.plan.seed, world.truth, not world.plan.target.proportional
     scores = {m: accuracy(e.point, true, interval=(e.low, e.high), seed=seed) for m, e in found.items()}
     if spread:
@@ -197,7 +204,7 @@ def _table(world: World, answers: Mapping[str, Answer], single: Mapping[str, Ans
     )
 
 
-def _knowing_one(found: Mapping[str, Estimates], learned: Mapping[str, Answer]) -> dict[str, Estimates]:
+def _knowing_one(found: Mapping[str, Estimates], learned: Mapping[str, object]) -> dict[str, Estimates]:
     """MAP with the published residual error and the learners: the methods that know one model alone."""
     return {name: one for name, one in found.items() if name in learned or (name.startswith("MAP, ") and name.endswith(PUBLISHED))}
 
