@@ -5,9 +5,10 @@
 The rows are those that the application writes for one course (ten doses, five levels, two analyses, both signed, predictions of every
 level, a result that was sent), copied under new names (tests/web_grown.py): the open courses first, of which three in four wait for
 somebody, then the closed ones, each with five cards of CDS Hooks over five years. Everything is asked for as often as `--repeats` says
-before and after the closed ones are added, and the median counts. Pages go through the whole application, signed in, in this process; `first look` is what a
-server does once when it starts. PostgreSQL is a server of this command's own, in memory, without fsync, whose statistics are up to date, as
-its autovacuum keeps them. Exit code 1 where the work list or silent mode takes twice as long or longer beside the closed courses.
+before and after the closed ones are added, and the median counts. Pages go through the whole application, signed in, in this process;
+`first look` is what a server does once when it starts. PostgreSQL is a server of this command's own, in memory, without fsync, whose
+statistics are up to date, as its autovacuum keeps them. Exit code 1 where the work list or silent mode takes twice as long or longer
+beside the closed courses.
 """
 
 from __future__ import annotations

@@ -387,9 +387,13 @@ def test_the_command_lists_the_studies_and_writes_no_page_of_a_quick_run(tmp_pat
     assert refused.exit_code == 2 and json.loads(refused.stdout)["error"]["kind"] == "PlanError"
 
 
-def test_features_are_of_the_design() -> None:
-    both = next(d for d in open_study("E1").designs if d.name.startswith("both"))
-    assert {"C1/dose", "C3/C0", "trapezoid/dose", "(C1-C0)/dose", "dt:C3", "dose_mg", "cov:FORM", "cov:CYP3A5"} <= set(features(both))
-    study = open_study("E7")
-    assert "slope_CL:L2" in features(study.designs[0]) and "cov:CRCL" in features(study.designs[0])
-    assert "C12/C4" in features(next(d for d in open_study("E2").designs if d.name == "900 mg/24 h, C4 C12"))
+def test_features_are_of_the_design_and_of_what_its_model_has() -> None:
+    def named(study: str, design: str, label: str = "") -> set[str]:
+        found = open_study(study)
+        one = next(d for d in found.designs if d.name.startswith(design))
+        return set(features(one, found.models[label or one.train[0]]))
+
+    assert {"C1/dose", "C3/C0", "trapezoid/dose", "(C1-C0)/dose", "dt:C3", "dose_mg", "cov:FORM", "cov:CYP3A5"} <= named("E1", "both")
+    assert {"slope_CL:L2", "slope_V:L2", "cov:CRCL"} <= named("E7", "two samples")
+    assert "slope_V:L2" not in named("E7", "two samples", "llopis")
+    assert "C12/C4" in named("E2", "900 mg/24 h, C4 C12")

@@ -92,7 +92,8 @@ def _interval(design: Design) -> float:
 def features(design: Design, model: DrugModel) -> tuple[str, ...]:
     """The features of a design, those it adds itself, and the covariates it lets be seen.
 
-    Dose-free levels and their ratios, levels relative to PRED of `model` with the slopes that it has, or, for a target that is no F/CL, logarithms of levels, ratios and dose.
+    Dose-free levels and their ratios, levels relative to PRED of `model` with the slopes that it has, or, for a target that is no F/CL,
+    logarithms of levels, ratios and dose.
     """
     covariates = [*design.features, *(f"cov:{name}" for name in design.seen)]
     sampling = design.plan["sampling"]
