@@ -23,8 +23,8 @@ from auctor.case import Case
 from auctor.estimate.averaging import joined, normalised
 from auctor.estimate.flatten import flattened
 from auctor.estimate.patient import a_priori, fit, posterior_estimate
-from auctor.learn.amortised.plan import AmortisedPlan
 from auctor.learn.amortised.store import open_amortised_plan
+from auctor.learn.amortised.wider import Wider
 from auctor.models.model import DrugModel
 from auctor.models.reader import read_model
 from auctor.validate.metrics import accuracy, error_ratio, least_relative
@@ -46,13 +46,6 @@ class Drawn:
     def of(self, chosen: Sequence[int]) -> Drawn:
         """Some of the models."""
         return replace(self, value=self.value[:, chosen], log_marginal=self.log_marginal[:, chosen], mode=self.mode[:, chosen])
-
-
-class _Planned:
-    """As much of a trained posterior as drawing patients asks for."""
-
-    def __init__(self, plan: AmortisedPlan) -> None:
-        self.plan = plan
 
 
 def seen_by(model: DrugModel, case: Case) -> Case:
@@ -130,7 +123,7 @@ def judged(args: argparse.Namespace) -> dict[str, object]:
     plan = open_amortised_plan(args.plan)
     own, also = plan.models, tuple(read_model(name) for name in args.also)
     others = [] if args.truth == "same" else [read_model(args.truth)]
-    people = patients(_Planned(plan), args.n, others, args.seed)  # type: ignore[arg-type]
+    people = patients(replace(plan, wider=Wider()), args.n, others, args.seed)
     found = drawn(people, (*own, *also), args.prior)
     few = found.of(range(len(own)))
     points = singles(few, own) | averages(few, "average")

@@ -137,7 +137,7 @@ def _judged(design: Design, cases: Sequence[Scored]) -> dict[str, object]:
     how = "calibrated" if known else "by the bound"
     print(f"\n### {design.name}\n\nThresholds {how}. False alarms, {len(clean)} clean cases: {every:.1%} ({low:.1%} to {high:.1%}); "
           + ", ".join(f"{name} {share:.1%}" for name, share in alarms.items())
-          + f". Leave-one-out percentiles of the last measured sample, uniform? p = {uniform:.2f}\n")  # fmt: skip
+          + f". Leave-one-out percentiles of the last sample, uniform? p = {uniform:.2f}\n")  # fmt: skip
     print("| slip | cases | any flag | (95 % CI) | own family | leads | best test at 5 % | AUROC, best test | AUROC, as shipped |")
     print("|---|---|---|---|---|---|---|---|---|")
     rows = [_row(kind, cases, clean, limits) for kind in KINDS if any(c.injected == kind for c in cases)]

@@ -25,8 +25,10 @@ from auctor.learn.amortised.shown import Shown
 from auctor.learn.amortised.spline import forward, inverse, knots
 from auctor.learn.amortised.store import PLANS, Amortised, amortised_for, shipped_amortised
 from auctor.learn.amortised.train import train_amortised
+from auctor.learn.amortised.wider import Wider, scaled
 from auctor.learn.amortised.world import since_last_dose
 from auctor.models.reader import read_model
+from auctor.population.distributions import Distribution
 
 QUICK = "tacrolimus_amortised_quick"
 NOW = Regimen.steady(3.0, every_h=12, route=Route.ORAL)
@@ -155,6 +157,38 @@ def test_probabilities_of_models_are_those_of_averaging(two: Amortised) -> None:
         assert found.exposure(case.history, auc).point == pytest.approx(other.exposure(case.history, auc).point, rel=0.02)
 
 
+@pytest.mark.parametrize("levels", [{0.0: 3.0, 1.0: 30.0, 3.0: 14.2}, {0.0: 6.8, 1.0: 18.5, 3.0: 14.2}])
+def test_multiples_of_the_published_errors_are_averaged_over(quick: Amortised, levels: dict[float, float]) -> None:
+    """As four models that differ in residual error and variances and weigh alike, by another route; the published one alone says else."""
+    wider = Wider(residual_sd=choice(1, 3), iiv_variance=choice(1, 2))
+    case, model = kidney(levels), read_model("tacrolimus_woillard_2011")
+    each = [
+        replace(model, name=f"{s}-{k}", sha256=f"{s}-{k}", residual=scaled(model.residual, s), omega=k * model.omega)
+        for s in (1, 3)
+        for k in (1, 2)
+    ]
+    found = replace(quick, plan=replace(quick.plan, wider=wider)).estimate(case, 4000)
+    ours, theirs = found.exposure(NOW, AUC), average_estimate(tuple(each), case, 4000).exposure(NOW, AUC)
+    plain = quick.estimate(case, 4000).exposure(NOW, AUC)
+    assert found.corrected and abs(ours.point - theirs.point) < 0.1 * theirs.values.std()
+    assert ours.values.std() == pytest.approx(theirs.values.std(), rel=0.1)
+    assert theirs.values.std() > 1.15 * plain.values.std()
+
+
+def choice(*values: float) -> Distribution:
+    return Distribution.read({"kind": "choice", "values": list(values)})
+
+
+def test_a_wider_prior_is_that_of_its_draws() -> None:
+    """Integrates to 1, has the variance of the mixture, and that of the draws."""
+    wider = Wider(iiv_variance=Distribution.read({"kind": "choice", "values": [1, 4], "weights": [3, 1]}))
+    axis = np.linspace(-14, 14, 5601)
+    density = np.exp(wider.log_prior(axis[:, None])) * (axis[1] - axis[0])
+    assert density.sum() == pytest.approx(1.0, abs=1e-6)
+    assert density @ axis**2 == pytest.approx(1.75, rel=1e-4)
+    assert wider.drawn(np.random.default_rng(0), 200_000, 1).var() == pytest.approx(1.75, rel=0.02)
+
+
 def test_a_level_under_its_limit_is_only_known_to_be(quick: Amortised) -> None:
     """As M3 has it in the posterior of importance resampling, and not as if the limit had been measured."""
     limit = Sample(time_h=0.0, value=0.004, lloq=0.004)
@@ -255,6 +289,8 @@ def text_of(name: str) -> str:
         ("tacrolimus_woillard_2011", "no_such_model"),
         ("margin = 0.02", 'margin = 0.02\n[same]\nHCT = "EGFR"'),
         ("[0.0005, 0.001, 0.002]", "[0, 0.001]"),
+        ("margin = 0.02", 'margin = 0.02\n[wider]\niiv_variance = { kind = "choice", values = [0, 1] }'),
+        ("margin = 0.02", 'margin = 0.02\n[wider]\nresidual_sd = { kind = "uniform", low = 1, high = 2 }'),
     ],
 )
 def test_a_plan_that_says_something_else_is_refused(old: str, new: str) -> None:

@@ -380,15 +380,6 @@ def test_train_refuses_a_plan_that_is_none(tmp_path: Path) -> None:
         assert (result.exit_code, refused["error"]["kind"]) == (2, "PlanError")
 
 
-def test_reproduce_e1_puts_the_methods_side_by_side() -> None:
-    found, result = document("reproduce", "E1", "--quick")
-    assert result.exit_code == 0
-    (study,) = found["studies"]
-    assert study["patients"] == 150
-    assert all(0 < scores["rRMSE"]["value"] < 1 for scores in study["methods"].values())
-    assert len(study["methods"]) >= 4
-
-
 # --- analyse ------------------------------------------------------------------------------------------------------------
 
 

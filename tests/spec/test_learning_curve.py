@@ -97,6 +97,7 @@ def test_the_picture_shows_every_size_and_says_what_is_circular(steps: tuple[Ste
     assert text == learning_curve_svg(found) and "href" not in text
     root = ElementTree.fromstring(text)
     assert root[0].text == "p<1> (circular label): learning curve"
+    assert str(found.table().title).startswith("p<1> (circular label): ")
     assert text.count("<circle") == 3 * len(steps) and text.count('fill-opacity="0.14"') == 3
     alone = replace(found, floor=None)
     assert 'fill-opacity="0.14"' not in learning_curve_svg(alone)

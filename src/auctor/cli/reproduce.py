@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -17,6 +18,8 @@ from auctor.errors import PlanError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from auctor.validate.first_dose_file import FirstDoseFile
+    from auctor.validate.first_dose_result import DoseTable
     from auctor.validate.study_result import StudyResult
 
 
@@ -41,28 +44,11 @@ class Recipe:
 
 
 def recipes() -> dict[str, Callable[[], Recipe]]:
-    """Every experiment by name, opened when it is called: E1, one a study file, and the first doses."""
+    """Every experiment by name, opened when it is called: one a study file, and the first doses."""
     from auctor.validate.study_file import shipped_studies
 
-    found: dict[str, Callable[[], Recipe]] = {"E1": lambda: _E1} | {name: partial(_of_file, name) for name in shipped_studies()}
+    found: dict[str, Callable[[], Recipe]] = {name: partial(_of_file, name) for name in shipped_studies()}
     return found | {"E5": _daptomycin, "E8": _neonates, "IWPC": _warfarin}
-
-
-def _plans(quick: bool, plans: tuple[str, ...], small: tuple[str, ...]) -> list[Result]:
-    from auctor.validate.exposure_study import exposure_study
-
-    found: list[Result] = []
-    for name in small if quick else plans:
-        with working(name) as steps:
-            found.append(exposure_study(name, steps))
-    return found
-
-
-_E1 = Recipe(
-    title="tacrolimus AUC0-12 from C0, C1 and C3",
-    published="Woillard 2021, Pharmacol Res 167:105578: XGBoost trained on 9,000 noise-free profiles, bias < 5 %, rRMSE < 10 %",
-    run=lambda quick, _: _plans(quick, ("tacrolimus_auc12", "tacrolimus_auc12_noisefree"), ("tacrolimus_quick",)),
-)
 
 
 def _of_file(name: str) -> Recipe:
@@ -74,36 +60,43 @@ def _of_file(name: str) -> Recipe:
 
 
 def _daptomycin() -> Recipe:
-    from auctor.validate.first_dose_study import PUBLISHED_E5, daptomycin_first_dose
+    from auctor.validate.first_dose_study import daptomycin_first_dose
 
-    return _first_dose(
-        "E5", "daptomycin, first dose", PUBLISHED_E5, lambda quick, _, steps: daptomycin_first_dose(quick=quick, progress=steps)
-    )
+    return _first_dose("E5", lambda quick, _, steps: daptomycin_first_dose(quick=quick, progress=steps))
 
 
 def _neonates() -> Recipe:
-    from auctor.validate.neonatal_first_dose import PUBLISHED, vancomycin_first_dose
+    from auctor.validate.neonatal_first_dose import vancomycin_first_dose
 
-    title = "vancomycin in neonates, first dose"
-    return _first_dose("E8", title, PUBLISHED, lambda quick, _, steps: vancomycin_first_dose(quick=quick, progress=steps))
+    return _first_dose("E8", lambda quick, _, steps: vancomycin_first_dose(quick=quick, progress=steps))
 
 
 def _warfarin() -> Recipe:
-    from auctor.validate.iwpc import PAPER, find_data, iwpc_study
+    from auctor.validate.iwpc import find_data, iwpc_study
 
-    title = "warfarin, weekly dose of real patients"
-    return _first_dose("IWPC", title, PAPER, lambda quick, data, steps: (iwpc_study(find_data(data), quick=quick, progress=steps),))
+    return _first_dose("IWPC", lambda quick, data, steps: (iwpc_study(find_data(data), quick=quick, progress=steps),))
 
 
 Steps = Callable[[str, float], None]
 
 
-def _first_dose(name: str, title: str, published: str, run: Callable[[bool, Path | None, Steps], Sequence[Result]]) -> Recipe:
+def _first_dose(name: str, run: Callable[[bool, Path | None, Steps], Sequence[DoseTable]]) -> Recipe:
+    from auctor.validate.first_dose_file import open_first_dose
+
+    study = open_first_dose(name)
+
     def ran(quick: bool, data: Path | None) -> list[Result]:
         with working(name) as steps:
             return list(run(quick, data, steps))
 
-    return Recipe(title=title, published=published, run=ran)
+    return Recipe(title=study.title, published=study.printed, run=ran, write=partial(_first_dose_page, study))
+
+
+def _first_dose_page(study: FirstDoseFile, results: list[Result], folder: Path) -> tuple[Path, ...]:
+    from auctor.report.first_dose_page import write_first_dose
+    from auctor.validate.first_dose_result import DoseTable
+
+    return write_first_dose(study, [one for one in results if isinstance(one, DoseTable)], folder, _today())
 
 
 def _run(name: str, quick: bool) -> StudyResult:
@@ -115,13 +108,14 @@ def _run(name: str, quick: bool) -> StudyResult:
 
 
 def _page(results: list[Result], folder: Path) -> tuple[Path, ...]:
-    import datetime
-
     from auctor.report.study_page import write_study
     from auctor.validate.study_result import StudyResult
 
-    today = datetime.datetime.now(tz=datetime.UTC).date()
-    return tuple(path for one in results if isinstance(one, StudyResult) for path in write_study(one, folder, today))
+    return tuple(path for one in results if isinstance(one, StudyResult) for path in write_study(one, folder, _today()))
+
+
+def _today() -> date:
+    return datetime.now(tz=UTC).date()
 
 
 def reproduce(
@@ -142,7 +136,7 @@ def reproduce(
     recipe = _covering(experiment) if coverage else _chosen(known, experiment)
     if write is not None and (quick or recipe.write is None):
         what = "a quick run says nothing about the published numbers" if quick else f"{experiment} has no page"
-        raise PlanError(where="--write", what=what, remedy="run a study file in full")
+        raise PlanError(where="--write", what=what, remedy="run a study in full")
     results = recipe.run(quick, data)
     if as_json:
         found = [result.as_dict() for result in results]

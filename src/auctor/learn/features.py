@@ -128,7 +128,13 @@ def _pred(o: Observed) -> Array:
 
 
 def _slope(role: str) -> Formula:
-    return lambda o, m: _at(o, o.slopes[role], m[1])
+    def slope(o: Observed, m: re.Match[str]) -> Array:
+        if role not in o.slopes:
+            what = f"the plan's first model has no {role} with a log-normal eta of its own"
+            raise PlanError(where=f"features.{m[0]}", what=what, remedy="leave this feature out")
+        return _at(o, o.slopes[role], m[1])
+
+    return slope
 
 
 _REGISTRY: tuple[tuple[str, Formula], ...] = (

@@ -187,13 +187,18 @@ def _predicted(plan: Plan, histories: Sequence[Regimen], covariates: Sequence[Co
         found = concentrations(model, batch, eta)[:, : times.shape[1]]
         return np.where(np.isfinite(times), found, np.nan)
 
+    return run(), {role: np.log(run(name, STEP) / run(name, -STEP)) / (2 * STEP) for role, name in movable(model).items()}
+
+
+def movable(model: DrugModel) -> dict[str, str]:
+    """The parameters whose slopes are features: role (`CL`, `V`) -> name, of those with a log-normal eta of their own.
+
+    >>> from auctor.models.reader import read_model
+    >>> movable(read_model("vancomycin_thomson_2009"))
+    {'CL': 'CL', 'V': 'V1'}
+    """
     roles = {"CL": model.structure.linear_clearance, "V": model.structure.central} if proportional(model) else {}
-    slopes = {role: np.log(run(name, STEP) / run(name, -STEP)) / (2 * STEP) for role, name in roles.items() if _shiftable(model, name)}
-    return run(), slopes
-
-
-def _shiftable(model: DrugModel, name: str) -> bool:
-    return name in model.eta_names and model.parameters[name].distribution == "lognormal"
+    return {role: name for role, name in roles.items() if name in model.eta_names and model.parameters[name].distribution == "lognormal"}
 
 
 Moment = tuple[float, Dose]

@@ -58,14 +58,15 @@ class Distribution:
     def draw(self, rng: np.random.Generator, n: int) -> Array:
         """`n` independent draws, shape (n,); truncation by the inverse distribution function."""
         if self.kind in ("choice", "grid", "bernoulli", "constant"):
-            return np.asarray(rng.choice(np.asarray(self.values), size=n, p=self._shares()), dtype=np.float64)
+            return np.asarray(rng.choice(np.asarray(self.values), size=n, p=self.shares()), dtype=np.float64)
         if self.kind == "uniform":
             return rng.uniform(self.low, self.high, n)
         if self.kind == "lognormal":
             return np.exp(_truncated(rng, n, (math.log(self.center), self.sd), (_log(self.low), _log(self.high))))
         return _truncated(rng, n, (self.center, self.sd), (self.low, self.high))
 
-    def _shares(self) -> Array:
+    def shares(self) -> Array:
+        """The probability of each of the `values`."""
         weights = np.asarray(self.weights or [1.0] * len(self.values))
         return np.asarray(weights / weights.sum(), dtype=np.float64)
 

@@ -2,53 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
 from auctor.report.markdown import bullets, plain, table
 from auctor.report.study_svg import study_svg
-from auctor.validate.metrics import columns
+from auctor.validate.first_dose_file import FirstDoseFile
+from auctor.validate.metrics import as_it_is, columns
+from auctor.validate.study_amortised import AMORTISED_LEAST
+from auctor.validate.study_file import StudyFile
 from auctor.validate.study_result import COVERED, WORDS, StudyResult, StudyTable, compared
 
 COVERED_TEXT = (
     "New patients of the training simulators, all and by declared subgroup; exact 95 % limits of the share (Clopper-Pearson) are in "
     "parentheses. Intervals are calibrated within every combination of the subgroups (Mondrian)."
 )
+AGAINST = ("design", "noise", "truth", "best learner", "limit", "learner / limit", "learner covers", "amortised / limit")
 READ = "ABS: the abstract only; FULL: the text; CODE: the group's public code or supplement; SEED: a review's sentence."
 
 
 def write_study(result: StudyResult, folder: Path, today: date) -> tuple[Path, Path]:
     """Write `<study>.md` and `<study>.svg` into `folder`; both paths. The page holds the date, no time of day."""
+    return write_page(folder, result.study.slug, page=study_page(result, today), figure=study_svg(result))
+
+
+def write_page(folder: Path, slug: str, *, page: str, figure: str) -> tuple[Path, Path]:
+    """Write a page and its picture side by side; both paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    page, figure = folder / f"{result.study.slug}.md", folder / f"{result.study.slug}.svg"
-    page.write_text(study_page(result, today), encoding="utf-8")
-    figure.write_text(study_svg(result), encoding="utf-8")
-    return page, figure
+    found = folder / f"{slug}.md", folder / f"{slug}.svg"
+    for path, text in zip(found, (page, figure), strict=True):
+        path.write_text(text, encoding="utf-8")
+    return found
 
 
-def study_page(result: StudyResult, today: date) -> str:
-    """The page as Markdown."""
-    study = result.study
-    parts = [
+def opening(study: StudyFile | FirstDoseFile, today: date, *, determined: str, figure: str) -> list[str]:
+    """Title, paper, date, command, what determined the run, the picture, and the paper's design, as Markdown."""
+    return [
         f"# {study.name} · {plain(study.title)}",
         plain(f"{study.cite}{f', doi {study.doi}' if study.doi else ''}. Run on {today.isoformat()} by"),
         f"<!-- not run: it takes some minutes -->\n```bash\nauctor reproduce {study.name} --write docs/studies\n```",
-        f"study file `{study.sha256[:16]}` (content and models), seed {study.seed}. 95 % bootstrap intervals are in parentheses.",
-        f"![relative RMSE of every method]({study.slug}.svg)",
+        f"{determined}. 95 % bootstrap intervals are in parentheses.",
+        f"![{figure}]({study.slug}.svg)",
         "## The paper",
         bullets(plain(text) for text in study.paper),
         "What public information lacks:",
         bullets(plain(text) for text in study.missing),
         "What is done differently here:",
         bullets(plain(text) for text in study.differs),
+    ]
+
+
+def study_page(result: StudyResult, today: date) -> str:
+    """The page as Markdown."""
+    study = result.study
+    determined = f"study file `{study.sha256[:16]}` (content and models), seed {study.seed}"
+    parts = [
+        *opening(study, today, determined=determined, figure="relative RMSE of every method"),
         "## Published beside ours",
         f"{READ} Ours is the best learner's row, and the limit's, of the same design, noise and simulator.",
         table(("published", "measure", "printed", "read", "best learner", "limit"), [[plain(c) for c in row] for row in compared(result)]),
         "## Against the limit",
         _against_text(),
-        table(
-            ("design", "noise", "truth", "best learner", "limit", "learner / limit", "learner covers"), [_against(t) for t in result.tables]
-        ),
+        _against(result.tables),
+        *_beside(result),
         *_covered(result),
         "## What the design decides",
         bullets(plain(text) for text in study.decides),
@@ -75,10 +92,46 @@ def _against_text() -> str:
     )
 
 
-def _against(one: StudyTable) -> list[str]:
-    ratio = f"{one.ratio.value:.3f} ({one.ratio.low:.3f} to {one.ratio.high:.3f})"
-    scores = one.rows[one.best]
-    cells = (one.design, WORDS[one.noise], one.world, scores["rRMSE"], one.rows[one.limit]["rRMSE"], ratio, scores["coverage"])
+def _against(tables: Sequence[StudyTable]) -> str:
+    """One line a table; a column of the amortised posterior where a table has it."""
+    asked = any(one.ratio_amortised for one in tables)
+    rows = []
+    for one in tables:
+        scores = one.rows[one.best]
+        cells = [
+            one.design,
+            WORDS[one.noise],
+            one.world,
+            scores["rRMSE"],
+            one.rows[one.limit]["rRMSE"],
+            as_it_is(one.ratio),
+            scores["coverage"],
+        ]
+        if asked:
+            cells.append(as_it_is(one.ratio_amortised) if one.ratio_amortised else "-")
+        rows.append([plain(str(cell)) for cell in cells])
+    return table(AGAINST if asked else AGAINST[:-1], rows)
+
+
+BESIDE_TEXT = (
+    "rRMSE of the amortised posterior over several models, at its point of least relative error, in patients of a simulator that it "
+    "does not know either, over that of the methods that know one model alone: of MAP and of the learner the better one, which "
+    "nobody knows beforehand, and the worse one. Below 1 it is the better."
+)
+
+
+def _beside(result: StudyResult) -> tuple[str, ...]:
+    """The amortised posterior against the methods of one model, other simulators; nothing where it has no row."""
+    rows = [_against_single(one) for one in result.tables if one.beside]
+    names = ("design", "noise", "truth", "amortised", "best MAP of one", "worst", "best learner of one", "worst")
+    return ("## Several models against one", BESIDE_TEXT, table(names, rows)) if rows else ()
+
+
+def _against_single(one: StudyTable) -> list[str]:
+    maps, learned = ([r for name, r in one.beside.items() if name.startswith("MAP") is wanted] for wanted in (True, False))
+    cells = [one.design, WORDS[one.noise], one.world, one.rows[AMORTISED_LEAST]["rRMSE"]]
+    for ratios in (maps, learned):
+        cells += [as_it_is(pick(ratios, key=lambda r: r.value)) for pick in (max, min)]
     return [plain(str(cell)) for cell in cells]
 
 

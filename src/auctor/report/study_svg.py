@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from xml.sax.saxutils import escape
 
 from auctor.report.curve_svg import GREY_TEXT, INK
 from auctor.validate.metrics import Score
+from auctor.validate.study import AVERAGED
+from auctor.validate.study_amortised import AMORTISED
 from auctor.validate.study_file import SAME
 from auctor.validate.study_result import WORDS, StudyResult, StudyTable
 
 WIDTH, LEFT, RIGHT, TOP, LINE, GAP, BOTTOM = 860, 330, 20, 62, 9, 12, 46
-COLOURS = {"covariates": "#9aa1ac", "map": "#b26a00", "average": "#6b3fa0", "learner": "#0b4f8a", "limit": INK, "printed": "#b3261e"}
+COLOURS = {
+    "covariates": "#9aa1ac",
+    "map": "#b26a00",
+    "average": "#6b3fa0",
+    "learner": "#0b4f8a",
+    "amortised": "#1b7f5c",
+    "limit": INK,
+    "printed": "#b3261e",
+}
 LEGEND = {
     "covariates": "covariates only (best model)",
     "map": "MAP, published error (best model)",
     "average": "model averaging, published errors",
     "learner": "learner",
+    "amortised": "amortised posterior, mean",
     "limit": "posterior mean: the limit",
     "printed": "printed in the paper",
 }
@@ -29,11 +40,10 @@ def chosen(table: StudyTable) -> dict[str, str]:
     def best(fits: Callable[[str], bool]) -> str:
         return min((row for row in table.rows if fits(row)), key=lambda row: table.rows[row]["rRMSE"].value, default="")
 
-    found = {"covariates": best(lambda r: r.startswith("covariates only"))}
     mapped = best(lambda r: r.startswith("MAP") and "published" in r)  # none where nobody was sampled
-    found |= {"map": mapped} if mapped else {}
-    averaged = [row for row in table.rows if row.startswith("model averaging, published")]
-    return found | ({"average": averaged[0]} if averaged else {}) | {"learner": table.best, "limit": table.limit}
+    found = {"covariates": best(lambda r: r.startswith("covariates only")), "map": mapped}
+    found |= {"average": AVERAGED, "learner": table.best, "amortised": AMORTISED, "limit": table.limit}
+    return {kind: row for kind, row in found.items() if row in table.rows}
 
 
 def study_svg(result: StudyResult) -> str:
@@ -45,15 +55,20 @@ def study_svg(result: StudyResult) -> str:
         groups.append(part)
         y += height
     title = f"{result.study.name}: relative RMSE of each method, by design, noise and the simulator that made the truth"
+    ticks = {axis.x(value): f"{100 * value:g}" for value in axis.ticks()}
+    lines = scale(ticks, (TOP, y), (LEFT, WIDTH - RIGHT), "relative RMSE (%), logarithmic")
+    return picture(title, y + BOTTOM, [lines, *groups, _legend(result)])
+
+
+def picture(title: str, height: float, parts: list[str]) -> str:
+    """The picture of a study around its parts, white below them, with a name and a description."""
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + BOTTOM:.0f}" role="img" style="background:#ffffff" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" role="img" style="background:#ffffff" '
             'aria-labelledby="study-title study-desc" font-family="Helvetica, Arial, sans-serif" font-size="12">',
             f'<title id="study-title">{escape(title)}</title>',
             '<desc id="study-desc">Points with 95 % bootstrap intervals. The numbers are in the tables of the page.</desc>',
-            _ticks(axis, y),
-            *groups,
-            _legend(result),
+            *parts,
             "</svg>",
             "",
         ]
@@ -93,13 +108,18 @@ def _group(result: StudyResult, table: StudyTable, axis: _Axis, y: float) -> tup
 
 
 def _mark(kind: str, row: str, score: Score, axis: _Axis, y: float) -> str:
-    colour = COLOURS[kind]
-    x = axis.x(score.value)
+    places = (axis.x(score.low), axis.x(score.value), axis.x(score.high))
+    return point(places, y, colour=COLOURS[kind], title=f"{row}: {score}", bar=kind == "limit")
+
+
+def point(places: tuple[float, float, float], y: float, *, colour: str, title: str, bar: bool = False) -> str:
+    """A value on the line at `y` with its interval (low, value, high in pixels): a dot, or a bar; `title` is read aloud and on hover."""
+    low, x, high = places
     shape = f'<path d="M{x:.1f} {y - 4.5:.1f}v9" stroke="{colour}" stroke-width="3"/>'
-    if kind != "limit":
+    if not bar:
         shape = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.6" fill="{colour}"/>'
-    span = f'<path d="M{axis.x(score.low):.1f} {y:.1f}H{axis.x(score.high):.1f}" stroke="{colour}" stroke-width="1.6"/>'
-    return f"<g><title>{escape(row)}: {escape(str(score))}</title>{span}{shape}</g>"
+    span = f'<path d="M{low:.1f} {y:.1f}H{high:.1f}" stroke="{colour}" stroke-width="1.6"/>'
+    return f"<g><title>{escape(title)}</title>{span}{shape}</g>"
 
 
 def _printed(result: StudyResult, table: StudyTable, axis: _Axis, y: float, height: float) -> Iterator[str]:
@@ -112,21 +132,20 @@ def _printed(result: StudyResult, table: StudyTable, axis: _Axis, y: float, heig
             )
 
 
-def _ticks(axis: _Axis, base: float) -> str:
-    lines = "".join(f'<path d="M{axis.x(v):.1f} {TOP}V{base:.1f}" stroke="#eceff2"/>' for v in axis.ticks())
-    words = "".join(
-        f'<text x="{axis.x(v):.1f}" y="{base + 18:.1f}" text-anchor="middle" fill="{INK}">{100 * v:g}</text>' for v in axis.ticks()
-    )
-    middle = (LEFT + WIDTH - RIGHT) / 2
+def scale(ticks: Mapping[float, str], down: tuple[float, float], across: tuple[float, float], title: str) -> str:
+    """The horizontal axis: a grid line and a label at each tick (pixels from the left), `down` from the top to the base, and its title."""
+    (top, base), (left, right) = down, across
+    lines = "".join(f'<path d="M{x:.1f} {top}V{base:.1f}" stroke="#eceff2"/>' for x in ticks)
+    words = "".join(f'<text x="{x:.1f}" y="{base + 18:.1f}" text-anchor="middle" fill="{INK}">{text}</text>' for x, text in ticks.items())
     return (
-        f'{lines}<path d="M{LEFT} {base:.1f}H{WIDTH - RIGHT}" stroke="{INK}"/>{words}'
-        f'<text x="{middle}" y="{base + 37:.1f}" text-anchor="middle" fill="{INK}" font-size="13">relative RMSE (%), logarithmic</text>'
+        f'{lines}<path d="M{left} {base:.1f}H{right}" stroke="{INK}"/>{words}'
+        f'<text x="{(left + right) / 2}" y="{base + 37:.1f}" text-anchor="middle" fill="{INK}" font-size="13">{escape(title)}</text>'
     )
 
 
 def _legend(result: StudyResult) -> str:
     used = {kind for table in result.tables for kind in chosen(table)} | {"printed"}
-    parts, places = [], [(8 + 290 * (k % 3), 18 + 20 * (k // 3)) for k in range(6)]
+    parts, places = [], [(8 + 214 * (k % 4), 18 + 20 * (k // 4)) for k in range(len(COLOURS))]
     for (x, y), kind in zip(places, (kind for kind in COLOURS if kind in used), strict=False):
         parts.append(f'<circle cx="{x + 5}" cy="{y}" r="4" fill="{COLOURS[kind]}"/>')
         parts.append(f'<text x="{x + 15}" y="{y + 4}" fill="{GREY_TEXT}">{LEGEND[kind]}</text>')

@@ -27,7 +27,8 @@ from auctor.pk.course import concentrations
 from auctor.pk.direct import is_direct, readings
 from auctor.pk.steady import steady_profile
 from auctor.pk.timeline import Batch, Timeline
-from auctor.population.virtual import Profiles, Progress, exposure_per_rate, stream
+from auctor.population.plan import Plan
+from auctor.population.virtual import Profiles, Progress, exposure_per_rate, residual_of, stream
 from auctor.validate.own_course import OwnCourse, own_course
 
 Array = NDArray[np.float64]
@@ -39,6 +40,7 @@ CALL = 4000  # draws a call of the closed form
 FEW_PATIENTS = 64
 FEW = 200  # draws for an interval where each has to be read off a course
 ABSURD = 1e9  # mg/L: a draw whose course runs away
+NOISELESS_SD = 0.02  # relative SD given to MAP and the posterior for levels without noise: a zero has no posterior density
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,6 +97,12 @@ def with_error(model: DrugModel, residual: Residual) -> DrugModel:
     """The model with another residual error, under another hash, so that code compiled for the one is not used for the other."""
     mark = f"{residual.kind}:{residual.proportional!r}:{residual.additive!r}"
     return replace(model, residual=residual, sha256=f"{model.sha256}+{mark}")
+
+
+def matched_error(plan: Plan, model: DrugModel) -> Residual:
+    """The residual error of the plan's levels as `model` is told it: where there is none, a floor of 2 %."""
+    found = residual_of(plan, model)
+    return found if plan.noise != "none" else replace(found, proportional=NOISELESS_SD, source="numerical floor for noise-free levels")
 
 
 def exposure_of(who: Patients, etas: Array) -> Array:

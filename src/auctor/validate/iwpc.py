@@ -5,27 +5,28 @@ Whatever is fitted (imputation, scaling, tuning, stacking weights) is fitted on 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auctor.errors import TableError
 from auctor.learn.scores import Score, resamples
+from auctor.population.virtual import Progress
+from auctor.validate.first_dose_file import open_first_dose
+from auctor.validate.first_dose_result import DoseTable, RunDesign
 from auctor.validate.iwpc_data import PUBLISHED, Iwpc, read_iwpc
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Fitted = Callable[[Array], Array]
-Progress = Callable[[str, float], None]
-PAPER = "IWPC 2009 (N Engl J Med 360:753): MAE mg/week 8.3 in derivation and 8.5 in validation (pharmacogenetic), 9.9 clinical, 13.0 fixed"
 BASELINE = "published pharmacogenetic"
+KINDS = {BASELINE: "model", "published clinical": "model", "fixed 35 mg/week": "fixed"}
+SEEDS = {"bootstrap": 0, "boosting": 0}
 FOLDS = 5
 STACKED_FOLDS = 3
 
@@ -42,36 +43,6 @@ def find_data(given: Path | None = None) -> Path:
             where="IWPC", what="skipped: the data set is not here", remedy="give its data.csv with --data (PharmGKB, CC BY-SA 4.0)"
         )
     return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class IwpcStudy:
-    """Method -> mean absolute error (mg/week), its paired difference from the published algorithm, and the share within 20 %."""
-
-    patients: int
-    sites: int
-    rows: Mapping[str, Mapping[str, Score]]
-    notes: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON; errors in mg/week, shares as fractions."""
-        rows = {method: {name: score.as_dict() for name, score in scores.items()} for method, scores in self.rows.items()}
-        head = {"patients": self.patients, "sites": self.sites, "design": "leave one project site out", "published": PAPER}
-        return {**head, "methods": rows, "notes": list(self.notes)}
-
-    def table(self) -> Table:
-        """For the terminal, with 95 % bootstrap intervals over patients."""
-        from rich.table import Table
-
-        title = f"IWPC warfarin: weekly dose of {self.patients} real patients at {self.sites} sites, each site predicted from the others"
-        found = Table("method", "MAE mg/week", "less the published algorithm's", "within 20 %", title=title, caption="\n".join(self.notes))
-        for method, scores in self.rows.items():
-            found.add_row(method, _mg(scores["MAE"]), _mg(scores["difference"]), str(scores["within20"]))
-        return found
-
-
-def _mg(score: Score) -> str:
-    return f"{score.value:.2f} ({score.low:.2f} to {score.high:.2f})"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -151,7 +122,9 @@ def boosting(z: Array, y: Array, site: Rows) -> Fitted:
     from xgboost import XGBRegressor
 
     shape: dict[str, Any] = {"n_estimators": 250, "max_depth": 2, "learning_rate": 0.06, "subsample": 0.7, "colsample_bytree": 0.5}
-    model = XGBRegressor(**shape, min_child_weight=20, reg_lambda=5.0, n_jobs=1, random_state=0, tree_method="hist").fit(z, y)
+    model = XGBRegressor(**shape, min_child_weight=20, reg_lambda=5.0, n_jobs=1, random_state=SEEDS["boosting"], tree_method="hist").fit(
+        z, y
+    )
     return lambda new: np.asarray(model.predict(new), dtype=np.float64)
 
 
@@ -203,17 +176,49 @@ def leave_site_out(data: Iwpc, learner: Callable[[Array, Array, Rows], Fitted], 
     return found
 
 
-def iwpc_study(path: str | Path, *, quick: bool = False, progress: Progress = lambda _stage, _share: None) -> IwpcStudy:
+def iwpc_study(path: str | Path, *, quick: bool = False, progress: Progress = lambda _stage, _share: None) -> DoseTable:
     """Judge the published algorithms and every learner on the same complete patients; quick: the linear learners alone."""
     data = read_iwpc(path)
     rows = np.flatnonzero(data.complete)
     predicted = {name: values[rows] for name, values in data.algorithms.items()}
-    for name in QUICK if quick else LEARNERS:
+    chosen = QUICK if quick else tuple(LEARNERS)
+    for name in chosen:
         learner, every = LEARNERS[name]
         predicted[name] = leave_site_out(data, learner, every=every, progress=lambda share, name=name: progress(name, share))[rows]  # type: ignore[misc]
     truth = data.dose[rows]
     scores = {name: _scores(values, predicted[BASELINE], truth) for name, values in predicted.items()}
-    return IwpcStudy(patients=len(rows), sites=len(np.unique(data.site[rows])), rows=scores, notes=NOTES)
+    sites = len(np.unique(data.site[rows]))
+    short = f"{len(rows)} real patients at {sites} sites"
+    facts = {"patients": len(rows), "sites": sites, "design": "leave one project site out", "published": open_first_dose("IWPC").printed}
+    return DoseTable(
+        title="IWPC warfarin, weekly dose",
+        heading=f"{short}, each site predicted from the others",
+        short=short,
+        truth="",
+        own=True,
+        facts=facts,
+        measures=("MAE", "difference", "within20"),
+        rows=scores,
+        kinds={name: KINDS.get(name, "learner") for name in scores},
+        discrimination={},
+        notes=NOTES,
+        design=iwpc_design(path, data, chosen),
+    )
+
+
+def iwpc_design(path: str | Path, data: Iwpc, learners: tuple[str, ...] = tuple(LEARNERS)) -> RunDesign:
+    """What determines a run: the data by their hash, features, learners, folds and seeds."""
+    return RunDesign(
+        seeds=SEEDS,
+        covered={
+            "study": "IWPC",
+            "data": hashlib.sha256(Path(path).read_bytes()).hexdigest(),
+            "features": data.names,
+            "published features": PUBLISHED,
+            "learners": learners,
+            "folds": [FOLDS, STACKED_FOLDS],
+        },
+    )
 
 
 NOTES = (
@@ -225,7 +230,7 @@ NOTES = (
 def _scores(values: Array, baseline: Array, truth: Array) -> dict[str, Score]:
     error = np.abs(values - truth)
     within = (error <= 0.2 * truth).astype(np.float64)
-    rows = resamples(len(truth))
+    rows = resamples(len(truth), seed=SEEDS["bootstrap"])
     return {
         "MAE": _mean(error, rows),
         "difference": _mean(error - np.abs(baseline - truth), rows),

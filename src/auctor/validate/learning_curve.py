@@ -12,8 +12,7 @@ from auctor.learn.scores import Score, accuracy
 from auctor.learn.train import Material, prepare
 from auctor.population.plan import Plan
 from auctor.population.virtual import Progress
-from auctor.validate.comparators import Estimates, fitted, patients, posterior, with_error
-from auctor.validate.exposure_study import matched_error
+from auctor.validate.comparators import Estimates, fitted, matched_error, patients, posterior, with_error
 from auctor.validate.own_course import is_readable
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def _floor(plan: Plan, made: Material, draws: int, progress: Progress | None) ->
     rows = made.parts["test"]
     who = patients(made.profiles, rows)
     if plan.noise != "full":
-        who = replace(who, model=with_error(who.model, matched_error(plan)))
+        who = replace(who, model=with_error(who.model, matched_error(plan, who.model)))
     found: Estimates = posterior(who, fitted(who), draws if plan.noise != "none" else 5 * draws, progress).mean
     scores = accuracy(found.point, who.truth, interval=(found.low, found.high), seed=plan.seed)
     return {name: scores[name] for name in MEASURES}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.learn.scores import MEASURES, Score, accuracy, resamples
+from auctor.learn.scores import MEASURES, Score, accuracy, resamples, score
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,6 +32,15 @@ def error_ratio(predicted: Array, against: Array, reference: Array, *, seed: int
     drawn = MEASURES["rRMSE"](errors[0][rows]) / MEASURES["rRMSE"](errors[1][rows])
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Score(value=float(MEASURES["rRMSE"](errors[0]) / MEASURES["rRMSE"](errors[1])), low=float(low), high=float(high))
+
+
+def as_it_is(found: Score, digits: int = 3) -> str:
+    """A measure that is no share of anything, with its interval.
+
+    >>> as_it_is(Score(value=1.02, low=0.98, high=1.07))
+    '1.020 (0.980 to 1.070)'
+    """
+    return f"{found.value:.{digits}f} ({found.low:.{digits}f} to {found.high:.{digits}f})"
 
 
 def least_relative(draws: Array) -> Array:
@@ -83,4 +92,17 @@ def score_table(rows: Mapping[str, Mapping[str, Score]], *, title: str, caption:
     return found
 
 
-__all__ = ["COLUMNS", "MEASURES", "Score", "accuracy", "columns", "error_ratio", "explained", "least_relative", "resamples", "score_table"]
+__all__ = [
+    "COLUMNS",
+    "MEASURES",
+    "Score",
+    "accuracy",
+    "as_it_is",
+    "columns",
+    "error_ratio",
+    "explained",
+    "least_relative",
+    "resamples",
+    "score",
+    "score_table",
+]

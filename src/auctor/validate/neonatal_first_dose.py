@@ -6,22 +6,24 @@ proportional to the dose, so that P(400 <= AUC0-24 <= 600) of any daily dose fol
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.dosing.first_dose.nomograms import CREATININE, Nomogram, read_nomogram
+from auctor.dosing.first_dose.nomograms import CREATININE, NOMOGRAMS, Nomogram, read_nomogram
 from auctor.dosing.first_dose.prior import Prior
 from auctor.models.model import DrugModel
 from auctor.models.reader import read_model
 from auctor.population.distributions import Distribution
-from auctor.population.virtual import exposure_per_rate, parameters, stream
+from auctor.population.virtual import Progress, exposure_per_rate, parameters, stream
 from auctor.units import convert
-from auctor.validate.first_dose_study import FirstDoseStudy, Progress, Size
+from auctor.validate.first_dose_file import open_first_dose
+from auctor.validate.first_dose_result import DoseTable, RunDesign, Size, virtual_table
 from auctor.validate.regret import regret_scores
 
 Array = NDArray[np.float64]
@@ -30,21 +32,30 @@ GENERATOR, OTHER = "vancomycin_jacqzaigrain_2019", "vancomycin_dao_2020"
 FULL = Size(profiles=1900, patients=1900, draws=4000, own_draws=2000, courses=1)
 QUICK = Size(profiles=600, patients=300, draws=500, own_draws=500, courses=1)
 MULTIPLES = np.linspace(0.6, 1.4, 81)  # of 500 CL for the typical patient
-PUBLISHED = (
-    "Ponthier 2022 (Pharm Res 39:2497): simulated 46.9 % against 41.4 % by the published popPK equation; 82 real neonates 35.3 against 28 %"
+SEEDS = {"profiles": 1, "judged patients": 2, "integration": 3, "judging": 5}
+STANDARD = "vancomycin_neonates_continuous"
+STANDARD_ROW, EQUATION, INTEGRATION, BEST = (
+    "standard regimen by postmenstrual age",
+    "popPK equation: 500 x typical CL",
+    "popPK integration over the prior",
+    "best possible dose",
 )
+PUBLISHED_PERCENT = 46.9  # attainment of the paper's rule on simulated neonates
 # median weight through the medians of two models' populations (1.35 kg at 32 weeks, Jacqz-Aigrain 2019; 2.9 kg at 39, Frymoyer 2014)
 GROWTH_PER_WEEK = math.log(2.9 / 1.35) / 7.0
-WEIGHT_CV, CREATININE_MEDIAN, CREATININE_CV = 0.20, 54.0, 0.40  # the CVs are ours; 54 umol/L is Dao 2020's median
+# ranges of the published app; the CVs are ours; 54 umol/L is Dao 2020's median
+AGE = {"kind": "uniform", "low": 24.0, "high": 45.0}
+WEIGHT = {"median": 1.35, "at_weeks": 32.0, "growth_per_week": GROWTH_PER_WEEK, "cv": 0.20, "low": 0.5, "high": 5.0}
+CREATININE_DRAWN = {"kind": "lognormal", "median": 54.0, "cv": 0.40, "low": 40.0, "high": 145.0}
 
 
 def neonates(n: int, *, seed: int) -> dict[str, Array]:
     """n virtual neonates in the app's ranges: PMA 24-45 weeks, WT 0.5-5 kg about a growth line, SCR 40-145 umol/L; each (n,)."""
-    age = stream(seed, "PMA").uniform(24.0, 45.0, n)
-    spread = Distribution.read({"kind": "lognormal", "median": 1.0, "cv": WEIGHT_CV}).draw(stream(seed, "WT"), n)
-    weight = np.clip(1.35 * np.exp(GROWTH_PER_WEEK * (age - 32.0)) * spread, 0.5, 5.0)
-    shape = {"kind": "lognormal", "median": CREATININE_MEDIAN, "cv": CREATININE_CV, "low": 40.0, "high": 145.0}
-    return {"PMA": age, "WT": weight, "SCR": Distribution.read(shape).draw(stream(seed, "SCR"), n)}
+    age = Distribution.read(AGE).draw(stream(seed, "PMA"), n)
+    spread = Distribution.read({"kind": "lognormal", "median": 1.0, "cv": WEIGHT["cv"]}).draw(stream(seed, "WT"), n)
+    line = WEIGHT["median"] * np.exp(WEIGHT["growth_per_week"] * (age - WEIGHT["at_weeks"]))
+    weight = np.clip(line * spread, WEIGHT["low"], WEIGHT["high"])
+    return {"PMA": age, "WT": weight, "SCR": Distribution.read(CREATININE_DRAWN).draw(stream(seed, "SCR"), n)}
 
 
 def as_known_by(model: DrugModel, patients: Mapping[str, Array]) -> dict[str, Array]:
@@ -88,8 +99,8 @@ class _Rules:
     @classmethod
     def trained(cls, model: DrugModel, size: Size) -> _Rules:
         """Learners of the AUC under the standard regimen, one simulated neonate a profile, without noise, as published."""
-        standard, who = read_nomogram("vancomycin_neonates_continuous"), neonates(size.profiles, seed=1)
-        auc = standard_daily(standard, who) * auc_per_mg(model, who, 1, seed=1, name="profiles")[:, 0]
+        standard, who = read_nomogram(STANDARD), neonates(size.profiles, seed=SEEDS["profiles"])
+        auc = standard_daily(standard, who) * auc_per_mg(model, who, 1, seed=SEEDS["profiles"], name="profiles")[:, 0]
         x = _features(who, standard)
         return cls(model=model, standard=standard, learners={name: fit(x, auc) for name, fit in _LEARNERS.items()})
 
@@ -97,13 +108,13 @@ class _Rules:
         """mg a day for each neonate (n,), by rule."""
         given = standard_daily(self.standard, who)
         typical = 1.0 / auc_per_mg(self.model, who, 0, seed=0, name="")[:, 0]
-        own = auc_per_mg(self.model, who, size.own_draws, seed=3, name="integration")
+        own = auc_per_mg(self.model, who, size.own_draws, seed=SEEDS["integration"], name="integration")
         learned = {f"500 x standard / AUC by {name}": GOAL * given / f(_features(who, self.standard)) for name, f in self.learners.items()}
         return {
-            "standard regimen by postmenstrual age": given,
-            "popPK equation: 500 x typical CL": GOAL * typical,
+            STANDARD_ROW: given,
+            EQUATION: GOAL * typical,
             **learned,
-            "popPK integration over the prior": best_daily(own, GOAL * typical)[0],
+            INTEGRATION: best_daily(own, GOAL * typical)[0],
         }
 
 
@@ -141,39 +152,60 @@ _LEARNERS: Mapping[str, Callable[[Array, Array], Callable[[Array], Array]]] = {
 }
 
 
-def vancomycin_first_dose(*, quick: bool = False, progress: Progress = lambda _stage, _share: None) -> tuple[FirstDoseStudy, ...]:
+_KINDS = {STANDARD_ROW: "fixed", EQUATION: "model", INTEGRATION: "model", BEST: "limit"}
+
+
+def vancomycin_first_dose(*, quick: bool = False, progress: Progress = lambda _stage, _share: None) -> tuple[DoseTable, ...]:
     """E8: every rule in the simulator it was made with, and in a second published model."""
-    size, who_seed = QUICK if quick else FULL, 2
-    rules = _Rules.trained(read_model(GENERATOR), size)
-    who = neonates(size.patients, seed=who_seed)
+    size = QUICK if quick else FULL
+    rules, design = _Rules.trained(read_model(GENERATOR), size), neonatal_design(size)
+    who = neonates(size.patients, seed=SEEDS["judged patients"])
     daily = rules.daily(who, size)
     found = []
     for k, (name, words) in enumerate(
         {GENERATOR: "the simulator of the training", OTHER: "another simulator, not seen in training"}.items()
     ):
         progress(name, k / 2)
-        found.append(_judged(read_model(name), words, who, daily, size))
+        found.append(_judged(read_model(name), words, who, daily, (size, design)))
     return tuple(found)
 
 
-def _judged(truth: DrugModel, words: str, who: Mapping[str, Array], daily: Mapping[str, Array], size: Size) -> FirstDoseStudy:
-    per_mg = auc_per_mg(truth, who, size.draws, seed=5, name="judging")
+def neonatal_design(size: Size = FULL) -> RunDesign:
+    """What determines a run: models, standard regimen, target, virtual neonates, sizes and seeds."""
+    return RunDesign(
+        seeds=SEEDS,
+        covered={
+            "study": "E8",
+            "models": {name: read_model(name).sha256 for name in (GENERATOR, OTHER)},
+            "standard regimen": hashlib.sha256((NOMOGRAMS / f"{STANDARD}.toml").read_bytes()).hexdigest(),
+            "target": [LOW, GOAL, HIGH],
+            "virtual neonates": {"PMA": AGE, "WT": WEIGHT, "SCR": CREATININE_DRAWN},
+            "multiples tried": MULTIPLES.tolist(),
+            "sizes": asdict(size),
+        },
+    )
+
+
+def _judged(truth: DrugModel, words: str, who: Mapping[str, Array], daily: Mapping[str, Array], run: tuple[Size, RunDesign]) -> DoseTable:
+    size, design = run
+    per_mg = auc_per_mg(truth, who, size.draws, seed=SEEDS["judging"], name="judging")
     typical = 1.0 / auc_per_mg(truth, who, 0, seed=0, name="")[:, 0]
     best = best_daily(per_mg, GOAL * typical)[1]
     rows = {name: regret_scores(attainment(per_mg, mg), best) for name, mg in daily.items()}
-    rows["best possible dose"] = regret_scores(best, best)
-    return FirstDoseStudy(
-        title="E8 vancomycin in neonates, continuous infusion: AUC0-24 400 to 600 mg*h/L",
+    rows[BEST] = regret_scores(best, best)
+    notes = (
+        spread_note(truth),
+        "the paper's popPK model is not named in what could be read; weight by age and the spread of creatinine are ours",
+    )
+    kinds = {name: _KINDS.get(name, "learner") for name in rows}
+    return virtual_table(
+        "E8 vancomycin in neonates, continuous infusion: AUC0-24 400 to 600 mg*h/L",
         trained_on=GENERATOR,
-        truth=f"{truth.name} ({words})",
+        truth=truth.name,
+        about=words,
         patients=size.patients,
-        published=PUBLISHED,
-        rows=rows,
-        discrimination={},
-        notes=(
-            spread_note(truth),
-            "the paper's popPK model is not named in what could be read; weight by age and the spread of creatinine are ours",
-        ),
+        published=open_first_dose("E8").printed,
+        measured={"rows": rows, "kinds": kinds, "discrimination": {}, "notes": notes, "design": design},
     )
 
 
@@ -195,8 +227,8 @@ def spread_note(model: DrugModel) -> str:
     prior = Prior.of(model).model
     rows = [k for k, name in enumerate(prior.eta_names) if name.partition("@")[0] == model.structure.linear_clearance]
     sd = math.sqrt(sum(float(prior.omega[k, k]) for k in rows))
-    published = math.log(HIGH / LOW) / (2.0 * float(ndtri((1.0 + 0.469) / 2.0)))
+    published = math.log(HIGH / LOW) / (2.0 * float(ndtri((1.0 + PUBLISHED_PERCENT / 100) / 2.0)))
     return (
         f"log-SD of clearance {sd:.3f} (IIV, and IOV where the model has it): no dose can reach more than {100 * ceiling(sd):.1f} %; "
-        f"46.9 % would be the ceiling at a log-SD of {published:.3f}"
+        f"{PUBLISHED_PERCENT:g} % would be the ceiling at a log-SD of {published:.3f}"
     )

@@ -28,7 +28,11 @@ AIM = 0.045  # of clean cases flagged in calibration, so that the 5 % hold for o
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """One case: what was put in ("" for nothing), kind and log likelihood ratio of all that was weighed, leave-one-out percentiles."""
+    """One case: what was put in ("" for nothing), kind and log likelihood ratio of all that was weighed, leave-one-out percentiles.
+
+    That of a level under its limit is drawn from those it may have (Dunn PK, Smyth GK, J Comput Graph Stat 1996;5:236): without these
+    levels the others would be a selection, and not uniform.
+    """
 
     injected: str
     ratios: tuple[tuple[Kind, float], ...]
@@ -83,7 +87,7 @@ def scores(design: Design, injected: Sequence[str], *, seed: int, progress: Prog
             Scored(
                 injected=kind,
                 ratios=tuple((f.kind, f.log_likelihood_ratio) for f in result.alternatives),
-                percentiles=tuple(p.leave_one_out[1] for p, s in zip(result.places, case.samples, strict=True) if not s.censored),
+                percentiles=tuple(float(rng.uniform(*p.leave_one_out)) for p in result.places),
             )
         )
         if progress and i % 50 == 0:

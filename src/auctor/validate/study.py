@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.learn.amortised.store import Amortised, amortised_for
-from auctor.learn.observed import of_profiles
+from auctor.learn.observed import Observed, of_profiles
 from auctor.learn.scales import truth
 from auctor.learn.subgroups import coverage_table
 from auctor.learn.train import Material, prepare
 from auctor.models.model import DrugModel, Residual
 from auctor.population.plan import Plan
-from auctor.population.virtual import Profiles, Progress, residual_of
+from auctor.population.virtual import Profiles, Progress
 from auctor.validate.comparators import (
+    NOISELESS_SD,
     Drawn,
     Estimates,
     Patients,
@@ -29,15 +30,15 @@ from auctor.validate.comparators import (
     drawn,
     fitted,
     map_estimates,
+    matched_error,
     patients,
     summarised,
     with_error,
 )
-from auctor.validate.exposure_study import NOISELESS_SD
 from auctor.validate.metrics import accuracy, error_ratio, explained
 from auctor.validate.study_amortised import amortised_row
 from auctor.validate.study_file import SAME, Design, Sizes, StudyFile
-from auctor.validate.study_learners import Answer, trained
+from auctor.validate.study_learners import Answer, alone, trained
 from auctor.validate.study_result import Covered, StudyCoverage, StudyResult, StudyTable
 from auctor.validate.worlds import more_patients, other_world, possible, training_plan
 
@@ -49,6 +50,7 @@ UNKNOWN = "posterior mean, model not known (limit in RMSE of what the methods ar
 UNKNOWN_LEAST = "posterior, least rRMSE, model not known"
 AVERAGED = "model averaging, published residual errors"
 MATCHED = "model averaging, residual error as in the data"
+PUBLISHED = "published residual error"
 # a posterior from almost noise-free levels is thin and curved: its proposals are used less well
 NOISELESS_DRAWS = 3
 
@@ -68,6 +70,14 @@ class World:
     def truth(self) -> Array:
         """F/CL in h/L, or the target."""
         return truth(self.profiles)[self.rows]
+
+    def seen(self, plan: Plan) -> Observed:
+        """Its patients as a learner of that plan sees them."""
+        return of_profiles(replace(self.profiles, plan=plan)).rows(self.rows)
+
+    def unknown_to(self, amortised: Amortised) -> bool:
+        """Whether none of its patients come from a model of that posterior."""
+        return {m.name for m in self.profiles.plan.models}.isdisjoint(m.name for m in amortised.plan.models)
 
     @property
     def single(self) -> DrugModel | None:
@@ -105,12 +115,23 @@ def study_coverage(study: StudyFile, *, quick: bool = False, progress: Progress 
 def _judged(study: StudyFile, design: Design, noise: str, sizes: Sizes) -> Iterator[StudyTable]:
     made = _living(prepare(training_plan(study, design, noise, sizes)))
     answers = trained(study.learners, made)
-    asked = study.amortised if noise == "full" and sizes == study.full else ""
+    asked = design.amortised if noise == "full" and sizes == study.full else ""
     amortised = amortised_for(asked) if asked else None
+    single = _alone(study, design, noise, sizes) if amortised is not None else {}
     held = _held(made, answers, sizes)
     for world in _worlds(study, design, made, sizes):
-        found = _table(world, answers, amortised)
+        found = _table(world, answers, single, amortised)
         yield replace(found, held=held) if world.name == SAME else found
+
+
+def _alone(study: StudyFile, design: Design, noise: str, sizes: Sizes) -> dict[str, tuple[Plan, Answer]]:
+    """The learners, trained anew on each model of a design alone, with the plan each has; nothing where it has but one."""
+    found: dict[str, tuple[Plan, Answer]] = {}
+    for label in design.train if len(design.train) > 1 else ():
+        plan = training_plan(study, replace(design, train=(label,)), noise, sizes)
+        answers = trained(study.learners, _living(prepare(plan)))
+        found |= {alone(name, plan.model.name): (plan, answer) for name, answer in answers.items()}
+    return found
 
 
 def _held(made: Material, answers: Mapping[str, Answer], sizes: Sizes) -> Mapping[str, tuple[Covered, ...]]:
@@ -141,10 +162,13 @@ def _worlds(study: StudyFile, design: Design, made: Material, sizes: Sizes) -> I
         yield World(design=design, name=other.name, plan=plan, profiles=profiles, rows=np.flatnonzero(possible(profiles)), draws=draws)
 
 
-def _table(world: World, answers: Mapping[str, Answer], amortised: Amortised | None = None) -> StudyTable:
+def _table(
+    world: World, answers: Mapping[str, Answer], single: Mapping[str, tuple[Plan, Answer]], amortised: Amortised | None
+) -> StudyTable:
     found, ess = _comparators(world)
-    shown = of_profiles(replace(world.profiles, plan=world.plan)).rows(world.rows)
+    shown = world.seen(world.plan)
     found |= {name: answer(shown) for name, answer in answers.items()}
+    found |= {name: answer(world.seen(plan)) for name, (plan, answer) in single.items()}
     seed, true, spread = world.plan.seed, world.truth, not world.plan.target.proportional
     scores = {m: accuracy(e.point, true, interval=(e.low, e.high), seed=seed) for m, e in found.items()}
     if spread:
@@ -152,11 +176,13 @@ def _table(world: World, answers: Mapping[str, Answer], amortised: Amortised | N
     best = min(answers, key=lambda name: scores[name]["rRMSE"].value)
     limit, least = (UNKNOWN, UNKNOWN_LEAST) if UNKNOWN in found else (KNOWN, KNOWN_LEAST)
     ratios = [error_ratio(found[best].point, found[row].point, true, seed=seed) for row in (limit, least)]
-    several = None
+    several, beside = None, {}
     if amortised is not None:
         row = amortised_row(amortised, replace(world.profiles, plan=world.plan), world.rows, draws=world.draws)
         scores |= row.scores(true, seed=seed)
         several = row.ratio(found[limit], true, seed=seed)
+        if world.unknown_to(amortised):
+            beside = row.beside(_knowing_one(found, single or answers), true, seed=seed)
         refused = len(row.kept) - int(row.kept.sum())
     return StudyTable(
         design=world.design.name,
@@ -172,9 +198,15 @@ def _table(world: World, answers: Mapping[str, Answer], amortised: Amortised | N
         ratio=ratios[0],
         ratio_least=ratios[1],
         ratio_amortised=several,
+        beside=beside,
         ess_p05=ess,
         notes=(*_notes(world), *([_asked(amortised, refused)] if amortised is not None else [])),
     )
+
+
+def _knowing_one(found: Mapping[str, Estimates], learned: Mapping[str, object]) -> dict[str, Estimates]:
+    """MAP with the published residual error and the learners: the methods that know one model alone."""
+    return {name: one for name, one in found.items() if name in learned or (name.startswith("MAP, ") and name.endswith(PUBLISHED))}
 
 
 def _comparators(world: World) -> tuple[dict[str, Estimates], float]:
@@ -203,7 +235,7 @@ def _single(world: World, who: Patients, published: list[Drawn], matched: list[D
     name, fit = who.model.name, fitted(who)
     found = {f"covariates only, {name}": a_priori(who)}
     if who.sampled:
-        found[f"MAP, {name}, published residual error"] = map_estimates(who, fit)
+        found[f"MAP, {name}, {PUBLISHED}"] = map_estimates(who, fit)
     several = len(world.plan.models) > 1
     residual = _data_error(world, who.model)
     if residual == who.model.residual or not who.sampled:
@@ -228,10 +260,7 @@ def _data_error(world: World, model: DrugModel) -> Residual:
     """
     if world.plan.noise == "full":
         return world.single.residual if world.single is not None else model.residual
-    found = residual_of(world.plan, model)
-    return (
-        found if world.plan.noise != "none" else replace(found, proportional=NOISELESS_SD, source="numerical floor for noise-free levels")
-    )
+    return matched_error(world.plan, model)
 
 
 def _known(world: World, matched: list[Drawn]) -> Posterior:

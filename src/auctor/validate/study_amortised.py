@@ -6,8 +6,8 @@ and the row is of the others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,11 @@ class AmortisedRow:
         """rRMSE over that of the limit, of the same patients."""
         return error_ratio(self.found.point, limit.point[self.kept], truth[self.kept], seed=seed)
 
+    def beside(self, others: Mapping[str, Estimates], truth: Array, *, seed: int) -> dict[str, Score]:
+        """rRMSE of the point of least relative error over that of each other method, of the same patients."""
+        true = truth[self.kept]
+        return {name: error_ratio(self.least.point, other.point[self.kept], true, seed=seed) for name, other in others.items()}
+
 
 def amortised_row(amortised: Amortised, profiles: Profiles, rows: Rows, *, draws: int) -> AmortisedRow:
     """Each of the rows answered. Raises PlanError where the target is no exposure per dose rate or nobody is inside the training."""
@@ -60,8 +65,9 @@ def _answer(amortised: Amortised, profiles: Profiles, i: int, draws: int) -> Seq
     """(mean, point of least relative error, 5 %, 95 %) of F/CL; None for a patient outside the training."""
     metric, every, dose = profiles.plan.metric, float(profiles.every_h[i]), float(profiles.dose_mg[i])
     window = metric.stop_h - metric.start_h
+    case = replace(profiles.case(i), drug=amortised.plan.drugs[0])  # a study calls all models by its one drug
     try:
-        found = amortised.estimate(profiles.case(i), draws).exposure(profiles.steady(i, until_h=metric.stop_h), metric)
+        found = amortised.estimate(case, draws).exposure(profiles.steady(i, until_h=metric.stop_h), metric)
     except OutOfDomain:
         return None
     rate = dose / every * (window if metric.kind is MetricKind.AUC else 1.0)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from auctor.errors import AuctorError, PlanError
+from auctor.learn.amortised.store import open_amortised_plan
 from auctor.models.expressions import parse
 from auctor.models.model import DrugModel
 from auctor.models.reader import read_model
@@ -25,7 +26,17 @@ from auctor.population.reading import Table
 FOLDER = Path(__file__).parent / "studies"
 FLAGS = ("ABS", "FULL", "CODE", "SEED")
 SAME = "same"  # the world of the training simulators
-SHARED = ("train", "noise", "regimen", "sampling", "seen", "target", "groups")  # what a design may take from the top of the file
+SHARED = (
+    "train",
+    "noise",
+    "regimen",
+    "sampling",
+    "seen",
+    "features",
+    "target",
+    "groups",
+    "amortised",
+)  # what a design may take from the top of the file
 
 
 class StudyTable(Table):
@@ -97,7 +108,8 @@ class Design:
     """One arm: the training models, the noise regimes and other worlds it is judged in, and its part of a plan file.
 
     `plan` holds the tables regimen and sampling (empty: no samples); `target` that of a plan where it is no F/CL; `covariates` replaces
-    distributions of the study's; `groups` are subgroups as in a plan's [interval]; `seen` are the covariates among the features.
+    distributions of the study's; `groups` are subgroups as in a plan's [interval]; `seen` are the covariates among the features,
+    and `features` further ones. `amortised` names a shipped plan, or the path of one beside the study, whose posterior is a row ("": none).
     `quick`, `full`: the forms that it is part of.
     """
 
@@ -110,13 +122,15 @@ class Design:
     target: Mapping[str, Any]
     groups: tuple[Mapping[str, Any], ...]
     seen: tuple[str, ...]
+    features: tuple[str, ...]
+    amortised: str
     quick: bool
     full: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyFile:
-    """A whole study. `sha256` covers its content and that of its models; `amortised` names a plan whose posterior is a row ("": none)."""
+    """A whole study. `sha256` covers its content and that of its models, and of amortised plans beside it."""
 
     name: str
     slug: str
@@ -133,7 +147,6 @@ class StudyFile:
     scale: str
     assay_cv: float
     learners: tuple[str, ...]
-    amortised: str
     learner: Mapping[str, Any]
     full: Sizes
     quick: Sizes
@@ -164,13 +177,14 @@ def open_study(name: str) -> StudyFile:
 
 def read_study(path: Path, *, text: str | None = None) -> StudyFile:
     """Read a study file, or `text` as if it stood at `path`. Errors: PlanError naming the key and the remedy."""
-    content = _content(path, text)
+    content = study_content(path, text)
     top = StudyTable(content, where=path.stem)
     if top.integer("schema") != 1:
         raise top.refuse("schema", "is not a known version of the study format", "write schema = 1")
     models = _models(top, path.parent)
     covariates = _covariates(top.table("covariates"))
     others = tuple(_other(row, models) for row in top.tables("other", optional=True))
+    designs = tuple(_design(row, top, (models, others), path.parent) for row in top.tables("design"))
     study = StudyFile(
         name=top.text("name"),
         slug=path.stem,
@@ -187,15 +201,14 @@ def read_study(path: Path, *, text: str | None = None) -> StudyFile:
         scale=top.text("scale", default="dose_rate"),
         assay_cv=top.number("assay_cv", low=0, high=1, default=0.05),
         learners=top.texts("learners"),
-        amortised=top.text("amortised", default=""),
         learner=top.table("learner").left,
         full=_sizes(top.table("full")),
         quick=_sizes(top.table("quick")),
         models=models,
         covariates=covariates,
-        designs=tuple(_design(row, top, models, others) for row in top.tables("design")),
+        designs=designs,
         others=others,
-        sha256=_digest(content, models),
+        sha256=_digest(content, models, designs),
     )
     for key in SHARED:
         top.left.pop(key, None)
@@ -204,7 +217,8 @@ def read_study(path: Path, *, text: str | None = None) -> StudyFile:
     return study
 
 
-def _content(path: Path, text: str | None) -> dict[str, Any]:
+def study_content(path: Path, text: str | None) -> dict[str, Any]:
+    """The content of a study's TOML: `text`, or what is at `path`. Raises PlanError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8") if text is None else text)
     except OSError as error:
@@ -213,9 +227,17 @@ def _content(path: Path, text: str | None) -> dict[str, Any]:
         raise PlanError(where=path.name, what=f"is not TOML: {error}", remedy="see docs/study-file.md") from error
 
 
-def _digest(content: Mapping[str, Any], models: Mapping[str, DrugModel]) -> str:
-    digests = {name: model.sha256 for name, model in models.items()}
-    return hashlib.sha256(json.dumps({"study": content, "models": digests}, sort_keys=True).encode()).hexdigest()
+def _digest(content: Mapping[str, Any], models: Mapping[str, DrugModel], designs: tuple[Design, ...]) -> str:
+    covered: dict[str, Any] = {"study": content, "models": {name: model.sha256 for name, model in models.items()}}
+    if beside := sorted({one.amortised for one in designs if one.amortised.endswith(".toml")}):
+        covered["amortised"] = [open_amortised_plan(path).sha256 for path in beside]
+    return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()
+
+
+def _amortised(row: StudyTable, folder: Path) -> str:
+    """A shipped plan by name, or the path of one given relative to the study."""
+    name = row.text("amortised", default="")
+    return str(folder / name) if name.endswith(".toml") else name
 
 
 def _models(top: StudyTable, folder: Path) -> dict[str, DrugModel]:
@@ -279,11 +301,12 @@ def _sizes(table: StudyTable) -> Sizes:
     return Sizes(**found)
 
 
-def _design(row: StudyTable, top: StudyTable, models: Mapping[str, DrugModel], others: tuple[Other, ...]) -> Design:
+def _design(row: StudyTable, top: StudyTable, named: tuple[Mapping[str, DrugModel], tuple[Other, ...]], folder: Path) -> Design:
     """An arm; what it does not say itself it takes from the top of the file."""
     for key in SHARED:
         if not row.has(key) and top.has(key):
             row.left[key] = top.left[key]
+    models, others = named
     known = {other.name: other for other in others}
     form = row.text("form", default="both", choices=("both", "full", "quick"))
     found = Design(
@@ -296,6 +319,8 @@ def _design(row: StudyTable, top: StudyTable, models: Mapping[str, DrugModel], o
         target=row.table("target", optional=True).left,
         groups=tuple(one.left for one in row.tables("groups", optional=True)),
         seen=row.texts("seen"),
+        features=row.texts("features") if row.has("features") else (),
+        amortised=_amortised(row, folder),
         quick=form != "full",
         full=form != "quick",
     )

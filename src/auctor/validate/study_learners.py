@@ -50,6 +50,15 @@ LEARNERS: Mapping[str, str] = MappingProxyType(
 XGBOOST = LEARNERS["xgboost"]
 
 
+def alone(name: str, model: str) -> str:
+    """The row of a learner that was trained on one of a design's models.
+
+    >>> alone("XGBoost, trained on simulations", "x_2020")
+    'XGBoost, trained on simulations of x_2020 alone'
+    """
+    return f"{name} of {model} alone"
+
+
 def trained(names: tuple[str, ...], made: Material, progress: Progress | None = None) -> dict[str, Answer]:
     """The named learners, trained: the words of its row -> what answers. Raises PlanError for a name that is none."""
     for name in names:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from auctor.validate.metrics import Score, score_table
+from auctor.validate.metrics import Score, as_it_is, score_table
 from auctor.validate.study_file import Published, StudyFile
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class StudyTable:
     `truth` names the models that made them, `train` those that the learners, MAP and averaging know. `learned` are the rows of learners.
     `limit` and `least` name the rows of the posterior mean and of the least rRMSE, as far as anyone can know them who is told what the
     methods are told: which models there are, not which of them made a patient. `ratio` is the best learner's rRMSE over that of `limit`,
-    `ratio_amortised` that of the amortised posterior where it has a row. `held`: what each learner's interval covers.
+    `ratio_amortised` that of the amortised posterior where it has a row, and `beside` its least rRMSE over that of each method that knows
+    one model alone. `held`: what each learner's interval covers.
     """
 
     design: str
@@ -55,6 +56,7 @@ class StudyTable:
     ess_p05: float
     notes: tuple[str, ...] = ()
     ratio_amortised: Score | None = None
+    beside: Mapping[str, Score] = field(default_factory=dict)
     held: Mapping[str, tuple[Covered, ...]] = field(default_factory=dict)
 
     @property
@@ -78,6 +80,7 @@ class StudyTable:
             "ratio_to_limit": self.ratio.as_dict(),
             "ratio_to_least": self.ratio_least.as_dict(),
             **({} if self.ratio_amortised is None else {"amortised_to_limit": self.ratio_amortised.as_dict()}),
+            "amortised_to_one_model": {name: ratio.as_dict() for name, ratio in self.beside.items()},
             "held": {name: [asdict(one) for one in rows] for name, rows in self.held.items()},
             "ess_p05": round(self.ess_p05, 1),
             "notes": list(self.notes),
@@ -85,19 +88,15 @@ class StudyTable:
 
     def caption(self) -> str:
         """The learner against the limits, in one line, and the notes."""
-        over = [_times(r) for r in (self.ratio, self.ratio_least)]
+        over = [as_it_is(r) for r in (self.ratio, self.ratio_least)]
         first = f"{self.best} over '{self.limit}': {over[0]}; over '{self.least}': {over[1]}"
         if self.ratio_amortised is not None:
-            first += f"; amortised over '{self.limit}': {_times(self.ratio_amortised)}"
+            first += f"; amortised over '{self.limit}': {as_it_is(self.ratio_amortised)}"
         return "\n".join((f"{first}; effective draws of one patient in twenty: at most {self.ess_p05:.0f}", *self.notes))
 
     def table(self) -> Table:
         """For the terminal: percent with 95 % bootstrap intervals."""
         return score_table(self.rows, title=f"{self.title}, {self.patients} virtual patients", caption=self.caption())
-
-
-def _times(ratio: Score) -> str:
-    return f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auctor.learn.observed import movable
 from auctor.models.model import DrugModel
 from auctor.models.writing import toml_text
 from auctor.population.people import People, read_people
@@ -71,27 +72,34 @@ def _text(study: StudyFile, design: Design, noise: str, sizes: Sizes) -> str:
         "noise": noise,
         "assay_cv": study.assay_cv,
         "split": {"train": sizes.train, "calibration": sizes.calibration, "test": sizes.test},
-        "target": dict(design.target) or {"metric": f"AUC0-{max(design.plan['regimen']['every_h']['values']):g}", "scale": study.scale},
+        "target": dict(design.target) or {"metric": f"AUC0-{_interval(design):g}", "scale": study.scale},
         "covariates": held,
         # small sizes have nobody to calibrate a subgroup with
         **({"interval": {"groups": [dict(group) for group in design.groups]}} if design.groups and sizes.coverage else {}),
-        "learner": {**study.learner, "features": list(features(design)), "configurations": sizes.configurations},
+        "learner": {**study.learner, "features": list(features(design, first)), "configurations": sizes.configurations},
     }
     regimen = {key: value for key, value in design.plan["regimen"].items() if key != "per"}  # it may be a covariate of the study's own
     sampling = {"sampling": dict(design.plan["sampling"])} if design.plan["sampling"] else {}
     return toml_text(content | {"regimen": regimen} | sampling)
 
 
-def features(design: Design) -> tuple[str, ...]:
-    """The features of a design, and the covariates it lets be seen.
+def _interval(design: Design) -> float:
+    """The longest dosing interval, h."""
+    regimen = design.plan["regimen"]
+    return max(float(value) for row in regimen.get("band", [regimen]) for value in row["every_h"]["values"])
 
-    Dose-free levels and their ratios, levels relative to PRED, or, for a target that is no F/CL, logarithms of levels, ratios and dose.
+
+def features(design: Design, model: DrugModel) -> tuple[str, ...]:
+    """The features of a design, those it adds itself, and the covariates it lets be seen.
+
+    Dose-free levels and their ratios, levels relative to PRED of `model` with the slopes that it has, or, for a target that is no F/CL,
+    logarithms of levels, ratios and dose.
     """
-    covariates = [f"cov:{name}" for name in design.seen]
+    covariates = [*design.features, *(f"cov:{name}" for name in design.seen)]
     sampling = design.plan["sampling"]
     if "irregular" in sampling:
         levels = [f"L{k + 1}" for k in range(int(max(sampling["irregular"]["count"])))]
-        kinds = ("log_ratio", "slope_CL", "slope_V", "noise", "after", "log_since")
+        kinds = ("log_ratio", *(f"slope_{role}" for role in movable(model)), "noise", "after", "log_since")
         return (*(f"{kind}:{level}" for level in levels for kind in kinds), "log_typical", *covariates)
     names = [str(row["name"]) for row in sampling.get("nominal", [])]
     ratios = [f"{b}/{a}" for i, a in enumerate(names) for b in names[i + 1 :]]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from auctor.case import Case, Covariates
 from auctor.errors import PlanError
+from auctor.learn.amortised.wider import Wider
 from auctor.models.model import DrugModel
 from auctor.population.distributions import Distribution
 from auctor.population.reading import Table, plan_digest, plan_model, plan_text
@@ -85,6 +86,7 @@ class AmortisedPlan:
     dosing: Dosing
     sampling: Sampling
     network: Network
+    wider: Wider
     sources: tuple[str, ...]
     sha256: str
     text: str = field(repr=False)
@@ -126,6 +128,7 @@ def read_amortised_plan(source: str | Path, *, text: str | None = None) -> Amort
         dosing=_dosing(table.table("regimen")),
         sampling=_sampling(table.table("sampling")),
         network=_network(table.table("network")),
+        wider=Wider.read(table.table("wider", optional=True)),
         sources=table.texts("sources") if table.has("sources") else (),
         sha256=plan_digest({"plan": content, "models": [m.sha256 for m in models]}),
         text=raw,

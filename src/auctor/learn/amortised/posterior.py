@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 from auctor.case import Case, Metric, Regimen
 from auctor.errors import Notice
 from auctor.estimate.averaging import density_constant
-from auctor.estimate.patient import LOW_ESS, Estimate, case_ofv, iov_notices, penalty
+from auctor.estimate.objective import sample_terms
+from auctor.estimate.observations import Observations, of_case
+from auctor.estimate.patient import LOW_ESS, Estimate, iov_notices, sample_predictions
 from auctor.learn.amortised.domain import require_case, require_likely, require_samples
 from auctor.learn.amortised.inputs import raw_inputs, standardised
 from auctor.learn.amortised.network import context, log_models
@@ -26,7 +29,7 @@ from auctor.learn.amortised.plan import AmortisedPlan
 from auctor.learn.amortised.shown import show_case
 from auctor.learn.amortised.weighing import Proposal, Weighed, resampled, weigh
 from auctor.learn.amortised.world import root
-from auctor.models.model import DrugModel
+from auctor.models.model import DrugModel, Residual
 from auctor.pk.exposure import curves
 from auctor.predictor import Draws, Prediction
 
@@ -97,7 +100,9 @@ def propose(amortised: Amortised, case: Case) -> Proposal:
     ready = standardised(raw_inputs(shown, normals), amortised.scale)
     found = context(amortised.weights, (ready.samples, ready.used, ready.patient), np)
     models = log_models(amortised.weights, found, ready.evidence, np)
-    return Proposal(weights=amortised.weights, shape=amortised.shape, context=found[0], log_models=models[0], normals=normals)
+    return Proposal(
+        weights=amortised.weights, shape=amortised.shape, context=found[0], log_models=models[0], normals=normals, wider=plan.wider
+    )
 
 
 def _levels(model: DrugModel, case: Case, times: Array, z: Array) -> Array:
@@ -110,8 +115,8 @@ def _weighed(plan: AmortisedPlan, proposal: Proposal, case: Case, asked: tuple[i
 
     def log_likelihood(m: int, z: Array) -> Array:
         model = plan.models[m]
-        etas = z @ root(model).T
-        return np.asarray(-0.5 * (case_ofv(model, case, etas) - penalty(model, etas)) + density_constant(model, case))
+        levels = sample_predictions(model, case, z @ root(model).T)
+        return plan.wider.log_likelihood(model.residual, partial(_log_density, levels, of_case(case))) + density_constant(model, case)
 
     pilot = weigh(proposal, log_likelihood, math.ceil(PILOT * n_draws), rng)
     size = math.ceil(n_draws * min(SPARE * len(pilot) / pilot.ess, MOST))
@@ -119,6 +124,11 @@ def _weighed(plan: AmortisedPlan, proposal: Proposal, case: Case, asked: tuple[i
     while found.ess < n_draws and len(found) < MOST * n_draws:
         found = found.and_more(weigh(proposal, log_likelihood, size, rng))
     return found
+
+
+def _log_density(levels: Array, seen: Observations, residual: Residual) -> Array:
+    with np.errstate(invalid="ignore"):  # a draw without a steady state has no finite level, and so no weight
+        return np.asarray(-0.5 * sample_terms(residual, levels, seen).sum(axis=1))
 
 
 def _own(proposal: Proposal, n: int, rng: np.random.Generator) -> tuple[Array, ...]:

@@ -34,19 +34,20 @@ def spread(residual: Residual, f: Array) -> Array:
     return np.asarray(sd * f if residual.kind == "log" else sd)
 
 
-def noisy(residual: Residual, true: Array, rng: np.random.Generator) -> Array:
-    """Levels with the residual error of the likelihood itself, same shape: not truncated at 0, since the LLOQ says what is seen."""
+def noisy(residual: Residual, true: Array, rng: np.random.Generator, multiple: Array | float = 1.0) -> Array:
+    """Levels with `multiple` times the residual error, same shape: not truncated at 0, since the LLOQ says what is seen."""
     drawn = rng.standard_normal(true.shape)
-    sd = np.sqrt(variance(residual, true))
+    sd = multiple * np.sqrt(variance(residual, true))
     return np.asarray(true * np.exp(sd * drawn) if residual.kind == "log" else true + sd * drawn)
 
 
 def show(world: World, rng: np.random.Generator) -> Shown:
     """One round of measurements of every patient of a world: fresh noise, a random number of samples, an LLOQ."""
     level = np.empty_like(world.true)
+    multiple = world.plan.wider.residual_sd.draw(rng, len(level))[:, None]
     for m, model in enumerate(world.plan.models):
         rows = world.model_index == m
-        level[rows] = noisy(model.residual, world.true[rows], rng)
+        level[rows] = noisy(model.residual, world.true[rows], rng, multiple[rows])
     n, k = level.shape
     fewest, most = world.plan.sampling.count
     used = np.arange(k) < np.asarray(rng.integers(fewest, most + 1, n))[:, None]

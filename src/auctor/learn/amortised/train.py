@@ -10,6 +10,7 @@ from auctor.learn.amortised.domain import span
 from auctor.learn.amortised.fit import Fitted, fit_network
 from auctor.learn.amortised.plan import AmortisedPlan
 from auctor.learn.amortised.store import VERSIONS, Amortised, packed
+from auctor.learn.amortised.wider import Wider
 from auctor.learn.amortised.world import World, simulate_world
 from auctor.learn.artefact import canonical, write
 from auctor.population.virtual import Progress
@@ -36,6 +37,12 @@ def train_amortised(plan: AmortisedPlan, out_dir: str | Path, *, progress: Progr
     return Amortised.load(out_dir)
 
 
+def _multiples(wider: Wider) -> dict[str, Any]:
+    """Multiples of the published residual SD and variances, with their prior probabilities."""
+    both = {"residual_sd": wider.residual_sd, "iiv_variance": wider.iiv_variance}
+    return {name: {"values": list(d.values), "probabilities": d.shares().round(4).tolist()} for name, d in both.items()}
+
+
 def _card(world: World, fitted: Fitted) -> dict[str, Any]:
     plan, shape = world.plan, fitted.shape
     held = round(len(world) * plan.held)
@@ -46,6 +53,7 @@ def _card(world: World, fitted: Fitted) -> dict[str, Any]:
         "limits": list(LIMITS),
         "plan": {"sha256": plan.sha256, "source": f"{plan.name}.toml", "seed": plan.seed, "sources": list(plan.sources)},
         "models": [{"name": m.name, "sha256": m.sha256, "cite": m.reference.get("cite", ""), "status": m.status} for m in plan.models],
+        "wider": _multiples(plan.wider),
         "data": {"kind": "simulated", "patients": {"train": len(world) - held, "held": held}},
         "network": {
             "shape": {

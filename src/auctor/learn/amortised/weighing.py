@@ -1,7 +1,7 @@
 """Importance weights of the network's draws: the true prior and likelihood of each model over what the draws came from.
 
 Proposals are drawn model by model, the numbers fixed in advance (stratified), with a part from the prior itself, so that no weight exceeds
-what the likelihood allows (a defensive mixture); w = p(m) N(z; 0, I) p(levels | m, z) / q(m, z) and ESS = (sum w)^2 / sum w^2.
+what the likelihood allows (a defensive mixture); w = p(m) p(z) p(levels | m, z) / q(m, z) and ESS = (sum w)^2 / sum w^2.
 References: Hesterberg T, Technometrics 1995;37:185-194 (defensive mixture); Dax M et al., Phys Rev Lett 2023;130:171403 (neural proposals).
 """
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from auctor.learn.amortised.network import Shape, draw, log_density
 from auctor.learn.amortised.normal import Normal
+from auctor.learn.amortised.wider import Wider
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,13 +27,17 @@ LEAST_MODEL = 0.02  # of the proposals go to every model, however improbable the
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Proposal:
-    """What the network says of one patient: `context` (width,), log probability of each model, and the normal approximations."""
+    """What the network says of one patient: `context` (width,), log probability of each model, and the normal approximations.
+
+    `wider` is the prior of the etas.
+    """
 
     weights: dict[str, np.ndarray]
     shape: Shape
     context: Array
     log_models: Array
     normals: Sequence[Normal]
+    wider: Wider
 
     def drawn(self, m: int, n: int, rng: np.random.Generator) -> Array:
         """Standardised etas (n, p) of model m from the network alone."""
@@ -97,22 +102,13 @@ def weigh(proposal: Proposal, target: Target, n: int, rng: np.random.Generator) 
 def _of_model(proposal: Proposal, target: Target, which: tuple[int, int], rng: np.random.Generator) -> tuple[Array, Array]:
     m, count = which
     prior = math.ceil(FROM_PRIOR * count)
-    z = np.concatenate([proposal.drawn(m, count - prior, rng), rng.standard_normal((prior, proposal.shape.etas[m]))])
-    log_prior = log_normal(z)
+    z = np.concatenate([proposal.drawn(m, count - prior, rng), proposal.wider.drawn(rng, prior, proposal.shape.etas[m])])
+    log_prior = proposal.wider.log_prior(z)
     mixed = np.logaddexp(
         math.log1p(-prior / count) + proposal.log_q(m, z) if prior < count else -np.inf, math.log(prior / count) + log_prior
     )
     log_weight = log_prior + target(m, z) - mixed - math.log(count)
     return z, np.where(np.isfinite(log_weight), log_weight, -np.inf)
-
-
-def log_normal(z: Array) -> Array:
-    """log N(z; 0, I), (n,).
-
-    >>> round(float(log_normal(np.zeros((1, 2)))[0]), 6)
-    -1.837877
-    """
-    return np.asarray(-0.5 * np.sum(z**2, axis=1) - 0.5 * z.shape[1] * math.log(2 * math.pi))
 
 
 def resampled(found: Weighed, n: int, rng: np.random.Generator) -> tuple[Array, ...]:

@@ -71,7 +71,7 @@ def simulate_world(plan: AmortisedPlan, progress: Progress | None = None) -> Wor
     times, since = _times(plan, regimens)
     width = max(len(m.eta_names) for m in plan.models)
     index = np.arange(n) % len(plan.models)
-    z = stream(plan.seed, "eta").standard_normal((n, width))
+    z = plan.wider.drawn(stream(plan.seed, "eta"), n, width)
     for m, model in enumerate(plan.models):
         z[index == m, len(model.eta_names) :] = 0.0
     people = [Covariates.constant({name: float(v[i]) for name, v in covariates.items()}) for i in range(n)]

@@ -8,10 +8,10 @@ import logging
 import threading
 
 from auctor.web.operate.logs import event, told
-from auctor.web.service import findings, silent
+from auctor.web.service import findings
 from auctor.web.service.clinic import Clinic
+from auctor.web.service.silent import Follower
 
-TASKS = {"silent": ("scored", silent.follow), "plausibility": ("checked", findings.follow)}
 AT_ONCE = 50  # levels and records at a time, so that a large import does not hold the engine
 
 
@@ -32,8 +32,9 @@ class Following:
             self._thread.join()
 
     def _run(self) -> None:
+        tasks = {"silent": ("scored", Follower().follow), "plausibility": ("checked", findings.follow)}
         while not self._stop.wait(self._seconds):
-            for name, (what, follow) in TASKS.items():
+            for name, (what, follow) in tasks.items():
                 try:
                     done = follow(self._clinic, most=AT_ONCE)
                 except Exception as error:  # whatever it is, patients' pages go on; it stands in the log

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Row, Select, func, select
 
 from auctor.errors import CaseError
 from auctor.fhir.cds.cards import OVERRIDE_REASONS, REASONS_SYSTEM, Card
@@ -24,6 +25,8 @@ from auctor.web.store.tables import Feedback, ShownCard
 
 UNKNOWN = "unknown"  # the kind of a card that was answered and is not on record as shown
 COMMENT, OTHER, NONE = "comment-only", "other", "not-given"  # reasons that are no code of HL7's list
+ANSWERS = select(Feedback.card, Feedback.outcome, Feedback.detail, Feedback.received_at)
+Group = tuple[str, str, str]  # service, kind, indicator
 _CODES = {reason.code for reason in OVERRIDE_REASONS}
 
 
@@ -67,11 +70,15 @@ class Period:
             raise CaseError(where="until", what="before the first day", remedy="exchange the two days")
         return found
 
-    def holds(self, moment: datetime) -> bool:
-        """Whether a moment lies in it."""
-        begin = datetime.combine(self.since, time(), self.zone) if self.since else None
-        end = datetime.combine(self.until + timedelta(days=1), time(), self.zone) if self.until else None
-        return (begin is None or moment >= begin) and (end is None or moment < end)
+    @property
+    def begin(self) -> datetime | None:
+        """Its first moment."""
+        return datetime.combine(self.since, time(), self.zone) if self.since else None
+
+    @property
+    def end(self) -> datetime | None:
+        """The first moment after it."""
+        return datetime.combine(self.until + timedelta(days=1), time(), self.zone) if self.until else None
 
 
 def _day(text: str, where: str) -> date | None:
@@ -116,40 +123,61 @@ def acceptance(clinic: Clinic, actor: Actor, period: Period) -> tuple[Acceptance
     """Cards shown in a period and what became of each, whenever; answers to cards that are not on record by when they came."""
     demand(actor, Verb.TRACK)
     with clinic.store.read(actor) as reading:
-        shown = {row.id: row for row in reading.session.scalars(select(ShownCard))}
-        answers = _last_answers(reading)
-    groups: dict[tuple[str, str, str], list[Feedback | None]] = {}
-    for card, row in shown.items():
-        if period.holds(row.shown_at):
-            groups.setdefault((row.service, row.kind, row.indicator), []).append(answers.get(card))
-    for card, answer in answers.items():
-        if card not in shown and period.holds(answer.received_at):
-            groups.setdefault((answer.service, UNKNOWN, ""), []).append(answer)
-    return tuple(_counted(*key, found) for key, found in sorted(groups.items()))
+        shown, answers = _shown(reading, period), [*_answered(reading, period), *_unknown(reading, period)]
+    groups: dict[Group, list[Row[Any]]] = {group: [] for group in shown}
+    for group, answer in answers:
+        groups.setdefault(group, []).append(answer)
+    return tuple(_counted(group, shown.get(group, 0), found) for group, found in sorted(groups.items()))
 
 
-def _last_answers(reading: Reading) -> dict[str, Feedback]:
-    """The last answer to each card."""
-    return {row.card: row for row in reading.session.scalars(select(Feedback).order_by(Feedback.received_at, Feedback.outcome_at))}
+def _in(column: Any, begin: datetime | None, end: datetime | None) -> list[ColumnElement[bool]]:
+    return [*([column >= begin] if begin else []), *([column < end] if end else [])]
 
 
-def _counted(service: str, kind: str, indicator: str, found: Iterable[Feedback | None]) -> Acceptance:
-    answers = list(found)
-    overridden = [answer for answer in answers if answer is not None and answer.outcome == "overridden"]
+def _shown(reading: Reading, period: Period) -> dict[Group, int]:
+    """How many cards were shown in the period."""
+    group = (ShownCard.service, ShownCard.kind, ShownCard.indicator)
+    query = select(*group, func.count()).where(*_in(ShownCard.shown_at, period.begin, period.end)).group_by(*group)
+    return {(service, kind, indicator): n for service, kind, indicator, n in reading.session.execute(query)}
+
+
+def _answered(reading: Reading, period: Period) -> Iterable[tuple[Group, Row[Any]]]:
+    """The last answer to each card that was shown in the period, whenever it came."""
+    query = ANSWERS.add_columns(ShownCard.service, ShownCard.kind, ShownCard.indicator).join(ShownCard, ShownCard.id == Feedback.card)
+    for row in _last(reading, query.where(*_in(ShownCard.shown_at, period.begin, period.end))):
+        yield (row.service, row.kind, row.indicator), row
+
+
+def _unknown(reading: Reading, period: Period) -> Iterable[tuple[Group, Row[Any]]]:
+    """The last answers to cards that are not on record, those that came in the period."""
+    known = select(ShownCard.id).where(ShownCard.id == Feedback.card).correlate(Feedback).exists()
+    query = ANSWERS.add_columns(Feedback.service).where(~known, *_in(Feedback.received_at, period.begin, None))
+    for row in _last(reading, query):
+        if period.end is None or row.received_at < period.end:
+            yield (row.service, UNKNOWN, ""), row
+
+
+def _last(reading: Reading, query: Select[Any]) -> Iterable[Row[Any]]:
+    """Of each card the last answer."""
+    return {row.card: row for row in reading.session.execute(query.order_by(Feedback.received_at, Feedback.outcome_at))}.values()
+
+
+def _counted(group: Group, shown: int, answers: Sequence[Row[Any]]) -> Acceptance:
+    service, kind, indicator = group
+    overridden = [answer for answer in answers if answer.outcome == "overridden"]
     return Acceptance(
         service=service,
         kind=kind,
         indicator=indicator,
-        shown=0 if kind == UNKNOWN else len(answers),
-        accepted=sum(answer is not None and answer.outcome == "accepted" for answer in answers),
+        shown=shown,
+        accepted=sum(answer.outcome == "accepted" for answer in answers),
         overridden=len(overridden),
-        reasons=dict(sorted(Counter(_reason(answer) for answer in overridden).items())),
+        reasons=dict(sorted(Counter(_reason(answer.detail or {}) for answer in overridden).items())),
     )
 
 
-def _reason(answer: Feedback) -> str:
+def _reason(detail: Mapping[str, Any]) -> str:
     """The code of HL7's list; what a client made up is not shown, it could hold anything."""
-    detail = answer.detail or {}
     reason = detail.get("reason") or {}
     if reason.get("code") in _CODES and reason.get("system", REASONS_SYSTEM) == REASONS_SYSTEM:
         return str(reason["code"])

@@ -1,6 +1,6 @@
 """Silent mode: each level is foretold from what was known before it, by every method, kept with the hash of those inputs, and scored.
 
-`follow` looks for levels that nobody foretold yet. For each it takes the course as it stood the moment before the level was entered,
+A `Follower` looks for levels that nobody foretold yet. For each it takes the course as it stood the moment before the level was entered,
 without any level drawn later, and keeps what each method says of that time; then it scores the level against what was kept. The level is
 never among the inputs, which their hash shows: `inputs` makes it again from the append-only facts. A corrected level is scored again, a
 level whose time was corrected is foretold again, and what cannot be foretold is kept as such: nothing is left out silently.
@@ -9,12 +9,12 @@ level whose time was corrected is foretold again, and what cannot be foretold is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Row, Select, func, select
 
 from auctor import __version__
 from auctor.errors import AuctorError
@@ -24,7 +24,7 @@ from auctor.web.service.clinic import Clinic
 from auctor.web.service.workers import WorkerStopped
 from auctor.web.store import Reading, StoreError, Work, facts
 from auctor.web.store.documents import assembled
-from auctor.web.store.tables import Course, Fact, Patient, Prediction, Result, Score, canonical, iso
+from auctor.web.store.tables import Audit, Course, Fact, Patient, Prediction, Result, Score, canonical, iso
 
 if TYPE_CHECKING:
     from auctor.case import Sample
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 FOLLOWER = Actor.system("silent", wards=frozenset({EVERY_WARD}))
 NONE = "none"  # the method of a prediction that no method could make
 INSTANT = timedelta(microseconds=1)
+AT_A_TIME = 500  # names in one query
 LEAST_SHARE = 0.01  # of the foretold median: what a level of nothing is compared with
 
 
@@ -46,39 +47,81 @@ class Level:
     result: str | None
 
 
-def follow(clinic: Clinic, *, most: int = 1000) -> int:
-    """Foretell and score the levels that wait for it, in the order in which they became known; how many. Each is a unit of work."""
-    done = 0
-    for fact_id in _waiting(clinic)[:most]:
+class Follower:
+    """Looks for levels that wait, again and again: the first time among all, then among those that were left and those that came.
+
+    The audit trail says what came: its numbers rise in the order in which changes are committed, whichever process made them.
+    """
+
+    def __init__(self) -> None:
+        self._seen: int | None = None
+        self._left: list[str] = []
+
+    def follow(self, clinic: Clinic, *, most: int = 1000) -> int:
+        """Foretell and score levels that wait, in the order in which they became known; how many. Each is a unit of work."""
+        done = 0
+        for fact_id in self.look(clinic)[:most]:
+            with clinic.store.read(FOLLOWER) as reading:
+                level = _level(reading, fact_id)
+            try:
+                _keep(clinic, level, _foretold(clinic, level))
+            except (StoreError, WorkerStopped):
+                continue  # another process was first, the course changed, or none computed: the next call looks again
+            done += 1
+        return done
+
+    def look(self, clinic: Clinic) -> list[str]:
+        """The levels that wait now."""
         with clinic.store.read(FOLLOWER) as reading:
-            level = _level(reading, fact_id)
-        try:
-            _keep(clinic, level, _foretold(clinic, level))
-        except (StoreError, WorkerStopped):  # another process was first, the course changed, or none computed: the next call looks again
-            continue
-        done += 1
-    return done
+            end = reading.session.scalar(select(func.max(Audit.sequence))) or 0
+            among = None if self._seen is None else {*self._left, *_changed(reading, after=self._seen)}
+            self._seen, self._left = end, waiting(reading, among)
+        return self._left
 
 
-def _waiting(clinic: Clinic) -> list[str]:
-    """Levels whose last revision was not scored, nor found impossible to foretell."""
-    with clinic.store.read(FOLLOWER) as reading:
-        scored = {(f, r) for f, r in reading.session.execute(select(Score.fact_id, Score.fact_revision))}
-        refused = set(reading.session.scalars(select(Prediction.id).where(Prediction.method == NONE)))
-        rows = levels(reading)
-        return [row.id for row in rows if (row.id, row.revision) not in scored and prediction_id(row, NONE) not in refused]
+def follow(clinic: Clinic, *, most: int = 1000) -> int:
+    """Foretell and score the levels that wait, once; how many."""
+    return Follower().follow(clinic, most=most)
 
 
-def levels(reading: Reading) -> list[Fact]:
-    """The last revision of each level that stands, in the order in which they first became known."""
+def _changed(reading: Reading, *, after: int) -> Iterator[str]:
+    """The facts of which a revision was written since that entry of the trail."""
+    for rows in reading.session.scalars(select(Audit.rows).where(Audit.sequence > after)):
+        yield from (key.partition("/")[0] for table, key, _ in rows if table == Fact.__tablename__)
+
+
+def waiting(reading: Reading, among: Iterable[str] | None = None) -> list[str]:
+    """Levels (among these facts) whose last revision was not scored, nor found impossible to foretell, the first that was known first."""
+    scored = select(Score.id).where(Score.fact_id == Fact.id, Score.fact_revision == Fact.revision).correlate(Fact).exists()
+    parts = [standing()] if among is None else [standing(part) for part in _parts(among)]
+    rows = [row for query in parts for row in reading.session.execute(query.where(~scored))]
+    refused = refusals(reading, rows)
+    return [row.id for row in sorted(rows, key=lambda row: (row.first, row.id)) if row.id not in refused]
+
+
+def standing(among: Sequence[str] | None = None) -> Select[Any]:
+    """A query of the last revision of each level that stands (among these facts): id, revision, at, body, when it was `first` known."""
     last = select(Fact.id, func.max(Fact.revision).label("revision"), func.min(Fact.entered_at).label("first"))
-    known = last.where(Fact.kind == "sample").group_by(Fact.id).subquery()
-    joined = (Fact.id == known.c.id) & (Fact.revision == known.c.revision)
-    query = select(Fact).join(known, joined).where(~Fact.withdrawn).order_by(known.c.first, Fact.id)
-    return list(reading.session.scalars(query))
+    last = last.where(Fact.kind == "sample") if among is None else last.where(Fact.kind == "sample", Fact.id.in_(among))
+    known = last.group_by(Fact.id).subquery()
+    query = select(Fact.id, Fact.revision, Fact.at, Fact.body, Fact.course_id, known.c.first)
+    return query.join(known, (Fact.id == known.c.id) & (Fact.revision == known.c.revision)).where(~Fact.withdrawn)
 
 
-def prediction_id(fact: Fact, method: str) -> str:
+def refusals(reading: Reading, rows: Iterable[Row[Any]]) -> set[str]:
+    """The levels among `standing` ones that no method could foretell at their time."""
+    names = {prediction_id(row, NONE): row.id for row in rows}
+    found = (reading.session.scalars(select(Prediction.id).where(Prediction.id.in_(part))) for part in _parts(names))
+    return {names[name] for part in found for name in part}
+
+
+def _parts(names: Iterable[str]) -> Iterator[list[str]]:
+    """As many at a time as a query takes."""
+    every = sorted(names)
+    yield from (every[k : k + AT_A_TIME] for k in range(0, len(every), AT_A_TIME))
+
+
+def prediction_id(fact: Fact | Row[Any], method: str) -> str:
     """The identifier of what a method said of a level: of the level and its time, so that it can be kept only once."""
     moment = iso(fact.at) if fact.at else str(fact.body.get("time_h"))
     return hashlib.sha256(f"{fact.id}|{moment}|{method}".encode()).hexdigest()[:32]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from auctor.validate.control_chart import Count, Ewma, ewma, histogram, inside
 from auctor.web.accounts.actor import Actor
 from auctor.web.accounts.permissions import Verb, demand
 from auctor.web.service.clinic import Clinic
-from auctor.web.service.silent import NONE, levels, prediction_id
+from auctor.web.service.silent import refusals, standing
 from auctor.web.store import Reading
 from auctor.web.store.tables import Course, Fact, Prediction, Score
 
@@ -58,71 +59,74 @@ class Record:
     tracks: tuple[Track, ...]
 
 
-@dataclass(frozen=True)
-class _One:
-    """A scored level."""
+class _One(NamedTuple):
+    """A scored level by its place among all."""
 
-    key: tuple[str, str, str]
+    place: int
     error: float
     percentile: float
     outside: bool
+
+
+Scored = dict[tuple[str, str, str], list[_One]]  # by drug, model and method
 
 
 def track_record(clinic: Clinic, actor: Actor) -> Record:
     """The record of the actor's wards. No patient is named in it."""
     demand(actor, Verb.TRACK)
     with clinic.store.read(actor) as reading:
-        standing = levels(reading)
-        scored = _scored(reading, standing)
-        refused = set(reading.session.scalars(select(Prediction.id).where(Prediction.method == NONE)))
-        withdrawn = reading.session.scalars(select(Fact.id).where(Fact.kind == "sample", Fact.withdrawn).distinct()).all()
-    done = {fact.id for fact in standing if fact.id in scored}
-    without = {fact.id for fact in standing if prediction_id(fact, NONE) in refused} - done
+        query = standing()
+        levels = reading.session.execute(query.order_by(query.selected_columns.first, Fact.id)).all()
+        scored = _scored(reading, levels)
+        done = {one.place for ones in scored.values() for one in ones}
+        without = refusals(reading, [level for place, level in enumerate(levels) if place not in done])
+        withdrawn = set(reading.session.scalars(select(Fact.id).where(Fact.kind == "sample", Fact.withdrawn)))
     return Record(
-        levels=len(standing),
+        levels=len(levels),
         scored=len(done),
-        waiting=len(standing) - len(done) - len(without),
+        waiting=len(levels) - len(done) - len(without),
         not_foretold=len(without),
-        left_out_by_a_person=sum(fact.body.get("used") is False for fact in standing),
-        withdrawn=len(set(withdrawn) - {fact.id for fact in standing}),
-        tracks=tuple(_tracks(one for fact in standing for one in scored.get(fact.id, ()))),
+        left_out_by_a_person=sum(level.body.get("used") is False for level in levels),
+        withdrawn=len(withdrawn - {level.id for level in levels}),
+        tracks=tuple(_track_of(key, sorted(ones)) for key, ones in sorted(scored.items())),
     )
 
 
-def _scored(reading: Reading, standing: list[Fact]) -> dict[str, list[_One]]:
-    """Scores of the last revisions, by level."""
-    last = {fact.id: fact for fact in standing}
-    query = select(Score, Prediction, Course.drug).join(Prediction, Prediction.id == Score.prediction_id)
-    found: dict[str, list[_One]] = {}
-    for score, prediction, drug in reading.session.execute(query.join(Course, Course.id == Prediction.course_id)):
-        fact = last.get(score.fact_id)
-        if fact is None or fact.revision != score.fact_revision:
-            continue
-        outside = bool(fact.body.get("below_lloq") or fact.body.get("above_uloq") or str(fact.body.get("value", "")).strip()[:1] in "<>≤≥")
-        key = (drug, prediction.model, prediction.method)
-        found.setdefault(fact.id, []).append(_One(key, score.error, score.percentile, outside))
+def _scored(reading: Reading, levels: Sequence[Row[Any]]) -> Scored:
+    """Scores of the last revisions; the levels are of the reader's wards already, so the tables need no narrowing here."""
+    places = {level.id: (place, level.revision, _outside(level.body)) for place, level in enumerate(levels)}
+    score, prediction, course = (table.__table__.c for table in (Score, Prediction, Course))
+    said = select(score.fact_id, score.fact_revision, score.error, score.percentile, course.drug, prediction.model, prediction.method)
+    query = said.where(prediction.id == score.prediction_id, course.id == prediction.course_id)
+    found: Scored = {}
+    for fact, revision, error, percentile, *key in reading.session.execute(query).all():
+        place, last, outside = places.get(fact, (0, 0, False))
+        if revision == last:
+            found.setdefault((key[0], key[1], key[2]), []).append(_One(place, error, percentile, outside))
     return found
 
 
-def _tracks(scored: Iterable[_One]) -> Iterable[Track]:
-    groups: dict[tuple[str, str, str], list[_One]] = {}
-    for one in scored:
-        groups.setdefault(one.key, []).append(one)
-    for (drug, model, method), ones in sorted(groups.items()):
-        at, errors = [one.percentile for one in ones], [one.error for one in ones]
-        yield Track(
-            drug=drug,
-            model=model,
-            method=method,
-            n=len(ones),
-            outside_limits=sum(one.outside for one in ones),
-            mean_error=math.fsum(errors) / len(errors),
-            root_mean_square_error=math.sqrt(math.fsum(error**2 for error in errors) / len(errors)),
-            inside50=inside(at, 0.5),
-            inside90=inside(at, 0.9),
-            histogram=histogram(at),
-            chart=ewma(at),
-        )
+def _outside(level: Mapping[str, Any]) -> bool:
+    """Whether a level lies outside the assay's limits."""
+    return bool(level.get("below_lloq") or level.get("above_uloq") or str(level.get("value", "")).strip()[:1] in "<>≤≥")
+
+
+def _track_of(key: tuple[str, str, str], ones: Sequence[_One]) -> Track:
+    """The track of one drug, model and method, from its levels in the order in which they became known."""
+    at, errors = [one.percentile for one in ones], [one.error for one in ones]
+    return Track(
+        drug=key[0],
+        model=key[1],
+        method=key[2],
+        n=len(ones),
+        outside_limits=sum(one.outside for one in ones),
+        mean_error=math.fsum(errors) / len(errors),
+        root_mean_square_error=math.sqrt(math.fsum(error**2 for error in errors) / len(errors)),
+        inside50=inside(at, 0.5),
+        inside90=inside(at, 0.9),
+        histogram=histogram(at),
+        chart=ewma(at),
+    )
 
 
 def as_data(record: Record) -> dict[str, object]:

@@ -15,6 +15,7 @@ from auctor.web.service.clinic import Clinic
 from auctor.web.store.tables import Audit, Course, Fact, Patient, Result, Ward
 
 COLUMNS = ("sequence", "at", "login", "channel", "action", "kind", "object_id", "reason", "before", "after", "hash")
+KINDS = ("patient", "course", "fact", "result")  # what entries on these objects are filed under
 
 
 def patient_trail(clinic: Clinic, actor: Actor, patient_id: str) -> list[Audit]:
@@ -26,7 +27,8 @@ def patient_trail(clinic: Clinic, actor: Actor, patient_id: str) -> list[Audit]:
         objects = {patient_id, *courses}
         for table in (Fact, Result):
             objects |= set(work.session.scalars(select(table.id).where(table.course_id.in_(courses))))
-        found = work.session.scalars(select(Audit).where(Audit.object_id.in_(objects)).order_by(Audit.sequence.desc())).all()
+        query = select(Audit).where(Audit.kind.in_(KINDS), Audit.object_id.in_(objects)).order_by(Audit.sequence.desc())
+        found = work.session.scalars(query).all()
         work.record("audit.read", "patient", patient_id, ward=patient.ward_id)
         return list(found)
 

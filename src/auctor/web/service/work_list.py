@@ -47,6 +47,18 @@ class _Last:
     reopened: datetime | None
 
 
+@dataclass(frozen=True)
+class _Level:
+    """The last revision of a level that stands."""
+
+    revision: tuple[str, int]
+    entered_at: datetime
+
+
+# what the queries begin with: closed courses grow for years, and nothing is read of them
+OPEN = select(Course.id).where(Course.closed_at.is_(None))
+
+
 def waiting(clinic: Clinic, actor: Actor) -> list[Waiting]:
     """Open courses of the actor's wards that wait, the one that waits longest first."""
     demand(actor, Verb.READ)
@@ -58,7 +70,7 @@ def waiting(clinic: Clinic, actor: Actor) -> list[Waiting]:
             .where(Course.closed_at.is_(None))
         )
         rows = reading.session.execute(query).all()
-        last, levels, opened = _last_results(reading), _levels(reading), questions.opened(reading)
+        last, levels, opened = _last_results(reading), _levels(reading), questions.opened(reading, OPEN)
         asked, doubted = _since(one for one in opened if one.blocks_signing), _since(one for one in opened if not one.blocks_signing)
     found = []
     for course, patient, ward in rows:
@@ -78,34 +90,38 @@ def _since(opened: Iterable[Question]) -> dict[str, datetime]:
     return found
 
 
-def _reasons(last: _Last | None, levels: list[Fact]) -> Iterable[tuple[Why, datetime]]:
+def _reasons(last: _Last | None, levels: list[_Level]) -> Iterable[tuple[Why, datetime]]:
     if last is not None and last.reopened is not None:
         yield Why.CHANGED, last.reopened
-    fresh = [fact for fact in levels if last is None or (fact.id, fact.revision) not in last.known]
+    fresh = [level for level in levels if last is None or level.revision not in last.known]
     if fresh:
-        yield Why.PENDING, min(fact.entered_at for fact in fresh)
+        yield Why.PENDING, min(level.entered_at for level in fresh)
     if last is not None and not last.signed:
         yield Why.UNSIGNED, last.made_at
 
 
 def _last_results(reading: Reading) -> dict[str, _Last]:
-    newest = select(Result.course_id, func.max(Result.made_at).label("at")).group_by(Result.course_id).subquery()
-    query = select(Result.id, Result.course_id, Result.facts, Result.made_at).join(
-        newest, (Result.course_id == newest.c.course_id) & (Result.made_at == newest.c.at)
+    newest = select(Result.course_id, func.max(Result.made_at).label("at")).where(Result.course_id.in_(OPEN)).group_by(Result.course_id)
+    at = newest.subquery()
+    query = (
+        select(Result.course_id, Result.facts, at.c.at, Signature.id, Reopening.reopened_at)
+        .join(at, (Result.course_id == at.c.course_id) & (Result.made_at == at.c.at))
+        .outerjoin(Signature, Signature.result_id == Result.id)
+        .outerjoin(Reopening, Reopening.result_id == Result.id)
     )
-    signed = set(reading.session.scalars(select(Signature.result_id)))
-    opened = {one.result_id: one.reopened_at for one in reading.session.scalars(select(Reopening))}
     return {
-        course: _Last(frozenset((str(f), int(r)) for f, r in known), made, result in signed, opened.get(result))
-        for result, course, known, made in reading.session.execute(query)
+        course: _Last(frozenset((str(f), int(r)) for f, r in known), made, signature is not None, reopened)
+        for course, known, made, signature, reopened in reading.session.execute(query)
     }
 
 
-def _levels(reading: Reading) -> dict[str, list[Fact]]:
+def _levels(reading: Reading) -> dict[str, list[_Level]]:
     """The samples that stand, by course."""
-    last = select(Fact.id, func.max(Fact.revision).label("revision")).where(Fact.kind == "sample").group_by(Fact.id).subquery()
-    query = select(Fact).join(last, (Fact.id == last.c.id) & (Fact.revision == last.c.revision)).where(~Fact.withdrawn)
-    found: dict[str, list[Fact]] = {}
-    for fact in reading.session.scalars(query):
-        found.setdefault(fact.course_id, []).append(fact)
+    query = select(Fact.course_id, Fact.id, Fact.revision, Fact.entered_at, Fact.withdrawn)
+    query = query.where(Fact.kind == "sample", Fact.course_id.in_(OPEN)).order_by(Fact.revision)
+    last = {row.id: row for row in reading.session.execute(query)}
+    found: dict[str, list[_Level]] = {}
+    for row in last.values():
+        if not row.withdrawn:
+            found.setdefault(row.course_id, []).append(_Level((row.id, row.revision), row.entered_at))
     return found

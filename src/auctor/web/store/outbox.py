@@ -54,5 +54,5 @@ def of_results(reading: Reading, results: Sequence[str]) -> list[Outbox]:
 
 def due(reading: Reading, now: datetime, *, most_tries: int) -> list[Outbox]:
     """What is to be sent by now: never tried, or failed and its wait is over; what failed too often waits for a person."""
-    query = select(Outbox).where(Outbox.state != SENT, Outbox.next_try_at <= now, Outbox.tries < most_tries)
+    query = select(Outbox).where(Outbox.state.in_((PENDING, FAILED)), Outbox.next_try_at <= now, Outbox.tries < most_tries)
     return list(reading.session.scalars(query.order_by(Outbox.next_try_at, Outbox.id)))

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from auctor.web.store.errors import StaleError, StoreError
 from auctor.web.store.reopening import reopen_for_question
@@ -120,13 +120,12 @@ def is_open(reading: Reading, question: Question) -> bool:
     return bool(last == question.fact_revision)
 
 
-def opened(reading: Reading, courses: Iterable[str] | None = None) -> list[Question]:
-    """The open questions of these courses (of all within reach where None), the oldest first."""
+def opened(reading: Reading, courses: Iterable[str] | Select[str]) -> list[Question]:
+    """The open questions of these courses, given by name or by what selects them, the oldest first."""
     last = select(func.max(Fact.revision)).where(Fact.id == Question.fact_id).correlate(Question).scalar_subquery()
     query = select(Question).outerjoin(Settlement, Settlement.question_id == Question.id)
     query = query.where(Settlement.id.is_(None), Question.fact_id.is_(None) | (last == Question.fact_revision))
-    if courses is not None:
-        query = query.where(Question.course_id.in_(list(courses)))
+    query = query.where(Question.course_id.in_(courses if isinstance(courses, Select) else list(courses)))
     return list(reading.session.scalars(query.order_by(Question.raised_at, Question.id)))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import literal, select
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 
 from auctor.web.accounts.actor import EVERY_WARD
@@ -26,10 +26,17 @@ from auctor.web.store.tables import (
     Score,
     Settlement,
     Signature,
+    Table,
 )
 
-OF_A_COURSE = (Fact, Result, Prediction, Question, RecordCheck, RecordRead)
-OF_A_RESULT = (Signature, Reopening, Outbox)
+# the row that a row hangs on: by which column, in which table; every way ends at a patient
+ABOVE: dict[type[Table], tuple[str, type[Table]]] = {
+    Course: ("patient_id", Patient),
+    **dict.fromkeys((Fact, Result, Prediction, Question, RecordCheck, RecordRead), ("course_id", Course)),
+    **dict.fromkeys((Signature, Reopening, Outbox), ("result_id", Result)),
+    Score: ("prediction_id", Prediction),
+    Settlement: ("question_id", Question),
+}
 
 
 def keep_apart(state: ORMExecuteState, wards: frozenset[str]) -> None:
@@ -46,15 +53,20 @@ def _options(wards: frozenset[str]) -> tuple[Any, ...]:
 
 def _criteria(wards: frozenset[str]) -> Iterator[Any]:
     own = sorted(wards)
-    patient, course, result, prediction, question = (table.__table__.c for table in (Patient, Course, Result, Prediction, Question))
-    patients = select(patient.id).where(patient.ward_id.in_(own))
-    courses = select(course.id).where(course.patient_id.in_(patients))
-    results = select(result.id).where(result.course_id.in_(courses))
     yield with_loader_criteria(Patient, Patient.ward_id.in_(own))
     yield with_loader_criteria(Audit, Audit.ward.is_(None) | Audit.ward.in_(own))
     yield with_loader_criteria(Message, Message.ward_id.in_(own))
-    yield with_loader_criteria(Course, Course.patient_id.in_(patients))
-    yield with_loader_criteria(Score, Score.prediction_id.in_(select(prediction.id).where(prediction.course_id.in_(courses))))
-    yield with_loader_criteria(Settlement, Settlement.question_id.in_(select(question.id).where(question.course_id.in_(courses))))
-    yield from (with_loader_criteria(table, table.course_id.in_(courses)) for table in OF_A_COURSE)
-    yield from (with_loader_criteria(table, table.result_id.in_(results)) for table in OF_A_RESULT)
+    yield from (with_loader_criteria(table, _reached(table, own)) for table in ABOVE)
+
+
+def _reached(table: type[Table], own: list[str]) -> Any:
+    """Whether a row hangs on a patient of these wards, looked up from the row itself: a list of the wards' patients grows for years."""
+    name, above = ABOVE[table]
+    key, found = getattr(table, name), select(literal(1))
+    while True:
+        row = above.__table__.alias(f"own_{above.__tablename__}").c
+        found = found.where(row.id == key)
+        if above is Patient:
+            return found.where(row.ward_id.in_(own)).correlate(table).exists()
+        name, above = ABOVE[above]
+        key = row[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Date, ForeignKey, ForeignKeyConstraint, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, Date, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from auctor.web.store.tables.columns import At, CourseId, Data, Digest, Id, Name, Ref, ResultId, Table, WardId, Word, Words, now
@@ -92,10 +92,11 @@ class Result(Table):
     """
 
     __tablename__ = "result"
+    __table_args__ = (Index(None, "course_id", "made_at"),)  # the last of a course is found without reading any
     append_only = True
 
     id: Mapped[Id]
-    course_id: Mapped[CourseId]
+    course_id: Mapped[str] = mapped_column(String(32), ForeignKey("course.id"))
     document: Mapped[Words]
     document_sha256: Mapped[Digest]
     facts: Mapped[Data]
@@ -170,6 +171,7 @@ class Score(Table):
     __table_args__ = (
         ForeignKeyConstraint(["fact_id", "fact_revision"], ["fact.id", "fact.revision"]),
         UniqueConstraint("prediction_id", "fact_id", "fact_revision"),
+        Index(None, "fact_id", "fact_revision"),
     )
     append_only = True
 

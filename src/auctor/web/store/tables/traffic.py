@@ -87,7 +87,7 @@ class Feedback(Table):
     outcome: Mapped[Word]
     detail: Mapped[Data | None]
     outcome_at: Mapped[At]
-    received_at: Mapped[At] = mapped_column(default=now)
+    received_at: Mapped[At] = mapped_column(default=now, index=True)
 
 
 _RESOLVED = (datetime, Any)  # names that SQLAlchemy looks up in this module when it reads the annotations
