@@ -46,6 +46,22 @@ def test_with_one_concentration_it_is_the_normal_interval_and_never_below_zero(n
     assert low == pytest.approx([20.0 - half[0], 0.0], abs=1e-9) and high == pytest.approx(np.array([20.0, 0.1]) + half)
 
 
+def test_it_is_that_of_forty_halvings() -> None:
+    """Draws in two clusters, between which the density is nearly 0, and draws that are all alike, beside plain ones."""
+    from scipy.special import ndtr
+
+    rng = np.random.default_rng(2)
+    draws = np.column_stack([rng.normal(10, 1, 200), np.repeat([1e-3, 50.0], 100), np.full(200, 3.0), rng.lognormal(0, 2, 200)])
+    sd = 0.1 * draws
+    for p, found in zip((0.05, 0.95), measured_interval(Residual(proportional=0.1, additive=0.0), draws), strict=True):
+        low, high = (draws - 9 * sd).min(axis=0), (draws + 9 * sd).max(axis=0)
+        for _ in range(40):
+            middle = (low + high) / 2
+            under = ndtr((middle - draws) / sd).mean(axis=0) < p
+            low, high = np.where(under, middle, low), np.where(under, high, middle)
+        np.testing.assert_array_equal(found, np.maximum((low + high) / 2, 0.0))
+
+
 def test_before_the_first_dose_a_proportional_error_says_nothing() -> None:
     low, high = measured_interval(Residual(proportional=0.2, additive=0.0), np.zeros((50, 1)))
     assert float(low[0]) == 0 and float(high[0]) < 1e-9

@@ -26,8 +26,8 @@ def curve(case: Case, *, current: Option | None, prior: Predictor, posterior: Pr
     course = continued(case.history, current, until_h=end)
     given = given_times(course, until_h=end)
     times = _grid(start, end, given)
-    before = prior.predict(course, times).values
-    after = None if posterior is None else posterior.predict(course, times).values
+    before = _sorted(prior.predict(course, times).values)
+    after = None if posterior is None else _sorted(posterior.predict(course, times).values)
     low, high = measured_interval(residual, before if after is None else after)
     return Curve(
         times_h=times,
@@ -95,6 +95,11 @@ def _grid(start: float, end: float, given: tuple[tuple[float, Dose], ...]) -> Ar
     return np.unique(np.concatenate([np.linspace(start, end, GRID_POINTS), np.asarray(inside, dtype=np.float64)]))
 
 
-def _band(values: Array) -> Band:
-    q05, q25, q50, q75, q95 = np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
+def _sorted(values: Array) -> Array:
+    """The draws (n_draws, n_times) of each time in their order, stored time by time."""
+    return np.sort(np.ascontiguousarray(values.T), axis=1).T
+
+
+def _band(draws: Array) -> Band:
+    q05, q25, q50, q75, q95 = np.quantile(draws.T, [0.05, 0.25, 0.5, 0.75, 0.95], axis=1)
     return Band(q05=q05, q25=q25, q50=q50, q75=q75, q95=q95)

@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 
@@ -57,12 +58,12 @@ class Forecast:
     needs_confirmation: bool = False
     abstained: str = ""
 
-    @property
+    @cached_property
     def median(self) -> float | None:
         """Median of the draws; None when the method abstained."""
         return None if self.exposure is None else float(np.median(self.exposure.values))
 
-    @property
+    @cached_property
     def interval90(self) -> tuple[float, float] | None:
         """Central 90 % interval of the draws; None when the method abstained."""
         return None if self.exposure is None else self.exposure.interval(0.9)

@@ -29,12 +29,13 @@ from auctor.models.distributions import refuse_out_of_range
 from auctor.models.model import OCCASION, DrugModel
 from auctor.models.occasions import has_iov, idle, iov_applies, kappas_of
 from auctor.pk.direct import is_direct
-from auctor.pk.exposure import curves, exposures
+from auctor.pk.exposure import curves, exposures, scaling
 from auctor.predictor import Draws, Prediction
 
 Array = NDArray[np.float64]
 
 LOW_ESS = 200.0
+MOST_KEPT = 64  # regimens of 1 mg whose exposures stay at hand
 Weight = float | Mapping[str, float]
 
 
@@ -59,6 +60,7 @@ class Estimate:
     log_marginal: float | None = None
     modes: tuple[Mode, ...] = field(default=())
     mean_is_point: bool = False
+    _of_one_mg: dict[tuple[Regimen, Metric], Array] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def params_point(self) -> dict[str, float]:
@@ -75,9 +77,21 @@ class Estimate:
 
     def exposure(self, regimen: Regimen, metric: Metric) -> Draws:
         """The metric, mg*h/L or mg/L, (n_draws,): inf for the few draws without a steady state, OutOfDomain where they are many."""
-        found = exposures(self.model, regimen, metric, self._covariates(regimen), self._draws_and_points())
-        values = settled_values(self.model, found, n_draws=len(self.etas))
+        values = settled_values(self.model, self._exposures(regimen, metric), n_draws=len(self.etas))
         return Draws(values=values[: len(self.etas)], point=float(self._point(values)))
+
+    def _exposures(self, regimen: Regimen, metric: Metric) -> Array:
+        """The metric of every draw and point. Candidates that differ in their amount alone are read off one regimen of 1 mg."""
+        amount = None if self._continued(regimen) else scaling(self.model, regimen)
+        if amount is None:
+            return exposures(self.model, regimen, metric, self._covariates(regimen), self._draws_and_points())
+        one = Regimen(doses=tuple(replace(dose, amount_mg=1.0) for dose in regimen.doses))
+        if (one, metric) not in self._of_one_mg:
+            found = exposures(self.model, one, metric, self._covariates(one), self._draws_and_points())
+            if len(self._of_one_mg) >= MOST_KEPT:
+                self._of_one_mg.clear()
+            self._of_one_mg[one, metric] = found
+        return self._of_one_mg[one, metric] * amount
 
     def _point(self, values: Array) -> Array:
         """The mean of the rows below the draws; their median where a few draws without a steady state leave no mean."""
@@ -99,10 +113,12 @@ class Estimate:
 
     def _covariates(self, regimen: Regimen) -> Covariates:
         """The recorded course of the covariates for the history (and what continues it); the last values for a regimen of the future."""
+        return self.case.covariates if self._continued(regimen) else Covariates.constant(self.case.covariates.at(np.inf))
+
+    def _continued(self, regimen: Regimen) -> bool:
+        """Whether a regimen is the history, or begins with it."""
         own = self.case.history.doses
-        if own and regimen.doses[: len(own)] == own:
-            return self.case.covariates
-        return Covariates.constant(self.case.covariates.at(np.inf))
+        return bool(own) and regimen.doses[: len(own)] == own
 
 
 def sample_predictions(model: DrugModel, case: Case, etas: Array) -> Array:

@@ -46,7 +46,27 @@ def mode_integrals(stages: int, alpha: Any, beta: Any, xp: ModuleType) -> Values
     >>> bool(np.allclose(g, [np.exp(-1.0), np.exp(-1.0) / 2], rtol=1e-14))
     True
     """
-    return _integrals(stages, alpha, beta, np) if xp is np else _traced()(stages, alpha, beta)
+    if xp is np:
+        same = np.ndim(alpha) > 0 and np.shape(alpha) == np.shape(beta)
+        return _split(stages, alpha, beta) if same else _integrals(stages, alpha, beta, np)
+    found: Values = _traced()(stages, alpha, beta)
+    return found
+
+
+def _split(stages: int, alpha: Any, beta: Any) -> Values:
+    """`_integrals` of arrays in NumPy: each entry by its own formula, which leaves every figure as it is."""
+    x = alpha - beta
+    near = np.abs(x) <= _switch(stages)
+    decay, far = np.exp(-alpha), ~near
+    if not near.any():
+        return tuple(_by_recurrence(stages, x, decay, np.exp(-beta)))
+    found = [np.empty_like(x) for _ in range(stages)]
+    parts = [(near, _by_series(stages, x[near], decay[near]))]
+    parts += [(far, _by_recurrence(stages, x[far], decay[far], np.exp(-beta[far])))] if far.any() else []
+    for where, values in parts:
+        for whole, value in zip(found, values, strict=True):
+            whole[where] = value
+    return tuple(found)
 
 
 def _integrals(stages: int, alpha: Any, beta: Any, xp: ModuleType) -> Values:

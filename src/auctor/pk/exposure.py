@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.case import Covariates, Metric, MetricKind, Regimen
+from auctor.case import Covariates, Metric, MetricKind, Regimen, Route
 from auctor.models.model import DrugModel
-from auctor.pk.direct import is_direct, readings
-from auctor.pk.timeline import build, stack
+from auctor.models.spelled import spelled
+from auctor.pk.direct import concentrations, is_direct, readings
+from auctor.pk.steps import row_names
+from auctor.pk.timeline import build, covariate_rows, stack
 
 Array = NDArray[np.float64]
 
@@ -22,7 +24,9 @@ PATIENTS = 1024  # laid out at a time
 
 def curves(model: DrugModel, regimen: Regimen, times_h: Array, covariates: Covariates, eta_draws: Array) -> Array:
     """Concentrations (n_draws, n_times) mg/L without residual error, for eta_draws (n_draws, n_eta)."""
-    return _readings(model, regimen, times_h, covariates, eta_draws, compiled=not is_direct(model)).concentration
+    if is_direct(model):
+        return concentrations(model, build(model, regimen, covariates, times_h), _rows(model, eta_draws))
+    return _readings(model, regimen, times_h, covariates, eta_draws, compiled=True).concentration
 
 
 def exposures(model: DrugModel, regimen: Regimen, metric: Metric, covariates: Covariates, eta_draws: Array) -> Array:
@@ -35,12 +39,56 @@ def exposures(model: DrugModel, regimen: Regimen, metric: Metric, covariates: Co
         return np.zeros(len(eta_draws))
     direct = is_direct(model)
     if metric.kind in AREAS:
+        whole = whole_intervals(model, regimen, metric, covariates) if direct else 0
+        if whole:
+            return _settled(model, regimen, metric, covariates, _rows(model, eta_draws)) * whole
         window = np.asarray([metric.start_h, metric.stop_h])
         return _between(_readings(model, regimen, window, covariates, eta_draws, compiled=not direct).auc, metric)
     # a whole grid of many draws is the compiled engine's work
     times = _reading_times(regimen, metric)
     values = _readings(model, regimen, times, covariates, eta_draws, compiled=not direct or len(times) > 1).concentration
     return np.asarray(values.max(axis=1) if metric.kind is MetricKind.CMAX else values.min(axis=1))
+
+
+def whole_intervals(model: DrugModel, regimen: Regimen, metric: Metric, covariates: Covariates) -> int:
+    """How many whole dosing intervals at steady state the window of the metric is, for which the area is a formula; 0 where it is none.
+
+    >>> from auctor.case import Route
+    >>> from auctor.models.reader import read_model
+    >>> model, every12 = read_model("vancomycin_goti_2018"), Regimen.steady(500, every_h=12, route=Route.IV, duration_h=1)
+    >>> known = Covariates.constant({"CRCL": 90.0, "WT": 70.0, "DIAL": 0.0})
+    >>> [whole_intervals(model, every12, Metric.parse(name), known) for name in ("AUC0-24", "AUC0-8")]
+    [2, 0]
+    """
+    if len(regimen.doses) != 1 or covariates.change_times() or spelled(model).densities:
+        return 0
+    (dose,), known_share = regimen.doses, not model.structure.bioavailability or regimen.doses[0].route is Route.ORAL
+    if not (dose.steady_state and dose.every_h > 0 and dose.amount_mg > 0 and known_share):
+        return 0
+    kept_up = dose.time_h <= metric.start_h and metric.stop_h <= dose.time_h + (dose.additional + 1) * dose.every_h
+    whole = round((metric.stop_h - metric.start_h) / dose.every_h)
+    return whole if kept_up and whole * dose.every_h == metric.stop_h - metric.start_h else 0
+
+
+def _settled(model: DrugModel, regimen: Regimen, metric: Metric, covariates: Covariates, draws: Array) -> Array:
+    """The metric of one dosing interval at steady state, (n,)."""
+    names = row_names(model, covariate_rows(model, [covariates.at(-np.inf)]), draws, np)
+    area = steady_auc(model, {name: values[0] for name, values in names.items()}, regimen.doses[0].amount_mg)
+    return area if metric.kind is MetricKind.AUC else area / (metric.stop_h - metric.start_h)
+
+
+def scaling(model: DrugModel, regimen: Regimen) -> float | None:
+    """The amount (mg) of every dose where each exposure is proportional to it: equal doses of a linear model, whose infusions do not last
+    longer for more; None otherwise.
+
+    >>> from auctor.case import Route
+    >>> from auctor.models.reader import read_model
+    >>> every12 = Regimen.steady(500, every_h=12, route=Route.IV, duration_h=1)
+    >>> scaling(read_model("vancomycin_goti_2018"), every12), scaling(read_model("phenytoin_yukawa_1990"), every12)
+    (500, None)
+    """
+    system, amounts = spelled(model), {dose.amount_mg for dose in regimen.doses}
+    return amounts.pop() if system.linear and "rate" not in system.inputs and len(amounts) == 1 else None
 
 
 def _between(auc: Array, metric: Metric) -> Array:
@@ -95,15 +143,19 @@ class _Read(NamedTuple):
 
 
 def _readings(model: DrugModel, regimen: Regimen, times_h: Array, covariates: Covariates, eta_draws: Array, *, compiled: bool) -> _Read:
-    draws = np.asarray(eta_draws, dtype=np.float64)
-    draws = draws if draws.ndim == 2 else draws.reshape(-1, len(model.eta_names))  # a model without etas has draws of no numbers
-    timeline = build(model, regimen, covariates, times_h)
+    draws, timeline = _rows(model, eta_draws), build(model, regimen, covariates, times_h)
     if not compiled:
         return _Read(*readings(model, timeline, draws))
     from auctor.pk.course import readings_of_draws
 
     one = {name: values[0] for name, values in stack([timeline]).arrays.items()}
     return _Read(*(values[:, : len(times_h)] for values in readings_of_draws(model, one, draws)))
+
+
+def _rows(model: DrugModel, eta_draws: Array) -> Array:
+    """Draws as rows, those of no numbers too, which a model without etas has."""
+    draws = np.asarray(eta_draws, dtype=np.float64)
+    return draws if draws.ndim == 2 else draws.reshape(-1, len(model.eta_names))
 
 
 def steady_auc(model: DrugModel, params: Mapping[str, Any], dose_mg: Any) -> Array:

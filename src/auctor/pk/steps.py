@@ -43,11 +43,13 @@ class Carry(NamedTuple):
 class Prepared:
     """A subject's steps (events on axis 0), the rates where they never change, the doses that arrive by densities, and where to read.
 
+    `by_row` are the rates of each covariate row and the row (E,) of each event, in NumPy where it is the same for every draw.
     `epochs` (D, ...) are how often the body had been emptied when each of those doses was given.
     """
 
     steps: Step
     rates: Any | None
+    by_row: tuple[Any, Any] | None
     pulses: Pulses | None
     epochs: Any
     wanted: Any
@@ -67,13 +69,20 @@ def prepared(model: DrugModel, tier: Tier, timeline: Mapping[str, Any], rows: Na
     found = timed(model, timeline, rows, xp)
     by_row, events = tier.rates(rows), found.events
     single = timeline["covariates"].shape[0] == 1
-    rates = each(lambda v: v[0], by_row) if single else each(lambda v: xp.take_along_axis(v, found.row, axis=0), by_row)
+    alike = xp is np and not single and found.row.shape[1:] == (1,)
+    # the rates of every event of every draw would be most of the work where rows and draws can be looked up
+    rates = each(lambda v: v[0], by_row) if single else None if alike else _of_events(by_row, found.row, xp)
     pulses, epochs = _pulses(model, timeline, found, rows, xp)
-    steady = _steady(model, tier, timeline, found, (rates, single, pulses, epochs), xp)
+    steady = _steady(model, tier, timeline, found, (by_row, single, pulses, epochs), xp)
     place = place_of(spelled(model), events["door"], xp)
     steps = Step(events["time"], events["kind"], events["amount"], place, events["adds"], steady, None if single else rates)
     wanted = timeline["wanted"] if found.rank is None else xp.take_along_axis(found.rank, timeline["wanted"], axis=0)
-    return Prepared(steps, rates if single else None, pulses, epochs, wanted)
+    return Prepared(steps, rates if single else None, (by_row, found.row[:, 0]) if alike else None, pulses, epochs, wanted)
+
+
+def _of_events(by_row: Any, row: Any, xp: ModuleType) -> Any:
+    """The rates at events, from those of the covariate rows."""
+    return each(lambda v: xp.take_along_axis(v, row, axis=0), by_row)
 
 
 def each(function: Callable[[Any], Any], tree: Any) -> Any:
@@ -128,13 +137,13 @@ def _steady(
     model: DrugModel, tier: Tier, timeline: Mapping[str, Any], found: Timed, known: tuple[Any, bool, Pulses | None, Any], xp: ModuleType
 ) -> State:
     """The state each event would take over, (E, ...) by compartment; only the steady-state events are computed; () without any."""
-    rates, single, pulses, epochs = known
+    by_row, single, pulses, epochs = known
     at = timeline["steady"]
     if at.shape[0] == 0:
         return ()
     at = at if found.rank is None else xp.take_along_axis(found.rank, at, axis=0)
     doses = dose_at(model, found.events, at, xp)
-    own = rates if single else each(lambda v: xp.take_along_axis(v, at, axis=0), rates)
+    own = each(lambda v: v[0], by_row) if single else _of_events(by_row, xp.take_along_axis(found.row, at, axis=0), xp)
     slots = found.events["steady_slot"]
     if at.shape[0] == 1:
         return _with_series(model, tier, found, (doses, own, pulses, epochs, at), (0, single), xp)

@@ -68,14 +68,15 @@ def write_json(analysis: Analysis, path: Path | str) -> Path:
     return target
 
 
+_SHORT = f"%.{DIGITS}g"
+
+
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(inner) for inner in value]
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}")
-    return value
+    if isinstance(value, list | tuple):  # curves: most of all numbers
+        return [float(_SHORT % inner) if type(inner) is float else _rounded(inner) for inner in value]
+    return float(_SHORT % value) if isinstance(value, float) else value
 
 
 def _measured(value: float | None, unit: str) -> dict[str, Any] | None:
