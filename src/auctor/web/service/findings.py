@@ -7,6 +7,7 @@ there an analysis asks for the check, and the server does it afterwards (`follow
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -115,10 +116,15 @@ def as_data(finding: Finding, checked: Suspicion) -> dict[str, Any]:
     from auctor.report.shown import AUC, exposure
 
     model = read(checked.found.model)
-    numbers = {name: getattr(finding, name) for name in NUMBERS}
+    numbers = {name: _finite(getattr(finding, name)) for name in NUMBERS}
     judged = {"model": model.name, "model_sha256": model.sha256, "engine": __version__, "calibrated": checked.found.calibrated}
     start = None if checked.start is None else iso(checked.start)
     return {"facts": finding.facts.as_data(), "start": start, "exposure": asdict(exposure(model, AUC)), **numbers, **judged}
+
+
+def _finite(number: float | None) -> float | None:
+    """The number, None for one that says nothing: the AUC where it does not exist."""
+    return number if number is not None and math.isfinite(number) else None
 
 
 def finding_of(question: Question, known: Sequence[Fact]) -> tuple[Finding, datetime | None]:
