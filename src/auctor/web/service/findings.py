@@ -100,9 +100,9 @@ def _compared(work: Work, course: str, checked: Suspicion) -> tuple[list[Questio
 
 
 def _asked(finding: Finding, checked: Suspicion, known: Sequence[Fact]) -> Asked | None:
-    """A finding as a question; None of a sample that a person left out, of which it is decided already."""
+    """A finding as a question; None where the entry that it doubts is not there any more."""
     doubted = fact_at(finding.where, finding.facts, checked.start, known)
-    if doubted is None or doubted.body.get("used") is False:
+    if doubted is None:
         return None
     other = fact_at(finding.facts.other, finding.facts, checked.start, known) if finding.facts.other else None
     return Asked(
