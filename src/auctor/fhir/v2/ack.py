@@ -64,7 +64,8 @@ def replies(
     """The acknowledgements due, each the bytes of a message without its frame, in the order in which they are sent.
 
     `at` is the time of answering with its zone, `new_id` our own control id. In the original mode there is one. In the enhanced mode
-    MSH-15 asks for the accept and MSH-16 for the application acknowledgement: AL always, ER on error, SU on success, NE never.
+    MSH-15 asks for the accept and MSH-16 for the application acknowledgement: AL always, ER on error, SU on success, NE never; what is
+    none of these is answered always, so that a slip of the sender silences nobody.
     `voice` says what people read (MSA-3, ERR-8), in the character set of the message; codes are the same in every language.
     """
     taken = outcome.verdict is Verdict.ACCEPT
@@ -72,16 +73,16 @@ def replies(
         return (_acknowledge(header, f"A{outcome.verdict}", outcome, at=at, new_id=new_id, receiver=receiver, voice=voice),)
     accept = Verdict.ACCEPT if outcome.kept else outcome.verdict
     asked = [(header.accept, f"C{accept}", accept is Verdict.ACCEPT), (header.applies, f"A{outcome.verdict}", taken)]
-    if not outcome.kept:  # nothing is processed: the accept acknowledgement says so, and no other follows
-        asked = asked[:1]
     due = [code for wish, code, success in asked if _wanted(wish, success)]
+    if not outcome.kept:  # nothing is processed: the first that is waited for says so, and no other follows
+        due = due[:1]
     return tuple(
         _acknowledge(header, code, outcome, at=at, new_id=f"{new_id}.{k}", receiver=receiver, voice=voice) for k, code in enumerate(due)
     )
 
 
 def _wanted(wish: str, success: bool) -> bool:
-    return {"AL": True, "SU": success, "ER": not success}.get(wish, False)
+    return {"AL": True, "SU": success, "ER": not success, "NE": False, "": False}.get(wish, True)
 
 
 def _acknowledge(header: Header, code: str, outcome: Outcome, *, at: datetime, new_id: str, receiver: str, voice: Voice) -> bytes:
