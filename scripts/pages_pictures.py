@@ -86,7 +86,24 @@ def pictures(origin: str, password: str, folder: Path) -> None:
         for name, scheme, size, locale in (("course-dark", "dark", LAPTOP, "en-GB"), ("course-french-phone", "light", PHONE, "fr-FR")):
             other = browser.new_context(viewport=size, color_scheme=scheme, locale=locale, storage_state=kept)
             take(other.new_page(), origin, kidney, folder / f"{name}.jpg", whole=scheme == "light")
+        doubted(page, origin, kidney, folder)
         browser.close()
+
+
+def doubted(page: Any, origin: str, course: str, folder: Path) -> None:
+    """A trough as if drawn after the dose: what the check asks, where it is asked, and what it proposes."""
+    page.goto(origin + course)
+    page.click("a:has-text('6.8 ng/mL')")
+    page.fill("#value", "17.5")
+    page.fill("#reason", "an example")
+    page.click("form[action$=correct] button")
+    page.click("form[action$=analyse] button")
+    page.wait_for_selector("#findings")
+    page.locator("#findings").screenshot(path=folder / "findings.jpg", type="jpeg", quality=34)
+    page.click("#findings .note:has-text('30 min after') a")
+    page.screenshot(path=folder / "finding.jpg", full_page=True, type="jpeg", quality=34)
+    page.click("a:has-text('To the entry')")
+    page.screenshot(path=folder / "proposal.jpg", full_page=True, type="jpeg", quality=34)
 
 
 if __name__ == "__main__":

@@ -199,6 +199,13 @@ def test_a_left_out_sample_is_judged_and_is_no_evidence(model: DrugModel) -> Non
     assert found.places[1].leave_one_out[0] == pytest.approx(alone.places[1].leave_one_out[0], abs=2.0)
     without = check(replace(case, samples=(case.samples[0], case.samples[2])), model)
     assert found.places[0].leave_one_out[0] == pytest.approx(without.places[0].leave_one_out[0], abs=2.0)
+    wild = replace(out, value=1000 * out.value)  # nothing is flagged because of it, and nothing else hidden behind it
+    samples = case.samples[0], wild, case.samples[2]
+    flagged = check(replace(case, samples=samples), model)
+    assert flagged.findings == found.findings and {"samples[1]"} <= {f.where for f in flagged.alternatives}
+    assert "samples[1]" in {
+        f.where for f in check(replace(case, samples=(*samples[:1], replace(wild, used=True), samples[2])), model).findings
+    }
     assert check(replace(case, samples=(replace(case.samples[0], below_lloq=True, lloq=4.2), case.samples[2]), blq=Blq.M1), model).places
 
 

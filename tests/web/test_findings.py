@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,8 +14,9 @@ from sqlalchemy import select
 
 from auctor.data.plausibility import Facts, Finding, Kind
 from auctor.errors import EstimationError
-from auctor.web.accounts.actor import EVERY_WARD, Actor
+from auctor.web.accounts.actor import EVERY_WARD, Actor, Role
 from auctor.web.service import findings, suspicion
+from auctor.web.service.courses import look
 from auctor.web.service.proposing import proposed
 from auctor.web.store.tables import Audit, Fact, Signature
 from web_site import LATE_TROUGH, MILLIGRAMS, Person, Site, add, analyse, case, form_of, make_site, refusal, sign
@@ -68,9 +70,10 @@ def question(person: Person, course: str, kind: str) -> str:
     return f"{course}/questions/{found}"
 
 
-def entries_of(site: Site, action: str) -> list[Audit]:
+def entries_of(site: Site, action: str, course: str = "") -> list[Audit]:
     with site.app.state.store.read(AUDITOR) as reading:
-        return list(reading.session.scalars(select(Audit).where(Audit.action == action).order_by(Audit.sequence)))
+        rows = reading.session.scalars(select(Audit).where(Audit.action == action).order_by(Audit.sequence))
+        return [row for row in rows if course in ("", f"/courses/{row.object_id}")]
 
 
 def entry_of(person: Person, where: str) -> str:
@@ -170,10 +173,12 @@ def test_a_check_that_fails_or_takes_seconds_does_not_hold_the_analysis(site: Si
     said = refusal(refused.text)
     assert refused.status_code == 422 and "the check failed (ZeroDivisionError)" in said and "16.7" not in said
     monkeypatch.setattr(suspicion, "_weigh", weigh)
+    clinic, vic = site.app.state.clinic, replace(AUDITOR, login="vic", roles=frozenset({Role.VIEWER}))
+    assert findings.review(clinic, vic, look(clinic, vic, course.rpartition("/")[2])).found.findings and asked(ada, course) == []
     assert "1000 times too small" in ada.get(f"{course}/suspicion").text and "could not be checked" not in ada.get(course).text
-    (one, two) = entries_of(site, "plausibility.check")
+    (one, two) = entries_of(site, "plausibility.check", course)
     assert one.after["problem"]["what"] and two.login == "ada" and len(two.after["asked"]) == len(asked(ada, course))
-    assert ada.get(f"{course}/suspicion").status_code == 200 and len(entries_of(site, "plausibility.check")) == 2  # nothing new
+    assert ada.get(f"{course}/suspicion").status_code == 200 and len(entries_of(site, "plausibility.check", course)) == 2  # nothing new
 
     monkeypatch.setattr(findings, "is_quick", lambda model: False)
     slow = case(ada, family="Slow", identifier="M-3", entries=MILLIGRAMS)

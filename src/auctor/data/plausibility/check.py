@@ -26,18 +26,21 @@ WORTH = 0.1  # explanations of a flagged case that are at least this share of it
 def check(case: Case, model: DrugModel, *, labels: Mapping[int, str] = NONE, n_draws: int = N_DRAWS, seed: int = 0) -> Plausibility:
     """Percentiles of every sample and what else would explain the record; `labels` say `trough` or `peak` of samples by place.
 
-    Likelihood ratios integrate over etas with `n_draws` importance draws. Thresholds are those of the model's calibration.
+    Likelihood ratios integrate over etas with `n_draws` importance draws. Thresholds are those of the model's calibration. A sample that
+    is left out is placed and weighed, and nothing is flagged because of it.
     Raises ModelError or CaseError where the model cannot take the case, EstimationError where no draw has a finite likelihood.
     """
     evidence = gather(case, model, n_draws=n_draws, seed=seed)
     recorded = evidence.auc(evidence.total)
     weighty = tuple(weighed(evidence, h, auc_recorded=recorded) for h in hypotheses(evidence, labels))
-    factors = log_factors((f.kind, f.log_likelihood_ratio) for f in weighty)
+    left_out = {f"samples[{k}]" for k, sample in enumerate(case.samples) if not sample.used}
+    asked = tuple(f for f in weighty if f.where not in left_out)  # of what was left out it is decided
+    factors = log_factors((f.kind, f.log_likelihood_ratio) for f in asked)
     limits, calibrated = log_thresholds(model.name)
     return Plausibility(
         model=model.name,
         places=places(evidence),
-        findings=_told(weighty, factors, limits),
+        findings=_told(asked, factors, limits),
         alternatives=weighty,
         log_factors=factors,
         thresholds=limits,

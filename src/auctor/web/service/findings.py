@@ -7,6 +7,7 @@ there an analysis asks for the check, and the server does it afterwards (`follow
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -99,9 +100,9 @@ def _compared(work: Work, course: str, checked: Suspicion) -> tuple[list[Questio
 
 
 def _asked(finding: Finding, checked: Suspicion, known: Sequence[Fact]) -> Asked | None:
-    """A finding as a question; None of a sample that a person left out, of which it is decided already."""
+    """A finding as a question; None where the entry that it doubts is not there any more."""
     doubted = fact_at(finding.where, finding.facts, checked.start, known)
-    if doubted is None or doubted.body.get("used") is False:
+    if doubted is None:
         return None
     other = fact_at(finding.facts.other, finding.facts, checked.start, known) if finding.facts.other else None
     return Asked(
@@ -115,10 +116,15 @@ def as_data(finding: Finding, checked: Suspicion) -> dict[str, Any]:
     from auctor.report.shown import AUC, exposure
 
     model = read(checked.found.model)
-    numbers = {name: getattr(finding, name) for name in NUMBERS}
+    numbers = {name: _finite(getattr(finding, name)) for name in NUMBERS}
     judged = {"model": model.name, "model_sha256": model.sha256, "engine": __version__, "calibrated": checked.found.calibrated}
     start = None if checked.start is None else iso(checked.start)
     return {"facts": finding.facts.as_data(), "start": start, "exposure": asdict(exposure(model, AUC)), **numbers, **judged}
+
+
+def _finite(number: float | None) -> float | None:
+    """The number, None for one that says nothing: the AUC where it does not exist."""
+    return number if number is not None and math.isfinite(number) else None
 
 
 def finding_of(question: Question, known: Sequence[Fact]) -> tuple[Finding, datetime | None]:
