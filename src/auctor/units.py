@@ -5,8 +5,8 @@ The registry knows only the units below, so that a letter never means something 
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -51,6 +51,7 @@ ALIASES = {
     "gram": "g", "grams": "g", "kgs": "kg", "lbs": "lb", "lb_av": "lb", "in": "in_i", "iU": "IU",
     "%": "percent", "ratio": "1", "fraction": "1", "score": "1",
 }  # fmt: skip
+MOST = sys.float_info.max
 _USUAL = ("mg", "ug", "ng", "g", "kg", "mg/L", "ug/L", "ng/mL", "ug/mL", "umol/L", "mg*h/L", "h", "min", "d", "mL/min", "L/h", "%", "mg/dL")
 _INDEXED = re.compile(r"/\s*[({]?\s*1\.73\s*_?\s*m2\s*[)}]?")
 _SIGNS = str.maketrans({"µ": "u", "μ": "u", "·": "*", "⋅": "*", "×": "*", "²": "2", "³": "3", "^": "", "[": "", "]": ""})
@@ -96,14 +97,21 @@ def convert(value: float, unit: str | None, to: str, *, where: str, molar_mass: 
     >>> convert(88.4, "umol/L", "mg/dL", where="covariates.SCR", molar_mass=113.12)
     0.99998...
     """
-    if not math.isfinite(value):
-        raise UnitError(where=where, what="not a finite number", remedy="give the measured number, or leave the field out")
+    if not abs(value) <= MOST:
+        raise _beyond(where)
     if unit is None or not unit.strip():
         raise UnitError(where=where, what="no unit", remedy=f"write the unit, for example '{to}'")
     if unit == to:
         return float(value)
     # the shortest decimal that reads back as the number: 14.2 ng/mL becomes 0.0142 mg/L, not 0.014199999999999999
-    return float(Fraction(repr(float(value))) * factor(unit, to, where=where, molar_mass=molar_mass))
+    found = Fraction(repr(float(value))) * factor(unit, to, where=where, molar_mass=molar_mass)
+    if abs(found) > MOST:
+        raise _beyond(where)
+    return float(found)
+
+
+def _beyond(where: str) -> UnitError:
+    return UnitError(where=where, what="not a finite number", remedy="give the measured number, or leave the field out")
 
 
 def factor(unit: str, to: str, *, where: str, molar_mass: float | None = None) -> Fraction:

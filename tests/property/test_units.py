@@ -108,6 +108,13 @@ def test_a_number_that_is_not_finite_is_refused(value: float) -> None:
         convert(value, "mg", "mg", where="x")
 
 
+@pytest.mark.parametrize("value", [-sys.float_info.max, 1e306, 10**400])
+def test_a_number_that_no_float_holds_is_refused(value: float) -> None:
+    """Found by 10^5 cases of entry: -1.8e308 g has no number in mg."""
+    with pytest.raises(UnitError, match="finite"):
+        convert(value, "g", "mg", where="w")
+
+
 def test_pint_is_not_imported_with_the_module() -> None:
     code = "import sys, auctor.units; sys.exit('pint' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
