@@ -13,7 +13,7 @@ from auctor.validate.study_amortised import AMORTISED
 from auctor.validate.study_file import SAME
 from auctor.validate.study_result import WORDS, StudyResult, StudyTable
 
-WIDTH, LEFT, RIGHT, TOP, LINE, GAP, BOTTOM = 860, 330, 20, 62, 9, 12, 46
+WIDTH, LEFT, RIGHT, TOP, LINE, GAP, BOTTOM = 860, 330, 20, 82, 9, 12, 46
 COLOURS = {
     "covariates": "#9aa1ac",
     "map": "#b26a00",
@@ -145,7 +145,7 @@ def scale(ticks: Mapping[float, str], down: tuple[float, float], across: tuple[f
 
 def _legend(result: StudyResult) -> str:
     used = {kind for table in result.tables for kind in chosen(table)} | {"printed"}
-    parts, places = [], [(8 + 214 * (k % 4), 18 + 20 * (k // 4)) for k in range(len(COLOURS))]
+    parts, places = [], [(8 + 290 * (k % 3), 18 + 20 * (k // 3)) for k in range(len(COLOURS))]
     for (x, y), kind in zip(places, (kind for kind in COLOURS if kind in used), strict=False):
         parts.append(f'<circle cx="{x + 5}" cy="{y}" r="4" fill="{COLOURS[kind]}"/>')
         parts.append(f'<text x="{x + 15}" y="{y + 4}" fill="{GREY_TEXT}">{LEGEND[kind]}</text>')
