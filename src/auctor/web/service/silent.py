@@ -100,12 +100,16 @@ def waiting(reading: Reading, among: Iterable[str] | None = None) -> list[str]:
 
 
 def standing(among: Sequence[str] | None = None) -> Select[Any]:
-    """A query of the last revision of each level that stands (among these facts): id, revision, at, body, when it was `first` known."""
-    last = select(Fact.id, func.max(Fact.revision).label("revision"), func.min(Fact.entered_at).label("first"))
-    last = last.where(Fact.kind == "sample") if among is None else last.where(Fact.kind == "sample", Fact.id.in_(among))
-    known = last.group_by(Fact.id).subquery()
-    query = select(Fact.id, Fact.revision, Fact.at, Fact.body, Fact.course_id, known.c.first)
-    return query.join(known, (Fact.id == known.c.id) & (Fact.revision == known.c.revision)).where(~Fact.withdrawn)
+    """A query of the last revision of each level that stands (among these facts): id, revision, at, body, when it was `first` known.
+
+    The other revisions are looked up in the table itself: the level that they are of is of the reader's wards.
+    """
+    later, first = Fact.__table__.alias("later"), Fact.__table__.alias("earliest")
+    corrected = select(later.c.id).where(later.c.id == Fact.id, later.c.revision > Fact.revision).correlate(Fact).exists()
+    query = select(Fact.id, Fact.revision, Fact.at, Fact.body, first.c.entered_at.label("first"))
+    query = query.join(first, (first.c.id == Fact.id) & (first.c.revision == 1))
+    query = query.where(Fact.kind == "sample", ~Fact.withdrawn, ~corrected)
+    return query if among is None else query.where(Fact.id.in_(among))
 
 
 def refusals(reading: Reading, rows: Iterable[Row[Any]]) -> set[str]:

@@ -75,8 +75,7 @@ def track_record(clinic: Clinic, actor: Actor) -> Record:
     """The record of the actor's wards. No patient is named in it."""
     demand(actor, Verb.TRACK)
     with clinic.store.read(actor) as reading:
-        query = standing()
-        levels = reading.session.execute(query.order_by(query.selected_columns.first, Fact.id)).all()
+        levels = sorted(reading.session.execute(standing()).all(), key=lambda level: (level.first, level.id))
         scored = _scored(reading, levels)
         done = {one.place for ones in scored.values() for one in ones}
         without = refusals(reading, [level for place, level in enumerate(levels) if place not in done])
