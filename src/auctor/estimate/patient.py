@@ -35,7 +35,7 @@ from auctor.predictor import Draws, Prediction
 Array = NDArray[np.float64]
 
 LOW_ESS = 200.0
-MOST_KEPT = 64  # regimens of 1 mg whose exposures stay at hand
+MOST_KEPT = 16  # regimens of 1 mg whose exposures stay at hand
 Weight = float | Mapping[str, float]
 
 
@@ -86,12 +86,13 @@ class Estimate:
         if amount is None:
             return exposures(self.model, regimen, metric, self._covariates(regimen), self._draws_and_points())
         one = Regimen(doses=tuple(replace(dose, amount_mg=1.0) for dose in regimen.doses))
-        if (one, metric) not in self._of_one_mg:
+        found = self._of_one_mg.get((one, metric))
+        if found is None:
             found = exposures(self.model, one, metric, self._covariates(one), self._draws_and_points())
             if len(self._of_one_mg) >= MOST_KEPT:
                 self._of_one_mg.clear()
             self._of_one_mg[one, metric] = found
-        return self._of_one_mg[one, metric] * amount
+        return found * amount
 
     def _point(self, values: Array) -> Array:
         """The mean of the rows below the draws; their median where a few draws without a steady state leave no mean."""

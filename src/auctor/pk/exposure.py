@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from auctor.case import Covariates, Metric, MetricKind, Regimen, Route
 from auctor.models.model import DrugModel
 from auctor.models.spelled import spelled
+from auctor.pk.closed_form import ClosedForm
 from auctor.pk.direct import concentrations, is_direct, readings
-from auctor.pk.steps import row_names
+from auctor.pk.steps import each, row_names
 from auctor.pk.timeline import build, covariate_rows, stack
 
 Array = NDArray[np.float64]
@@ -40,8 +41,9 @@ def exposures(model: DrugModel, regimen: Regimen, metric: Metric, covariates: Co
     direct = is_direct(model)
     if metric.kind in AREAS:
         whole = whole_intervals(model, regimen, metric, covariates) if direct else 0
-        if whole:
-            return _settled(model, regimen, metric, covariates, _rows(model, eta_draws)) * whole
+        settled = _settled(model, regimen, covariates, _rows(model, eta_draws)) if whole else None
+        if settled is not None:
+            return settled * (whole if metric.kind is MetricKind.AUC else 1.0 / regimen.doses[0].every_h)
         window = np.asarray([metric.start_h, metric.stop_h])
         return _between(_readings(model, regimen, window, covariates, eta_draws, compiled=not direct).auc, metric)
     # a whole grid of many draws is the compiled engine's work
@@ -70,11 +72,15 @@ def whole_intervals(model: DrugModel, regimen: Regimen, metric: Metric, covariat
     return whole if kept_up and whole * dose.every_h == metric.stop_h - metric.start_h else 0
 
 
-def _settled(model: DrugModel, regimen: Regimen, metric: Metric, covariates: Covariates, draws: Array) -> Array:
-    """The metric of one dosing interval at steady state, (n,)."""
+def _settled(model: DrugModel, regimen: Regimen, covariates: Covariates, draws: Array) -> Array | None:
+    """The area of one dosing interval at steady state, (n,); None where a draw's rates are none, as the event loop then finds."""
     names = row_names(model, covariate_rows(model, [covariates.at(-np.inf)]), draws, np)
-    area = steady_auc(model, {name: values[0] for name, values in names.items()}, regimen.doses[0].amount_mg)
-    return area if metric.kind is MetricKind.AUC else area / (metric.stop_h - metric.start_h)
+    rates, leaves = ClosedForm(model, np).rates(names), list[Any]()
+    each(leaves.append, rates)
+    positive = (rates.clearance, rates.volume, *rates.chains)
+    if not (all(np.isfinite(leaf).all() for leaf in leaves) and all((rate > 0).all() for rate in positive)):
+        return None
+    return steady_auc(model, {name: values[0] for name, values in names.items()}, regimen.doses[0].amount_mg)
 
 
 def scaling(model: DrugModel, regimen: Regimen) -> float | None:
