@@ -25,7 +25,7 @@ from auctor.web.store.tables import Feedback, ShownCard
 
 UNKNOWN = "unknown"  # the kind of a card that was answered and is not on record as shown
 COMMENT, OTHER, NONE = "comment-only", "other", "not-given"  # reasons that are no code of HL7's list
-ANSWERS = select(Feedback.card, Feedback.outcome, Feedback.detail, Feedback.received_at)
+ANSWERS = select(Feedback.card, Feedback.outcome, Feedback.detail, Feedback.received_at, Feedback.outcome_at)
 Group = tuple[str, str, str]  # service, kind, indicator
 _CODES = {reason.code for reason in OVERRIDE_REASONS}
 
@@ -158,8 +158,9 @@ def _unknown(reading: Reading, period: Period) -> Iterable[tuple[Group, Row[Any]
 
 
 def _last(reading: Reading, query: Select[Any]) -> Iterable[Row[Any]]:
-    """Of each card the last answer."""
-    return {row.card: row for row in reading.session.execute(query.order_by(Feedback.received_at, Feedback.outcome_at))}.values()
+    """Of each card the last answer; sorted here, as a database that is asked for an order reads every answer in it."""
+    rows = reading.session.execute(query).all()
+    return {row.card: row for row in sorted(rows, key=lambda row: (row.received_at, row.outcome_at))}.values()
 
 
 def _counted(group: Group, shown: int, answers: Sequence[Row[Any]]) -> Acceptance:
