@@ -122,6 +122,14 @@ def test_the_interval_of_the_target_is_the_longest_of_the_bands() -> None:
     assert np.array_equal(profiles.every_h, np.where(profiles.covariates["FORM"] == 1, 12.0, 24.0))
 
 
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_page_is_of_the_study_file_as_it_is(name: str) -> None:
+    """Its hash covers content, models and plans: a change asks for another full run."""
+    study = open_study(name)
+    page = Path(__file__).resolve().parents[2] / "docs" / "studies" / f"{study.slug}.md"
+    assert f"`{study.sha256[:16]}`" in page.read_text(encoding="utf-8")
+
+
 def test_an_amortised_plan_beside_the_study_is_found_and_covered_by_the_hash(tmp_path: Path) -> None:
     path, study = FOLDER / "e1_tacrolimus.toml", open_study("E1")
     (amortised,) = {Path(design.amortised) for design in study.designs}

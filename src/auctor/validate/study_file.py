@@ -230,7 +230,7 @@ def study_content(path: Path, text: str | None) -> dict[str, Any]:
 def _digest(content: Mapping[str, Any], models: Mapping[str, DrugModel], designs: tuple[Design, ...]) -> str:
     covered: dict[str, Any] = {"study": content, "models": {name: model.sha256 for name, model in models.items()}}
     if beside := sorted({one.amortised for one in designs if one.amortised.endswith(".toml")}):
-        covered["amortised"] = [open_amortised_plan(path).sha256 for path in beside]
+        covered["amortised"] = ",".join(open_amortised_plan(path).sha256 for path in beside)
     return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()
 
 
