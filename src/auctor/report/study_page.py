@@ -8,10 +8,9 @@ from pathlib import Path
 
 from auctor.report.markdown import bullets, plain, table
 from auctor.report.study_svg import study_svg
-from auctor.validate.first_dose_file import FirstDoseFile
 from auctor.validate.metrics import as_it_is, columns
 from auctor.validate.study_amortised import AMORTISED_LEAST
-from auctor.validate.study_file import StudyFile
+from auctor.validate.study_file import StudyTexts
 from auctor.validate.study_result import COVERED, WORDS, StudyResult, StudyTable, compared
 
 COVERED_TEXT = (
@@ -36,7 +35,7 @@ def write_page(folder: Path, slug: str, *, page: str, figure: str) -> tuple[Path
     return found
 
 
-def opening(study: StudyFile | FirstDoseFile, today: date, *, determined: str, figure: str) -> list[str]:
+def opening(study: StudyTexts, today: date, *, determined: str, figure: str) -> list[str]:
     """Title, paper, date, command, what determined the run, the picture, and the paper's design, as Markdown."""
     return [
         f"# {study.name} · {plain(study.title)}",

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from auctor.validate.first_dose_result import MEASURES
-from auctor.validate.study_file import FLAGS, StudyTable, study_content
+from auctor.validate.study_file import FLAGS, StudyTable, StudyTexts, study_content, texts_of
 
 FOLDER = Path(__file__).parent / "first_doses"
 KINDS = ("fixed", "model", "learner")  # of methods that a mark can be asked of
@@ -56,18 +56,9 @@ class Mark:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FirstDoseFile:
+class FirstDoseFile(StudyTexts):
     """The texts, printed figures and marks of a first-dose study; its page is named by `slug`."""
 
-    name: str
-    slug: str
-    title: str
-    cite: str
-    doi: str
-    paper: tuple[str, ...]
-    missing: tuple[str, ...]
-    differs: tuple[str, ...]
-    decides: tuple[str, ...]
     published: tuple[Printed, ...]
     marks: tuple[Mark, ...]
 
@@ -98,15 +89,7 @@ def read_first_dose(path: Path, *, text: str | None = None) -> FirstDoseFile:
     if top.integer("schema") != 1:
         raise top.refuse("schema", "is not a known version of the study format", "write schema = 1")
     found = FirstDoseFile(
-        slug=path.stem,
-        doi=top.text("doi", default=""),
-        name=top.text("name"),
-        title=top.text("title"),
-        cite=top.text("cite"),
-        paper=top.texts("paper"),
-        missing=top.texts("missing"),
-        differs=top.texts("differs"),
-        decides=top.texts("decides"),
+        **texts_of(top, path.stem),
         published=tuple(_printed(row) for row in top.tables("published")),
         marks=tuple(_mark(row) for row in top.tables("mark")),
     )

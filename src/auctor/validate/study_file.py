@@ -129,19 +129,32 @@ class Design:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyFile:
-    """A whole study. `sha256` covers its content and that of its models, and of amortised plans beside it."""
+class StudyTexts:
+    """What the page of any study says of the paper, and of the study itself; `slug` names the page."""
 
     name: str
     slug: str
     title: str
-    drug: str
     cite: str
     doi: str
     paper: tuple[str, ...]
     missing: tuple[str, ...]
     differs: tuple[str, ...]
     decides: tuple[str, ...]
+
+
+def texts_of(top: StudyTable, slug: str) -> dict[str, Any]:
+    """The fields of `StudyTexts` out of a study's file."""
+    found: dict[str, Any] = {key: top.text(key) for key in ("name", "title", "cite")}
+    found |= {key: top.texts(key) for key in ("paper", "missing", "differs", "decides")}
+    return found | {"slug": slug, "doi": top.text("doi", default="")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyFile(StudyTexts):
+    """A whole study. `sha256` covers its content and that of its models, and of amortised plans beside it."""
+
+    drug: str
     published: tuple[Published, ...]
     seed: int
     scale: str
@@ -186,16 +199,8 @@ def read_study(path: Path, *, text: str | None = None) -> StudyFile:
     others = tuple(_other(row, models) for row in top.tables("other", optional=True))
     designs = tuple(_design(row, top, (models, others), path.parent) for row in top.tables("design"))
     study = StudyFile(
-        name=top.text("name"),
-        slug=path.stem,
-        title=top.text("title"),
+        **texts_of(top, path.stem),
         drug=top.text("drug"),
-        cite=top.text("cite"),
-        doi=top.text("doi", default=""),
-        paper=top.texts("paper"),
-        missing=top.texts("missing"),
-        differs=top.texts("differs"),
-        decides=top.texts("decides"),
         published=tuple(_published(row) for row in top.tables("published")),
         seed=top.integer("seed", high=2**63),
         scale=top.text("scale", default="dose_rate"),
