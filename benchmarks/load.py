@@ -193,10 +193,10 @@ def with_children(pid: int) -> list[int]:
     return [pid, *(one for child in children for one in with_children(child))]
 
 
-def resident_mb(pid: int) -> float:
-    """Memory that the process and those that it started hold, MB; what they share counts once for each."""
-    texts = (Path(f"/proc/{one}/status").read_text(encoding="ascii") for one in with_children(pid))
-    return sum(int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) for text in texts) / 1024
+def resident_mb(pid: int) -> list[float]:
+    """Memory that the process and each of those that it started hold, MB, the oldest first; what they share counts once for each."""
+    texts = (Path(f"/proc/{one}/status").read_text(encoding="ascii") for one in sorted(with_children(pid)))
+    return [int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) / 1024 for text in texts]
 
 
 def processor_s(pid: int) -> float:
@@ -353,7 +353,7 @@ async def run(people: list[tuple[str, str, str]], pid: int, *, port: int, second
     return figures(tally, memory_mb, took) | {"machine": machine}
 
 
-def figures(tally: Tally, memory_mb: dict[str, float], took: float) -> dict[str, Any]:
+def figures(tally: Tally, memory_mb: dict[str, list[float]], took: float) -> dict[str, Any]:
     """Quantiles by kind of page and together, errors, memory, requests a second."""
     every = [value for values in tally.seconds.values() for value in values]
     pages = [value for kind, values in tally.seconds.items() if kind not in COMPUTED for value in values]
@@ -364,8 +364,9 @@ def figures(tally: Tally, memory_mb: dict[str, float], took: float) -> dict[str,
         "errors": len(tally.errors),
         "first_errors": tally.errors[:10],
         "requests_per_s": round(len(every) / took, 2),
-        "memory_mb": {name: round(value, 1) for name, value in memory_mb.items()},
-        "growth": None if warm is None else round(memory_mb["end"] / warm - 1, 4),
+        "memory_mb": {name: round(sum(each), 1) for name, each in memory_mb.items()},
+        "memory_of_each_mb": {name: [round(one, 1) for one in each] for name, each in memory_mb.items()},
+        "growth": None if warm is None else round(sum(memory_mb["end"]) / sum(warm) - 1, 4),
     }
 
 
@@ -395,7 +396,10 @@ def printed(found: dict[str, Any]) -> str:
     lines.append(
         f"server: {machine['server_cores_used']} of {machine['cores']} cores; load of the machine before: {machine['load_before']}"
     )
-    return "\n".join([*lines, f"memory, MB: {', '.join(f'{n} {v:.0f}' for n, v in found['memory_mb'].items())}{grown}"])
+    lines.append(f"memory, MB: {', '.join(f'{n} {v:.0f}' for n, v in found['memory_mb'].items())}{grown}")
+    first, last = (found["memory_of_each_mb"][when] for when in (("2 min", "end") if grown else ("listening", "end")))
+    each = ", ".join(f"{a:.0f} to {b:.0f}" for a, b in zip(first, last, strict=False))
+    return "\n".join([*lines, f"each process, the server first{', from the second minute to the end' if grown else ''}: {each}"])
 
 
 def measured(asked: argparse.Namespace) -> dict[str, Any]:

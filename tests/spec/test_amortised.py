@@ -26,9 +26,11 @@ from auctor.learn.amortised.spline import forward, inverse, knots
 from auctor.learn.amortised.store import PLANS, Amortised, amortised_for, shipped_amortised
 from auctor.learn.amortised.train import train_amortised
 from auctor.learn.amortised.wider import Wider, scaled
-from auctor.learn.amortised.world import since_last_dose
+from auctor.learn.amortised.world import root, simulate_world, since_last_dose
 from auctor.models.reader import read_model
 from auctor.population.distributions import Distribution
+from auctor.population.virtual import can_exist
+from auctor.validate.study_file import FOLDER
 
 QUICK = "tacrolimus_amortised_quick"
 NOW = Regimen.steady(3.0, every_h=12, route=Route.ORAL)
@@ -324,3 +326,46 @@ def test_command_prints_the_card_and_refuses_what_is_no_plan(quick: Amortised) -
     assert done.exit_code == 0 and "tacrolimus_woillard_2011" in done.stdout and "held-out" in done.stdout
     assert CliRunner().invoke(app, ["amortise", "no_such_plan"]).exit_code == 2
     assert issubclass(OutOfDomain, AuctorError) and quick.plan.name == QUICK
+
+
+def _light(tmp_path: Path) -> AmortisedPlan:
+    """Light patients of both readings of Dvorchik 2004, hardly trained: as coded, a good part of them has a negative Q."""
+    text = (FOLDER / "amortised" / "e4_daptomycin.toml").read_text(encoding="utf-8")
+    for was, now in (
+        ("patients = 10000", "patients = 300"),
+        ("low = 48, high = 153", "low = 48, high = 56"),
+        ("epochs = 25", "epochs = 2"),
+    ):
+        text = text.replace(was, now)
+    return read_amortised_plan(tmp_path / "light.toml", text=text)
+
+
+def test_nobody_whose_clearance_or_volume_is_not_above_zero_trains_or_answers(tmp_path: Path) -> None:
+    plan = _light(tmp_path)
+    coded, n = plan.models[0], len(plan.models[0].eta_names)
+    known = {"CRCL": np.full(1, 80.0), "TEMP": np.full(1, 37.0), "WT": np.full(1, 50.0), "SEX": np.zeros(1), "INFECTED": np.ones(1)}
+    free = np.random.default_rng(0).standard_normal((2000, n)) @ root(coded).T
+    assert 0.02 < np.mean(~can_exist(coded, known, free)) < 0.5, "the prior has such patients"
+    world = simulate_world(plan)
+    for m, model in enumerate(plan.models):
+        rows = np.flatnonzero(world.model_index == m)
+        here = {name: values[rows] for name, values in world.covariates.items()}
+        assert can_exist(model, here, world.z[rows] @ root(model).T).all()
+    train_amortised(plan, tmp_path / "light")
+    case = Case(
+        label="l",
+        drug="daptomycin",
+        history=Regimen.steady(400.0, every_h=24, route=Route.IV, duration_h=0.5),
+        covariates=Covariates.constant({name: float(value[0]) for name, value in known.items()}),
+        samples=(Sample(time_h=1.0, value=80.0),),
+    )
+    found = Amortised.load(tmp_path / "light").estimate(case, 500)
+    for estimate in found.estimates:
+        assert can_exist(estimate.model, known, estimate.etas).all()
+
+
+def test_a_plan_of_whom_nobody_can_exist_is_refused(tmp_path: Path) -> None:
+    plan = _light(tmp_path)
+    lightest = replace(plan, covariates={**plan.covariates, "WT": Distribution.read({"kind": "constant", "value": 1.0})})
+    with pytest.raises(PlanError, match="narrow the covariates"):
+        simulate_world(lightest)  # Q and V2 of Dvorchik 2004 are straight lines in weight

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import platform
 import re
 import signal
 import ssl
@@ -318,3 +319,41 @@ def test_warming_reads_the_library_and_imports_what_is_heavy() -> None:
     assert thread.daemon
     thread.join(120)
     assert not thread.is_alive() and set(HEAVY[:2]) <= set(sys.modules)
+
+
+HEAPS = """
+import ctypes, re, sys, threading
+if sys.argv[2] == "few":
+    from auctor.web.operate.memory import few_heaps
+    few_heaps()
+together = threading.Barrier(12)
+def work():
+    together.wait()
+    kept = [bytes(2000) for _ in range(2000)]
+    together.wait()
+threads = [threading.Thread(target=work) for _ in range(12)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+libc.fclose.argtypes = [ctypes.c_void_p]
+libc.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
+out = libc.fopen(sys.argv[1].encode(), b"w")
+libc.malloc_info(0, out)
+libc.fclose(out)
+print(len(re.findall("<heap nr=", open(sys.argv[1]).read())))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="asks glibc for its heaps")
+def test_threads_share_a_few_heaps_unless_the_installation_has_its_own_number(tmp_path: Path) -> None:
+    def heaps(how: str, **own: str) -> int:
+        ours = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"} | own
+        ran = subprocess.run(
+            [sys.executable, "-c", HEAPS, str(tmp_path / "info"), how], env=ours, capture_output=True, text=True, check=True
+        )
+        return int(ran.stdout)
+
+    assert heaps("as it is") > 2, "a heap for every thread that asks while others do"
+    assert heaps("few") <= 2
+    assert heaps("few", MALLOC_ARENA_MAX="5") > 2

@@ -63,6 +63,16 @@ def parameters(model: DrugModel, covariates: Mapping[str, Array], eta: Array) ->
     return {name: np.broadcast_to(np.asarray(value, dtype=np.float64), eta.shape[:-1]) for name, value in found.items()}
 
 
+def can_exist(model: DrugModel, covariates: Mapping[str, Array], eta: Array) -> NDArray[np.bool_]:
+    """Where clearances and volumes are above zero, (n,).
+
+    They are not only under a formula that can cross zero: the public daptomycin code gives a tenth of its light patients a negative Q.
+    """
+    params, s = parameters(model, covariates, eta), model.structure
+    names = [name for name in (s.clearance, s.central, *(n for pair in s.peripherals for n in pair)) if name]
+    return np.all([params[name] > 0 for name in names], axis=0) if names else np.ones(eta.shape[:-1], dtype=np.bool_)
+
+
 def residual_of(plan: Plan, model: DrugModel) -> Residual:
     """The noise the plan puts on concentrations: the model's own residual error, the assay's alone, or none."""
     if plan.noise == "full":

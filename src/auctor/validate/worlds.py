@@ -18,7 +18,7 @@ from auctor.models.writing import toml_text
 from auctor.population.people import People, read_people
 from auctor.population.plan import Plan, Split, read_plan
 from auctor.population.reading import Table
-from auctor.population.virtual import Profiles, parameters, simulate
+from auctor.population.virtual import Profiles, can_exist, simulate
 from auctor.validate.study_file import FOLDER, Design, Other, Sizes, StudyFile
 
 Array = NDArray[np.float64]
@@ -125,18 +125,12 @@ def more_patients(plan: Plan, n: int) -> Profiles:
 
 
 def possible(profiles: Profiles) -> NDArray[np.bool_]:
-    """Which patients can exist, (n,): every structural parameter above zero and every level above zero and finite.
-
-    Only a model whose formulas can cross zero has others (the public daptomycin code gives a tenth of its light patients a negative Q).
-    """
+    """Which patients can exist, (n,): every structural parameter above zero and every level above zero and finite."""
     levels = profiles.true
     sound = (levels > 0) & np.isfinite(levels) | np.isnan(profiles.sample_h)
     found: NDArray[np.bool_] = np.all(sound, axis=1)
     for m, model in enumerate(profiles.plan.models):
         rows = np.flatnonzero(profiles.model_index == m)
         known = {name: values[rows] for name, values in profiles.covariates.items()}
-        params = parameters(model, known, profiles.eta[rows, : len(model.eta_names)])
-        s = model.structure
-        names = [name for name in (s.clearance, s.central, *(n for pair in s.peripherals for n in pair)) if name]
-        found[rows] &= np.all([params[name] > 0 for name in names], axis=0)
+        found[rows] &= can_exist(model, known, profiles.eta[rows, : len(model.eta_names)])
     return found

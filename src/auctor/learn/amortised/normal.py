@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 Levels = Callable[[Array], Array]  # standardised etas (n, p) -> concentrations (n, k)
 STEPS = (1.0, 0.5)  # half-width of the secants of each Gauss-Newton step, in SD of the population
 FARTHEST = 4.0  # SD: where a step would leave the population, it is cut short
+ABSURD = 1e6  # mg/L: where a formula crosses zero at etas that no patient has, a course may run away
 LEAST_SHARE = 0.05  # of a level: no proportional error below that is used for the transformation
 
 
@@ -80,7 +81,8 @@ def _expanded(levels: Levels, centre: Array, half: float, offset: float) -> tupl
     """t (n, k), its secant slopes and second differences (n, k, p) at `centre` (n, p)."""
 
     def read(z: Array) -> Array:
-        return np.log(np.maximum(levels(z), 0.0) + offset)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.log(np.nan_to_num(levels(z), nan=0.0).clip(0.0, ABSURD) + offset)
 
     at = read(centre)
     steps = half * np.eye(centre.shape[1])

@@ -31,6 +31,7 @@ from auctor.learn.amortised.weighing import Proposal, Weighed, resampled, weigh
 from auctor.learn.amortised.world import root
 from auctor.models.model import DrugModel, Residual
 from auctor.pk.exposure import curves
+from auctor.population.virtual import can_exist
 from auctor.predictor import Draws, Prediction
 
 if TYPE_CHECKING:
@@ -112,11 +113,15 @@ def _levels(model: DrugModel, case: Case, times: Array, z: Array) -> Array:
 def _weighed(plan: AmortisedPlan, proposal: Proposal, case: Case, asked: tuple[int, np.random.Generator]) -> Weighed:
     """Proposals worth the draws asked for. A pilot says how many that takes and is left out, as in `auctor.estimate.sir`."""
     n_draws, rng = asked
+    known = {name: np.full(1, value) for name, value in case.covariates.at(0.0).items()}  # they do not change: see `domain`
 
     def log_likelihood(m: int, z: Array) -> Array:
-        model = plan.models[m]
-        levels = sample_predictions(model, case, z @ root(model).T)
-        return plan.wider.log_likelihood(model.residual, partial(_log_density, levels, of_case(case))) + density_constant(model, case)
+        model, etas = plan.models[m], z @ root(plan.models[m]).T
+        alive = can_exist(model, known, etas)
+        levels = sample_predictions(model, case, etas[alive])
+        found = np.full(len(z), -np.inf)
+        found[alive] = plan.wider.log_likelihood(model.residual, partial(_log_density, levels, of_case(case)))
+        return found + density_constant(model, case)
 
     pilot = weigh(proposal, log_likelihood, math.ceil(PILOT * n_draws), rng)
     size = math.ceil(n_draws * min(SPARE * len(pilot) / pilot.ess, MOST))

@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auctor.case import Case, Covariates, Dose, Regimen, Sample
+from auctor.errors import PlanError
 from auctor.learn.amortised.plan import AmortisedPlan
 from auctor.models.model import DrugModel
 from auctor.pk.course import concentrations
 from auctor.pk.timeline import Batch, build, stack
-from auctor.population.virtual import Progress, draw_covariates, route_of, stream
+from auctor.population.virtual import Progress, can_exist, draw_covariates, route_of, stream
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
+REDRAWS = 50
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,6 +74,7 @@ def simulate_world(plan: AmortisedPlan, progress: Progress | None = None) -> Wor
     width = max(len(m.eta_names) for m in plan.models)
     index = np.arange(n) % len(plan.models)
     z = plan.wider.drawn(stream(plan.seed, "eta"), n, width)
+    _redraw_impossible(plan, covariates, index, z)
     for m, model in enumerate(plan.models):
         z[index == m, len(model.eta_names) :] = 0.0
     people = [Covariates.constant({name: float(v[i]) for name, v in covariates.items()}) for i in range(n)]
@@ -88,6 +91,20 @@ def simulate_world(plan: AmortisedPlan, progress: Progress | None = None) -> Wor
         rows = index == m
         drawn.true[rows] = drawn.levels(m, z[:, : len(model.eta_names)])[rows]
     return drawn
+
+
+def _redraw_impossible(plan: AmortisedPlan, covariates: Mapping[str, Array], index: Ints, z: Array) -> None:
+    """Draw the etas of patients who cannot exist again, in place; the prior is cut off there too (`auctor.learn.amortised.posterior`)."""
+    rng = stream(plan.seed, "eta again")
+    for m, model in enumerate(plan.models):
+        rows = np.flatnonzero(index == m)
+        for _ in range(REDRAWS):
+            known = {name: values[rows] for name, values in covariates.items()}
+            rows = rows[~can_exist(model, known, z[rows, : len(model.eta_names)] @ root(model).T)]
+            z[rows] = plan.wider.drawn(rng, len(rows), z.shape[1])
+        if len(rows):
+            what = f"gives {len(rows)} patients no clearance or volume above zero in {REDRAWS} draws"
+            raise PlanError(where=f"{plan.name}.{model.name}", what=what, remedy="narrow the covariates")
 
 
 def _regimens(plan: AmortisedPlan, covariates: Mapping[str, Array], n: int) -> tuple[Regimen, ...]:

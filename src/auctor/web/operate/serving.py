@@ -10,6 +10,7 @@ import uvicorn
 
 from auctor.web.app import application
 from auctor.web.operate.logs import start_logging
+from auctor.web.operate.memory import few_heaps
 from auctor.web.operate.warming import warm
 from auctor.web.settings import Settings, SettingsError, is_loopback
 
@@ -50,6 +51,7 @@ def serve(settings: Settings, *, tell: Callable[[str], None], plain: bool = Fals
     `tell` gets the address, and while there is no account the one-time token of the set-up page.
     """
     check_exposure(settings, plain=plain)
+    few_heaps()
     start_logging(settings.log_level)
     app = application(settings)
     address = settings.origin
