@@ -31,11 +31,11 @@ from auctor.report.study_svg import study_svg
 from auctor.validate.comparators import averaged, drawn, fitted, model_weights, patients, posterior, steady_fit
 from auctor.validate.metrics import COLUMNS
 from auctor.validate.model_file import check_file
-from auctor.validate.study import AVERAGED, KNOWN, KNOWN_LEAST, UNKNOWN, run_study, study_coverage
-from auctor.validate.study_amortised import AMORTISED
+from auctor.validate.study import run_study, study_coverage
 from auctor.validate.study_file import FOLDER, open_study, read_study, shipped_studies
 from auctor.validate.study_learners import XGBOOST, trained
 from auctor.validate.study_result import StudyResult, StudyTable
+from auctor.validate.study_rows import AMORTISED, AVERAGED, KNOWN, KNOWN_LEAST, UNKNOWN
 from auctor.validate.worlds import draw_covariates, features, intravenous, other_world, possible, training_plan
 from spec.test_metrics import small
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from auctor.report.markdown import bullets, plain, table
 from auctor.report.study_svg import study_svg
 from auctor.validate.metrics import as_it_is, columns
-from auctor.validate.study_amortised import AMORTISED_LEAST
 from auctor.validate.study_file import StudyTexts
 from auctor.validate.study_result import COVERED, WORDS, StudyResult, StudyTable, compared
+from auctor.validate.study_rows import AMORTISED_LEAST
 
 COVERED_TEXT = (
     "New patients of the training simulators, all and by declared subgroup; exact 95 % limits of the share (Clopper-Pearson) are in "

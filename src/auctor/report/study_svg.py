@@ -8,10 +8,9 @@ from xml.sax.saxutils import escape
 
 from auctor.report.curve_svg import GREY_TEXT, INK
 from auctor.validate.metrics import Score
-from auctor.validate.study import AVERAGED
-from auctor.validate.study_amortised import AMORTISED
 from auctor.validate.study_file import SAME
 from auctor.validate.study_result import WORDS, StudyResult, StudyTable
+from auctor.validate.study_rows import AMORTISED, AVERAGED
 
 WIDTH, LEFT, RIGHT, TOP, LINE, GAP, BOTTOM = 860, 330, 20, 82, 9, 12, 46
 COLOURS = {

@@ -40,17 +40,11 @@ from auctor.validate.study_amortised import amortised_row
 from auctor.validate.study_file import SAME, Design, Sizes, StudyFile
 from auctor.validate.study_learners import Answer, alone, trained
 from auctor.validate.study_result import Covered, StudyCoverage, StudyResult, StudyTable
+from auctor.validate.study_rows import AVERAGED, KNOWN, KNOWN_LEAST, MATCHED, PUBLISHED, UNKNOWN, UNKNOWN_LEAST
 from auctor.validate.worlds import more_patients, other_world, possible, training_plan
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
-KNOWN = "posterior mean, the patient's model known (limit in RMSE)"
-KNOWN_LEAST = "posterior, least rRMSE, the patient's model known"
-UNKNOWN = "posterior mean, model not known (limit in RMSE of what the methods are told)"
-UNKNOWN_LEAST = "posterior, least rRMSE, model not known"
-AVERAGED = "model averaging, published residual errors"
-MATCHED = "model averaging, residual error as in the data"
-PUBLISHED = "published residual error"
 # a posterior from almost noise-free levels is thin and curved: its proposals are used less well
 NOISELESS_DRAWS = 3
 

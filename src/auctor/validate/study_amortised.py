@@ -18,11 +18,10 @@ from auctor.learn.amortised.store import Amortised
 from auctor.population.profiles import Profiles
 from auctor.validate.comparators import Estimates
 from auctor.validate.metrics import Score, accuracy, error_ratio, least_relative
+from auctor.validate.study_rows import AMORTISED, AMORTISED_LEAST
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
-AMORTISED = "amortised posterior over several models, mean"
-AMORTISED_LEAST = "amortised posterior over several models, least rRMSE"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
