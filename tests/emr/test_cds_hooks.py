@@ -256,7 +256,7 @@ def test_what_the_card_says_is_what_the_engine_says(client: TestClient, hospital
     from auctor.case import Regimen, Route
     from auctor.data.casefile import read_case
     from auctor.models.reader import read_model
-    from auctor.report.shown import frequency
+    from auctor.report.shown import frequencies
 
     model = read_model("vancomycin_goti_2018")
     case = read_case(Path(__file__).resolve().parents[2] / "examples" / "vancomycin_two_levels.toml", model)
@@ -264,7 +264,7 @@ def test_what_the_card_says_is_what_the_engine_says(client: TestClient, hospital
     found = analyse(replace(case, current=drafted), model).method("posterior").recommendation
     assert found is not None and found.current is not None
     (card,) = _cards(client, hospital, "order-sign", draft(250))
-    assert f"below the target in {frequency(found.current.below)}" in card["summary"]
+    assert f"below the target in {frequencies(found.current.shares)[0]}" in card["summary"]
 
 
 def test_a_dose_above_a_cap_and_surely_too_much_is_critical_and_by_the_population_model(client: TestClient, hospital: Hospital) -> None:

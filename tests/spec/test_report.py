@@ -14,6 +14,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from auctor.analysis import Analysis, analyse
 from auctor.case import Case, Covariates, Dose, Metric, MetricKind, Regimen, Route, Sample, Target
@@ -26,7 +28,7 @@ from auctor.models.reader import read_model
 from auctor.predictor import Array, Draws, Prediction
 from auctor.report import as_dict, summary_table, to_html, to_json, write_html, write_json
 from auctor.report.curve_svg import curve_svg
-from auctor.report.shown import frequency
+from auctor.report.shown import frequencies, parts
 from auctor.report.words import interpretations
 
 DRAWS = 400
@@ -399,7 +401,21 @@ def test_a_whole_report_can_be_written(analysis: Analysis, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("share", "words"), [(0.0, "0 of 10"), (0.02, "fewer than 1 of 10"), (0.55, "6 of 10"), (0.999, "more than 9 of 10")]
+    ("shares", "words"),
+    [
+        ((0.65, 0.23, 0.12), ("7 of 10", "2 of 10", "1 of 10")),  # rounded one by one they would be 6, 2 and 1 of 10
+        ((0.0, 0.98, 0.02), ("0 of 10", "more than 9 of 10", "fewer than 1 of 10")),
+        ((0.0, 0.0, 1.0), ("0 of 10", "0 of 10", "10 of 10")),
+        ((0.35, 0.35, 0.3), ("4 of 10", "3 of 10", "3 of 10")),
+    ],
 )
-def test_risk_is_said_in_natural_frequencies(share: float, words: str) -> None:
-    assert frequency(share) == words
+def test_risk_is_said_in_natural_frequencies_that_add_up(shares: tuple[float, ...], words: tuple[str, ...]) -> None:
+    assert frequencies(shares) == words
+
+
+@given(st.lists(st.integers(0, 4000), min_size=3, max_size=3).filter(any), st.sampled_from([10, 100]))
+def test_parts_add_up_and_none_is_a_whole_one_away(counts: list[int], whole: int) -> None:
+    shares = [n / sum(counts) for n in counts]
+    found = parts(shares, whole)
+    assert sum(found) == whole
+    assert all(abs(n - whole * share) < 1 + 1e-6 and n >= 0 for n, share in zip(found, shares, strict=True))

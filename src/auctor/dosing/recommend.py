@@ -58,6 +58,11 @@ class Forecast:
     needs_confirmation: bool = False
     abstained: str = ""
 
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """Below, in and above the target."""
+        return self.below, self.inside, self.above
+
     @cached_property
     def median(self) -> float | None:
         """Median of the draws; None when the method abstained."""

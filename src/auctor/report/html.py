@@ -18,7 +18,7 @@ from auctor.dosing.candidates import OptionKind
 from auctor.dosing.concordance import State
 from auctor.dosing.recommend import Forecast
 from auctor.report.curve_svg import curve_svg, table_times
-from auctor.report.shown import Shown, concentration, covariate_value, exposure, frequency, percent, significant
+from auctor.report.shown import Shown, concentration, covariate_value, exposure, frequencies, percents, significant
 from auctor.report.words import interpretations, next_dose, occasions, preselected, risk
 
 ICONS = {State.AGREE: "✔", State.CAUTION: "▲", State.DISAGREE: "✖", State.ALONE: "–"}
@@ -154,7 +154,7 @@ def _column(method: MethodResult, metric: Shown) -> Column:
     if now is not None and now.exposure is not None:
         cells |= {"Exposure now": f"{metric.text(now.exposure.point)} {metric.pretty}"}
         cells |= {"Median": metric.text(now.median), "90 % interval": metric.span(now.interval90)}
-        cells |= dict(zip(_METHOD_ROWS[3:6], (frequency(s) for s in (now.below, now.inside, now.above)), strict=True))
+        cells |= dict(zip(_METHOD_ROWS[3:6], frequencies(now.shares), strict=True))
     if found is not None:
         cells |= {"Action": "no selection" if found.action is None else found.action.value}
         unpicked = {"Selected regimen": "none: needs confirmation" if found.favoured else "none"}
@@ -166,7 +166,7 @@ def _column(method: MethodResult, metric: Shown) -> Column:
 def _selected(best: Forecast, metric: Shown) -> dict[str, str]:
     point = None if best.exposure is None else best.exposure.point
     interval = f"{metric.text(point)} ({metric.span(best.interval90)})"
-    return {"Selected regimen": best.option.label, "Exposure then": interval, "In target then": frequency(best.inside)}
+    return {"Selected regimen": best.option.label, "Exposure then": interval, "In target then": frequencies(best.shares)[1]}
 
 
 def _state(state: State) -> dict[str, str]:
@@ -219,7 +219,7 @@ def _candidate(forecast: Forecast, analysis: Analysis, metric: Shown) -> dict[st
         "daily": significant(option.daily_mg) if option.daily_mg else "0",
         "median": metric.text(forecast.median),
         "interval": metric.span(forecast.interval90),
-        "shares": [percent(s) for s in (forecast.below, forecast.inside, forecast.above)] if answered else ["–"] * 3,
+        "shares": percents(forecast.shares) if answered else ["–"] * 3,
         "bar": _bar(forecast) if answered else [],
         "others": [_share_of(m, forecast) for m in _others(analysis)],
     }
@@ -243,7 +243,7 @@ def _selects(method: MethodResult, forecast: Forecast) -> bool:
 def _share_of(method: MethodResult, forecast: Forecast) -> str:
     forecasts = method.recommendation.forecasts if method.recommendation else ()
     same = next((f for f in forecasts if f.option == forecast.option and f.exposure is not None), None)
-    return "–" if same is None else percent(same.inside)
+    return "–" if same is None else percents(same.shares)[1]
 
 
 def _bar(forecast: Forecast) -> list[dict[str, float | str]]:

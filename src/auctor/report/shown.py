@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from auctor.case import Metric, MetricKind
@@ -64,13 +65,30 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.{places}f}"
 
 
-def frequency(share: float) -> str:
-    """A probability as a natural frequency.
+def parts(shares: Sequence[float], whole: int) -> tuple[int, ...]:
+    """Shares of a whole in whole numbers that add up as the shares do: by largest remainder.
 
-    >>> frequency(0.71), frequency(0.01), frequency(0.97), frequency(1.0)
-    ('7 of 10', 'fewer than 1 of 10', 'more than 9 of 10', '10 of 10')
+    >>> parts((0.65, 0.23, 0.12), 10), parts((1 / 3, 1 / 3, 1 / 3), 100)
+    ((7, 2, 1), (34, 33, 33))
     """
-    tenths = round(10 * share)
+    exact = [whole * share for share in shares]
+    found = [math.floor(round(one, 9)) for one in exact]
+    missing = round(sum(exact)) - sum(found)
+    for k in sorted(range(len(found)), key=lambda k: found[k] - round(exact[k], 9))[:missing]:
+        found[k] += 1
+    return tuple(found)
+
+
+def frequencies(shares: Sequence[float]) -> tuple[str, ...]:
+    """Probabilities that are all there is, as natural frequencies that add up to ten.
+
+    >>> frequencies((0.65, 0.23, 0.12)), frequencies((0.0, 0.97, 0.03))
+    (('7 of 10', '2 of 10', '1 of 10'), ('0 of 10', 'more than 9 of 10', 'fewer than 1 of 10'))
+    """
+    return tuple(_tenths(n, share) for n, share in zip(parts(shares, 10), shares, strict=True))
+
+
+def _tenths(tenths: int, share: float) -> str:
     if tenths == 0 and share > 0:
         return "fewer than 1 of 10"
     if tenths == 10 and share < 1:
@@ -78,13 +96,13 @@ def frequency(share: float) -> str:
     return f"{tenths} of 10"
 
 
-def percent(share: float) -> str:
-    """A probability in whole per cent.
+def percents(shares: Sequence[float]) -> tuple[str, ...]:
+    """Probabilities that are all there is, in whole per cent that add up.
 
-    >>> percent(0.713)
-    '71 %'
+    >>> percents((0.713, 0.2, 0.087))
+    ('71 %', '20 %', '9 %')
     """
-    return f"{100 * share:.0f} %"
+    return tuple(f"{n} %" for n in parts(shares, 100))
 
 
 def covariate_value(covariate: Covariate, value: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auctor.analysis.result import Analysis, MethodResult
-from auctor.report.shown import Shown, exposure, percent
+from auctor.report.shown import Shown, exposure, percents
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,8 +35,8 @@ def summary_row(method: MethodResult, metric: Shown) -> tuple[str, ...]:
     now, best = found.current, found.best
     known = now is not None and now.exposure is not None
     seen = [metric.text(now.exposure.point), metric.span(now.interval90)] if now and now.exposure else ["–", "–"]
-    shares = [percent(s) for s in (now.below, now.inside, now.above)] if now and known else ["–"] * 3
-    chosen = [best.option.label, percent(best.inside)] if best else ["none", "–"]
+    shares = percents(now.shares) if now and known else ["–"] * 3
+    chosen = [best.option.label, percents(best.shares)[1]] if best else ["none", "–"]
     return (method.title, *seen, *shares, found.action.value if found.action else "–", *chosen)
 
 

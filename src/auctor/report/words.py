@@ -17,7 +17,7 @@ from auctor.dosing.candidates import OptionKind
 from auctor.dosing.concordance import State
 from auctor.dosing.recommend import Action, Forecast
 from auctor.pk.disposition import modes
-from auctor.report.shown import Shown, exposure, frequency
+from auctor.report.shown import Shown, exposure, frequencies
 
 EXPECTED = (5.0, 95.0)  # percentiles of the a-priori prediction
 HALF_LIVES_TO_STEADY = 4.0  # 94 % of the new steady state: 1 - 2**-4
@@ -68,7 +68,7 @@ def occasions(analysis: Analysis) -> str:
 
 def risk(forecast: Forecast) -> str:
     """The three shares in natural frequencies."""
-    below, inside, above = (frequency(share) for share in (forecast.below, forecast.inside, forecast.above))
+    below, inside, above = frequencies(forecast.shares)
     return said("%(below)s below, %(inside)s within and %(above)s above the target", below=below, inside=inside, above=above)
 
 

@@ -14,7 +14,7 @@ from auctor.fhir.cds.cards import OVERRIDE_REASONS, Action, Card, Coding, Indica
 from auctor.fhir.cds.judgement import Draft, Ready
 from auctor.fhir.cds.level_due import LevelDue, lines, summary
 from auctor.fhir.cds.request import Call
-from auctor.report.shown import exposure, frequency
+from auctor.report.shown import exposure, frequencies
 from auctor.report.voice import ENGLISH, N_, Voice
 
 LIKELY = 0.5  # a draft that more likely than not misses the target is warned about
@@ -85,7 +85,7 @@ def order_select(call: Call, chart: Chart, desk: Desk, ready: Ready, draft: Mapp
         return None
     best = found[0]
     suggestions = tuple(_suggestion(call, draft, forecast, desk.voice, recommended=forecast is best) for forecast in found)
-    regimen, share = desk.voice.engine(best.option.label), desk.voice.engine(frequency(best.inside))
+    regimen, share = desk.voice.engine(best.option.label), desk.voice.engine(frequencies(best.shares)[1])
     top = desk.voice.say(REGIMEN_REACHES, drug=chart.drug.capitalize(), regimen=regimen, share=share)
     detail = f"{_basis(ready, desk.voice)}\n\n{_table(found, ready, desk.voice)}\n\n{_caveats(ready, desk.voice)}"
     return _card(call, chart, desk, kind="doses", summary=top, indicator=Indicator.INFO, detail=detail, suggestions=suggestions)
@@ -116,11 +116,11 @@ def _urgency(judged: Forecast, ready: Ready, draft: Draft) -> Indicator:
 
 
 def _summary(chart: Chart, judged: Forecast, voice: Voice) -> str:
-    drug = chart.drug.capitalize()
+    drug, (below, inside, above) = chart.drug.capitalize(), frequencies(judged.shares)
     if max(judged.above, judged.below) < LIKELY:
-        return voice.say(ORDER_REACHES, drug=drug, share=voice.engine(frequency(judged.inside)))
-    message, share = (ENDS_ABOVE, judged.above) if judged.above >= judged.below else (ENDS_BELOW, judged.below)
-    return voice.say(message, drug=drug, share=voice.engine(frequency(share)))
+        return voice.say(ORDER_REACHES, drug=drug, share=voice.engine(inside))
+    message, share = (ENDS_ABOVE, above) if judged.above >= judged.below else (ENDS_BELOW, below)
+    return voice.say(message, drug=drug, share=voice.engine(share))
 
 
 def _differs(one: Option, other: Option) -> bool:
@@ -148,7 +148,7 @@ def _table(forecasts: tuple[Forecast, ...], ready: Ready, voice: Voice) -> str:
 
 
 def _shares(forecast: Forecast, voice: Voice) -> str:
-    return " | ".join(voice.engine(frequency(share)) for share in (forecast.below, forecast.inside, forecast.above))
+    return " | ".join(voice.engine(share) for share in frequencies(forecast.shares))
 
 
 def _of_draft(draft: Draft, ready: Ready, voice: Voice) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from auctor.dosing.concordance import State
 from auctor.report.html import BAR_WIDTH, ICONS, MOST_ROWS
+from auctor.report.shown import parts
 from auctor.web.pages.language import N_, Language
 from auctor.web.pages.views.axis import Axis
 
@@ -69,9 +70,9 @@ class ShownResult:
         over = option["duration"]["value"]
         return f"{text} {say('over %(hours)s h', hours=n(over))}" if over else text
 
-    def frequency(self, share: float) -> str:
-        """A probability as a natural frequency."""
-        say, tenths = self.language.say, round(10 * share)
+    def frequency(self, tenths: int, share: float) -> str:
+        """A natural frequency of that many tenths."""
+        say = self.language.say
         if tenths == 0 and share > 0:
             return say(FEW)
         if tenths == 10 and share < 1:
@@ -109,16 +110,18 @@ class ShownResult:
     def forecast(self, found: dict[str, Any]) -> dict[str, Any]:
         """One regimen's exposure and its shares, as texts and as a bar."""
         exposure, share, n = found["exposure"], found["share"], self.language.number
+        three = [share[k] for k in ("below", "in", "above")]
+        below, inside, above = map(self.frequency, parts(three, 10), three)
         low, high = exposure["interval90"]
         return {
             "regimen": self.regimen(found["option"]),
             "median": n(exposure["median"]),
             "interval": f"{n(low)}–{n(high)}",
             "unit": self.unit,
-            "below": self.frequency(share["below"]),
-            "inside": self.frequency(share["in"]),
-            "above": self.frequency(share["above"]),
-            "percent": [f"{100 * share[k]:.0f}" for k in ("below", "in", "above")],
+            "below": below,
+            "inside": inside,
+            "above": above,
+            "percent": parts(three, 100),
             "bar": _bar(share),
             "confirm": bool(found.get("needs_confirmation")),
             "over_cap": bool(found["option"]["over_cap"]),
@@ -214,8 +217,8 @@ def _selects(method: dict[str, Any], label: str) -> bool:
 
 
 def _bar(share: dict[str, float]) -> list[dict[str, Any]]:
-    left, parts = 0.0, []
+    left, pieces = 0.0, []
     for kind in ("below", "in", "above"):
-        parts.append({"kind": kind, "x": round(left, 1), "width": round(BAR_WIDTH * share[kind], 1)})
+        pieces.append({"kind": kind, "x": round(left, 1), "width": round(BAR_WIDTH * share[kind], 1)})
         left += BAR_WIDTH * share[kind]
-    return parts
+    return pieces
