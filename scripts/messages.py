@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ BELOW = tuple(  # said by a voice of the pages: what they mark, not what they re
 )
 CATALOGUES = WEB / "pages/locale"
 _CALL = re.compile(r"""\bsay\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
+_MSGID = re.compile(r'^msgid ("(?:[^"\\]|\\.)*"(?:\n"(?:[^"\\]|\\.)*")*)', re.MULTILINE)
 _MARKED, _SAID = {"say", "N_"}, {"what", "remedy"}
 FIXED = (  # said by variable: words of model files and case files, and the questions of the report
     *("draft", "reviewed", "validated", "whole blood", "plasma", "serum", "yes", "no"),
@@ -69,6 +71,13 @@ def catalogue(code: str) -> dict[str, str]:
         return {str(m.id): str(m.string) for m in read_po(file, locale=code) if m.id}
 
 
+def repeated(code: str) -> list[str]:
+    """Messages that a catalogue holds twice: of two translations, the reader would keep one without a word."""
+    text = (CATALOGUES / code / "messages.po").read_text(encoding="utf-8")
+    ids = ["".join(map(ast.literal_eval, block.split("\n"))) for block in _MSGID.findall(text)]
+    return sorted(one for one, times in Counter(ids).items() if times > 1)
+
+
 if __name__ == "__main__":
     for text in messages() if "--list" in sys.argv else []:
         print(repr(text))
@@ -77,5 +86,7 @@ if __name__ == "__main__":
         for text in messages():
             if not known.get(text):
                 print(f"{code}: missing {text!r}")
+        for text in repeated(code):
+            print(f"{code}: twice {text!r}")
         for text in known.keys() - set(messages()):
             print(f"{code}: no longer used {text!r}")

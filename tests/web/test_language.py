@@ -36,9 +36,18 @@ def test_every_message_is_there_with_its_placeholders_and_nothing_else_is(script
     assert len(wanted) > 500
     assert [text for text in wanted if not known.get(text)] == []
     assert sorted(known.keys() - set(wanted)) == []
+    assert script.repeated(code) == []
     for text, said in known.items():
         assert sorted(PLACEHOLDER.findall(said)) == sorted(PLACEHOLDER.findall(text)), text
         assert ("%" in PLACEHOLDER.sub("", said)) == ("%" in PLACEHOLDER.sub("", text)), text
+
+
+def test_a_message_that_a_catalogue_holds_twice_is_found(script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "xx").mkdir()
+    text = 'msgid ""\nmsgstr ""\n\nmsgid "dose"\nmsgstr "a"\n\nmsgid ""\n"do"\n"se"\nmsgstr "b"\n'
+    (tmp_path / "xx" / "messages.po").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(script, "CATALOGUES", tmp_path)
+    assert script.repeated("xx") == ["dose"]
 
 
 def test_french_is_translated_and_english_is_itself(script: ModuleType) -> None:
