@@ -19,6 +19,7 @@ from auctor.learn.training import Sides
 from auctor.learn.tuning import tune
 from auctor.population.virtual import Progress
 from auctor.validate.comparators import Estimates
+from auctor.validate.study_rows import TRAINED
 
 Answer = Callable[[Observed], Estimates]
 
@@ -44,7 +45,7 @@ def learner(name: str, made: Material, progress: Progress | None = None) -> Answ
 
 # those that read the features of a plan; one that reads a history would have to be told it
 LEARNERS: Mapping[str, str] = MappingProxyType(
-    {n: f"{a.title.split(':')[0]}, trained on simulations" for n, a in ALGORITHMS.items() if a.reads == "features"}
+    {n: f"{a.title.split(':')[0]}, {TRAINED}" for n, a in ALGORITHMS.items() if a.reads == "features"}
 )
 
 XGBOOST = LEARNERS["xgboost"]

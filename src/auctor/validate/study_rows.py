@@ -11,3 +11,4 @@ MATCHED = "model averaging, residual error as in the data"
 PUBLISHED = "published residual error"
 AMORTISED = "amortised posterior over several models, mean"
 AMORTISED_LEAST = "amortised posterior over several models, least rRMSE"
+TRAINED = "trained on simulations"  # how the row of a learner ends
