@@ -13,6 +13,8 @@ from itertools import pairwise
 
 from auctor.errors import CaseError, Notice
 
+MOST_DOSES = 10_000  # of a regimen that goes on
+
 
 class Route(StrEnum):
     """How a dose enters the body: into the absorption chain (`oral`) or the central compartment (`iv`)."""
@@ -59,7 +61,12 @@ class Regimen:
 
     @classmethod
     def steady(cls, amount_mg: float, *, every_h: float, route: Route, duration_h: float = 0.0, horizon_h: float = 48.0) -> Regimen:
-        """The same dose every `every_h` at steady state at time 0 and kept up until `horizon_h`."""
+        """The same dose every `every_h` at steady state at time 0 and kept up until `horizon_h`.
+
+        Raises CaseError for an interval of which there would be more than `MOST_DOSES`.
+        """
+        if not every_h * MOST_DOSES >= horizon_h:
+            raise CaseError(where="every", what="too short: the doses would be without number", remedy="give the time between two doses")
         more = max(0, round(horizon_h / every_h + 0.5))
         dose = Dose(
             time_h=0.0, amount_mg=amount_mg, route=route, duration_h=duration_h, every_h=every_h, additional=more, steady_state=True

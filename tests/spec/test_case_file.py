@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from auctor.case import Case, Metric, Route
+from auctor.case import Case, Metric, Regimen, Route
 from auctor.data.casefile import read_case, read_header
 from auctor.data.schema import json_schema
 from auctor.errors import AuctorError, CaseError
@@ -213,3 +213,10 @@ def test_the_json_schema_refuses_what_it_can_see() -> None:
     bad = {case.name: case.text for case in BAD if case.name in seen}
     assert bad.keys() == seen
     assert [name for name, text in bad.items() if validator.is_valid(_plain(tomllib.loads(text)))] == []
+
+
+@pytest.mark.parametrize("every", [1e-300, 1e-9, 0.0])
+def test_a_regimen_that_goes_on_has_a_number_of_doses(every: float) -> None:
+    with pytest.raises(CaseError, match="without number"):
+        Regimen.steady(5.0, every_h=every, route=Route.IV)
+    assert Regimen.steady(5.0, every_h=0.25, route=Route.IV).doses[0].additional < 200

@@ -121,7 +121,8 @@ def test_the_banner_says_who_and_marks_training(ada: Person, opened: Opened) -> 
         ("sample", {"below_lloq": "on"}, "give the limit that the level is below"),
         ("covariate", {"c_WT": "heavy"}, "not a plain number"),
         ("covariate", {"c_WT": "", "c_APGR": ""}, "nothing filled in"),
-        ("order", {"every": "0"}, "between 0 and a year"),
+        ("order", {"every": "0"}, "between 15 min and a year"),
+        ("order", {"every": "0.1"}, "between 15 min and a year"),
         ("note", {"text": "   "}, "missing"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from auctor.case import Covariates, Dose, Regimen, Route
 from auctor.data.clock import Clock, maybe_moment, moment
-from auctor.data.limits import MAX_ADDITIONAL, MAX_DOSE_MG, MAX_HISTORY_H, MAX_INFUSION_H, MAX_INTERVAL_H
+from auctor.data.limits import MAX_ADDITIONAL, MAX_DOSE_MG, MAX_HISTORY_H, MAX_INFUSION_H, MAX_INTERVAL_H, MIN_INTERVAL_H
 from auctor.data.measure import measure
 from auctor.errors import CaseError, Notice
 from auctor.models.model import Dosing, DrugModel
@@ -96,8 +96,9 @@ def _interval(entry: DoseEntry | CurrentEntry, where: str) -> float:
     if entry.every is None:
         return 0.0
     every = measure(entry.every, "h", where=f"{where}.every")
-    if not 0 < every <= MAX_INTERVAL_H:
-        raise CaseError(where=f"{where}.every", what="not between 0 and a year", remedy="give the time between doses, for example '12 h'")
+    if not MIN_INTERVAL_H <= every <= MAX_INTERVAL_H:
+        remedy = "give the time between doses, for example '12 h'"
+        raise CaseError(where=f"{where}.every", what="not between 15 min and a year", remedy=remedy)
     return every
 
 

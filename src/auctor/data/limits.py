@@ -115,4 +115,5 @@ MAX_DOSE_MG = 100_000.0
 MAX_HISTORY_H = 24.0 * 366 * 20  # 20 years: a longer one is a slip in a date
 MAX_ADDITIONAL = 10_000  # doses of one series: more is a slip in the interval or the end
 MAX_INTERVAL_H = 24.0 * 366  # a year
+MIN_INTERVAL_H = 0.25  # a shorter one is a slip, and a regimen that goes on would have doses without number
 MAX_INFUSION_H = 24.0 * 30
