@@ -28,7 +28,7 @@ from auctor.errors import OutOfDomain
 from auctor.estimate.averaging import density_constant
 from auctor.estimate.observations import of_case
 from auctor.estimate.patient import sample_predictions
-from auctor.learn.amortised.posterior import _log_density, propose
+from auctor.learn.amortised.posterior import log_density_of, propose
 from auctor.learn.amortised.store import Amortised, amortised_for
 from auctor.learn.amortised.weighing import weigh
 from auctor.learn.amortised.wider import Wider
@@ -87,7 +87,7 @@ def weighted(amortised: Amortised, profiles: Profiles, i: int, rng: np.random.Ge
     levels: dict[int, np.ndarray] = {}
 
     def log_likelihood(m: int, wider: Wider) -> np.ndarray:
-        return wider.log_likelihood(plan.models[m].residual, partial(_log_density, levels[m], of_case(case)))
+        return wider.log_likelihood(plan.models[m].residual, partial(log_density_of, levels[m], of_case(case)))
 
     def target(m: int, z: np.ndarray) -> np.ndarray:
         levels[m] = sample_predictions(plan.models[m], case, z @ root(plan.models[m]).T)

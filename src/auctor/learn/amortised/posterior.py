@@ -120,7 +120,7 @@ def _weighed(plan: AmortisedPlan, proposal: Proposal, case: Case, asked: tuple[i
         alive = can_exist(model, known, etas)
         levels = sample_predictions(model, case, etas[alive])
         found = np.full(len(z), -np.inf)
-        found[alive] = plan.wider.log_likelihood(model.residual, partial(_log_density, levels, of_case(case)))
+        found[alive] = plan.wider.log_likelihood(model.residual, partial(log_density_of, levels, of_case(case)))
         return found + density_constant(model, case)
 
     pilot = weigh(proposal, log_likelihood, math.ceil(PILOT * n_draws), rng)
@@ -131,7 +131,8 @@ def _weighed(plan: AmortisedPlan, proposal: Proposal, case: Case, asked: tuple[i
     return found
 
 
-def _log_density(levels: Array, seen: Observations, residual: Residual) -> Array:
+def log_density_of(levels: Array, seen: Observations, residual: Residual) -> Array:
+    """log p(samples | levels) of each row of levels (n, k), mg/L, without the constant of `density_constant`: shape (n,)."""
     with np.errstate(invalid="ignore"):  # a draw without a steady state has no finite level, and so no weight
         return np.asarray(-0.5 * sample_terms(residual, levels, seen).sum(axis=1))
 
