@@ -37,6 +37,7 @@ from auctor.learn.scales import truth
 from auctor.population.distributions import Distribution
 from auctor.population.virtual import Profiles, exposure_per_rate
 from auctor.validate.comparators import fitted, map_estimates, patients
+from auctor.validate.metrics import MEASURES
 from auctor.validate.study_file import Design, StudyFile, open_study
 from auctor.validate.worlds import more_patients, possible, training_plan
 
@@ -111,7 +112,8 @@ def weighted(amortised: Amortised, profiles: Profiles, i: int, rng: np.random.Ge
 
 
 def rrmse(point: np.ndarray, true: np.ndarray) -> float:
-    return float(np.sqrt(np.mean((point / true - 1) ** 2)))
+    """As in every table of a study."""
+    return float(MEASURES["rRMSE"](point / true - 1))
 
 
 def judged(study: StudyFile, design: Design, n: int, seed: int) -> dict[str, dict[str, float]]:

@@ -121,3 +121,19 @@ def _force_sqlite(path: str, statement: str) -> None:
         connection.execute(statement)
         for _, sql in triggers:
             connection.execute(sql)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """An installation of the module's own, with the people of `web_site`."""
+    from web_site import make_site
+
+    found = make_site(tmp_path_factory.mktemp("site"))
+    yield found
+    found.app.state.store.close()
+
+
+@pytest.fixture(scope="module")
+def ada(site: Any) -> Any:
+    """Somebody with every role, signed in there."""
+    return site.client("ada")

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from auctor.web.accounts.permissions import Scope
 from web_api import LEVEL, NEONATE, ORDER, PERSON, Program, entries_of, new_course, numbers, program
-from web_site import PASSWORD, Site, make_site
+from web_site import PASSWORD, Site
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    found = make_site(tmp_path_factory.mktemp("api"))
-    yield found
-    found.app.state.store.close()
 
 
 @pytest.fixture(scope="module")

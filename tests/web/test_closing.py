@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from auctor.web.service import courses
 from auctor.web.store import StaleError, results
-from web_site import Person, Site, _ada, add, analyse, case, form_of, make_site, refusal, sign
+from web_site import Person, Site, _ada, add, analyse, case, form_of, refusal, sign
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
 REGIMEN = "2 mg every 12 h"
 OTHER_MODEL = "phenobarbital_pheno_nonmem"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    found = make_site(tmp_path_factory.mktemp("site"))
-    yield found
-    found.app.state.store.close()
-
-
-@pytest.fixture(scope="module")
-def ada(site: Site) -> Person:
-    return site.client("ada")
 
 
 def table(page: str, name: str) -> str:

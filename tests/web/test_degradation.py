@@ -5,28 +5,15 @@ from __future__ import annotations
 import html
 import re
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from auctor.web.service.clinic import Clinic
 from auctor.web.service.engine import Engine
-from web_site import KIDNEY, Person, Site, add, case, make_site, refusal
+from web_site import KIDNEY, Person, Site, add, case, refusal
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    found = make_site(tmp_path_factory.mktemp("worn"))
-    yield found
-    found.app.state.store.close()
-
-
-@pytest.fixture(scope="module")
-def ada(site: Site) -> Person:
-    return site.client("ada")
 
 
 def test_without_its_learner_the_column_abstains_and_map_answers(ada: Person, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

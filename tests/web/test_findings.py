@@ -28,18 +28,6 @@ FRENCH = "prélevé 30 min après la dose donnée le 2 mars à 08:00 : à 08:30 
 AFTER = "drawn 30 min after the dose given at 08:00 on 2 March: at 08:30 rather than at 08:00"
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    found = make_site(tmp_path_factory.mktemp("site"))
-    yield found
-    found.app.state.store.close()
-
-
-@pytest.fixture(scope="module")
-def ada(site: Site) -> Person:
-    return site.client("ada")
-
-
 @pytest.fixture
 def either(database: Any, quick_folder: Any) -> Iterator[Site]:
     """An installation on SQLite, and on PostgreSQL as the application signs in there."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,6 @@ from web_site import (
     case,
     form_of,
     latest,
-    make_site,
     open_course,
     refusal,
     register,
@@ -33,18 +31,6 @@ from web_site import (
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    found = make_site(tmp_path_factory.mktemp("site"))
-    yield found
-    found.app.state.store.close()
-
-
-@pytest.fixture(scope="module")
-def ada(site: Site) -> Person:
-    return site.client("ada")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from sqlalchemy import func, select
 
 from auctor.web.accounts.actor import EVERY_WARD, Actor
 from auctor.web.store.tables import Course, Fact, Result, Signature
-from web_site import PASSWORD, Opened, Person, Site, case, form_of, make_site
+from web_site import PASSWORD, Opened, Person, Site, case, form_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
 
@@ -39,13 +38,6 @@ class Pair:
         with self.site.app.state.store.read(everybody) as reading:
             counted = [reading.session.scalar(select(func.count()).select_from(table)) for table in (Fact, Result, Signature, Course)]
             return [*counted, *reading.session.scalars(select(Course.version).order_by(Course.id))]
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    found = make_site(tmp_path_factory.mktemp("site"))
-    yield found
-    found.app.state.store.close()
 
 
 @pytest.fixture(scope="module")

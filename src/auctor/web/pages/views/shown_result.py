@@ -8,7 +8,8 @@ from typing import Any
 
 from auctor.dosing.concordance import State
 from auctor.report.html import BAR_WIDTH, ICONS, MOST_ROWS
-from auctor.report.shown import parts
+from auctor.report.shown import frequencies, parts
+from auctor.web.pages.engine_words import translated
 from auctor.web.pages.language import N_, Language
 from auctor.web.pages.views.axis import Axis
 
@@ -27,7 +28,6 @@ STATES = {
     "disagree": N_("The methods disagree, or one cannot be trusted here: signing needs a reason"),
     "alone": N_("Only one method answered: nothing to compare"),
 }
-FEW, MANY = N_("fewer than 1 of 10"), N_("more than 9 of 10")
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,6 @@ class ShownResult:
         over = option["duration"]["value"]
         return f"{text} {say('over %(hours)s h', hours=n(over))}" if over else text
 
-    def frequency(self, tenths: int, share: float) -> str:
-        """A natural frequency of that many tenths."""
-        say = self.language.say
-        if tenths == 0 and share > 0:
-            return say(FEW)
-        if tenths == 10 and share < 1:
-            return say(MANY)
-        return say("%(tenths)s of 10", tenths=tenths)
-
     @cached_property
     def cards(self) -> list[dict[str, Any]]:
         """MAP, machine learning and posterior side by side."""
@@ -111,7 +102,7 @@ class ShownResult:
         """One regimen's exposure and its shares, as texts and as a bar."""
         exposure, share, n = found["exposure"], found["share"], self.language.number
         three = [share[k] for k in ("below", "in", "above")]
-        below, inside, above = map(self.frequency, parts(three, 10), three)
+        below, inside, above = (translated(words, self.language)[0] for words in frequencies(three))
         low, high = exposure["interval90"]
         return {
             "regimen": self.regimen(found["option"]),
