@@ -26,6 +26,7 @@ from auctor.population.plan import Split
 from auctor.population.virtual import Profiles, simulate
 from auctor.validate.comparators import Estimates
 from auctor.validate.study_amortised import amortised_row
+from plans import STEADY, plan_of
 
 RUNNER = CliRunner()
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tacrolimus_kidney.toml"
@@ -152,6 +153,35 @@ def test_the_row_is_the_posterior_of_each_patient(quick: Amortised, profiles: Pr
     assert np.all((found.found.low < found.found.point) & (found.found.point < found.found.high))
     limit = Estimates(point=theirs, low=theirs, high=theirs)
     assert found.ratio(limit, profiles.exposure, seed=1).value == pytest.approx(1.0, abs=0.2)
+
+
+FIRST_DAYS: dict[str, Any] = {
+    "noise": "full",
+    "profiles": 30,
+    "split": {"train": 10, "calibration": 10, "test": 10},
+    "learner": None,
+    "regimen": {
+        "history": "start",
+        "dose": {"kind": "grid", "from": 2, "to": 6, "step": 0.5},
+        "every_h": {"kind": "choice", "values": [12]},
+    },
+    "sampling": {"irregular": {"count": [2], "from_h": 0, "to_h": 48, "after_dose_h": 1}},
+}
+
+
+def test_a_window_from_the_first_dose_is_read_off_each_history(quick: Amortised) -> None:
+    metric = {"metric": "AUC24-48", "at": "first_dose"}
+    profiles = simulate(plan_of(STEADY, **FIRST_DAYS, target=metric | {"scale": "log"}))
+    rows = np.arange(6)
+    found = amortised_row(quick, profiles, rows, draws=1000)
+    assert found.kept.all()
+    asked = Metric.parse("AUC24-48")
+    exact = [posterior_estimate(profiles.plan.model, profiles.case(i), 1000).exposure(profiles.regimen(i), asked) for i in rows]
+    for i in rows:
+        assert abs(found.found.point[i] - exact[i].point) < 0.15 * exact[i].values.std()
+    steady = replace(profiles.plan.target, at="steady")
+    with pytest.raises(PlanError, match="neither F/CL nor a metric in hours from the first dose"):
+        amortised_row(quick, replace(profiles, plan=replace(profiles.plan, target=steady)), rows, draws=100)
 
 
 def test_patients_outside_its_training_are_left_out_of_the_row(quick: Amortised, profiles: Profiles) -> None:

@@ -28,6 +28,7 @@ from auctor.learn.store import open_plan, shipped_plans
 from auctor.learn.train import Material, prepare, shown, train
 from auctor.population.plan import Plan, Split, read_plan
 from auctor.population.virtual import Profiles, simulate
+from plans import STEADY, plan_of
 
 Array = np.ndarray[Any, Any]
 
@@ -139,6 +140,24 @@ def test_a_leak_put_into_the_code_stops_the_training(name: str, monkeypatch: pyt
     with pytest.raises(LeakageError, match=words) as caught:
         train(small(), tmp_path / "learner")
     assert caught.value.where.startswith("tacrolimus_quick.") and caught.value.remedy
+    assert not (tmp_path / "learner").exists(), "nothing was stored"
+
+
+@pytest.mark.parametrize("target", [{"scale": "per_dose", "metric": "Cmin0-12"}, {"scale": "log", "metric": "C0"}])
+def test_a_label_that_is_not_the_simulated_metric_stops_the_training(
+    target: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where the target is no F/CL there is no estimate that may stand for it: it is what was simulated, also without a level."""
+    original = training.label
+
+    def shrunken(profiles: Profiles) -> Array:
+        found = original(profiles)
+        return np.asarray(np.sqrt(found * np.median(found)))
+
+    monkeypatch.setattr(training, "label", shrunken)
+    for parts in ({}, {"sampling": None, "learner": STEADY["learner"] | {"features": ["dose_mg", "cov:HCT"]}}):
+        with pytest.raises(LeakageError, match="not the simulated target"):
+            train(plan_of(STEADY, target=target, **parts), tmp_path / "learner")
     assert not (tmp_path / "learner").exists(), "nothing was stored"
 
 

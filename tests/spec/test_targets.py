@@ -154,6 +154,7 @@ def test_an_event_is_the_conjunction_of_its_criteria() -> None:
 
 
 REFUSED = [
+    ("scale", {"metric": "AUC0-12", "scale": "relative"}),
     ("metric", {"metric": "Cmin0-12", "scale": "typical"}),
     ("metric", {"metric": "AUC0-12", "clearance": "CL", "scale": "log"}),
     ("at", {"metric": "AUC0-12", "scale": "dose_rate", "at": "first_dose"}),
@@ -252,13 +253,23 @@ def test_a_learner_of_apparent_clearance_answers_areas(tmp_path: Path) -> None:
     assert not np.any(np.diff(found.values) < 0)
 
 
-def test_a_learner_from_the_first_dose_answers_for_that_history(tmp_path: Path) -> None:
-    target = {"metric": "C96", "scale": "log", "at": "first_dose"}
+@pytest.mark.parametrize("scale", ["log", "relative"])
+def test_a_learner_from_the_first_dose_answers_for_that_history(scale: str, tmp_path: Path) -> None:
+    target = {"metric": "C96", "scale": scale, "at": "first_dose"}
     learner, made = learner_of(target, tmp_path, base=START, sampling={"irregular": START["sampling"]["irregular"] | {"to_h": 24}})
     i = next(int(k) for k in made.parts["train"] if made.profiles.sample_h[k, 0] < 24)
     case = made.profiles.case(i)
     predictor = learner.predictor(case, learner.plan.model)
-    assert predictor.exposure(case.history, Metric.parse("C96")).point > 0
+    said = predictor.exposure(case.history, Metric.parse("C96"))
+    low, high = said.interval(0.9)
+    assert 0 < low < said.point < high and 0.3 < said.point / made.profiles.target[i] < 3
+    assert (
+        learner.card["target"]["modelled"]
+        == {
+            "log": "log(C96 from the first dose)",
+            "relative": "log(C96 from the first dose over the typical patient's)",
+        }[scale]
+    )
     with pytest.raises(OutOfDomain, match="own doses until 96 h"):
         predictor.exposure(made.profiles.steady(i), Metric.parse("C96"))
 
@@ -317,3 +328,18 @@ def test_every_scale_leads_back_to_the_target(scale: str) -> None:
     made = prepare(plan_of(STEADY, target={"metric": "AUC0-12", "scale": scale}))
     back = natural(made.profiles.plan, centered(made.profiles.plan, made.observed, modelled(made.profiles, made.observed)))
     np.testing.assert_allclose(back, truth(made.profiles), rtol=1e-12)
+
+
+def test_a_target_relative_to_the_typical_patient_leads_back_to_it_and_is_so_by_the_engine() -> None:
+    from auctor.learn.scales import centered, natural
+
+    made = prepare(plan_of(START, target={"metric": "AUC48-72", "scale": "relative", "at": "first_dose"}))
+    profiles, metric = made.profiles, Metric.parse("AUC48-72")
+    typical = replace(profiles, eta=np.zeros_like(profiles.eta))
+    for i in range(3):
+        assert made.observed.typical[i] == pytest.approx(by_one_patient(typical, metric, i, profiles.regimen(i)), rel=1e-9)
+    learnt = modelled(profiles, made.observed)
+    np.testing.assert_allclose(learnt, np.log(profiles.target / made.observed.typical), rtol=1e-12)
+    np.testing.assert_allclose(natural(profiles.plan, centered(profiles.plan, made.observed, learnt)), profiles.target, rtol=1e-12)
+    column = profiles.plan.learning.features.index("log_typical")
+    np.testing.assert_allclose(made.x[:, column], np.log(made.observed.typical), rtol=1e-12)

@@ -15,6 +15,7 @@ from auctor.learn.explain import Array, boosted, explain_learner, percent
 from auctor.learn.features import matrix
 from auctor.learn.observed import Observed
 from auctor.learn.provenance import Source, declared
+from auctor.learn.scales import BESIDE_TYPICAL
 
 if TYPE_CHECKING:
     from auctor.learn.learner import Learner
@@ -96,7 +97,7 @@ def drivers(learner: Learner, observed: Observed, background: Array | None = Non
         for owner in owners:
             shares[owner] = shares.get(owner, 0.0) + contribution / len(owners)
     each = [Driver(name=_label(learner, o), value=_value(learner, observed, o), contribution=c) for o, c in shares.items()]
-    typical = plan.scale == "typical"
+    typical = plan.scale in BESIDE_TYPICAL
     return Drivers(
         base=found.base + (float(np.log(observed.typical[0])) if typical else 0.0),
         each=tuple(sorted(each, key=lambda d: (-abs(d.contribution), d.name))),

@@ -3,7 +3,7 @@
 Names: `C1` raw level, `C1/dose`, `C1-C0`, `(C1-C0)/dose`, `C1/C0`, `dt:C1` relative deviation from the nominal time,
 `noise:C1` expected relative error of the level, `trapezoid/dose` area through the samples over one interval per mg, `dose_mg`,
 `every_h`, `dose_rate`, `planned_mg`,
-`planned_every_h`, `cov:NAME`, `log_typical`;
+`planned_every_h`, `cov:NAME`, `log_typical` (F/CL of the typical patient, or the target of a plan of scale `relative`);
 irregular plans (L1 is the latest level): `log_ratio:L1` = log(observed/PRED),
 `after:L1`, `log_since:L1`, `slope_CL:L1`, `slope_V:L1`. `log:` before any of them takes its logarithm.
 """
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from auctor.errors import PlanError
 from auctor.learn.observed import Observed, noise_share
 from auctor.population.plan import Plan
+from auctor.population.targets import RELATIVE
 
 Array = NDArray[np.float64]
 Formula = Callable[[Observed, re.Match[str]], Array]
@@ -57,7 +58,7 @@ def check_features(plan: Plan) -> None:
             raise _refusal(plan, name, "is defined for irregular samples only")
         if re.match(r"dt:", name) and plan.irregular is not None:
             raise _refusal(plan, name, "needs nominal samples")
-        if re.match(r"log_typical", name) and not plan.proportional:
+        if re.match(r"log_typical", name) and not plan.proportional and plan.scale != RELATIVE:
             raise _refusal(plan, name, "needs F/CL, which a nonlinear model does not have")
         if re.match(r"slope_", name) and not plan.proportional:
             raise _refusal(plan, name, "needs a clearance and a volume, which a nonlinear model does not name")

@@ -148,14 +148,16 @@ def _samples(made: Material, provenance: Mapping[str, Provenance]) -> None:
 def _label(made: Material) -> None:
     """An undeclared label is not the MAP estimate of the plan's own model; the truth needs no such comparison."""
     profiles, plan = made.profiles, made.profiles.plan
-    if plan.label == "map" or not plan.sample_names or plan.scale not in ("dose_rate", "typical"):
+    if plan.label == "map":
         return
     rows = made.parts["train"][:LABELS]
     label = unmodelled(plan, made.observed.rows(rows), made.y[rows])
-    if plan.target.proportional and len(plan.models) == 1 and plan.iov is None and np.allclose(label, _truth(profiles, rows), rtol=1e-9):
-        return
     if not plan.target.proportional:
         require_simulated(label, truth(profiles)[rows], where=f"{plan.name}.target")
+        return
+    if not plan.sample_names:
+        return
+    if len(plan.models) == 1 and plan.iov is None and np.allclose(label, _truth(profiles, rows), rtol=1e-9):
         return
     require_declared_label(label, map_exposure(profiles, rows), where=f"{plan.name}.target.label", model=plan.model.name)
 

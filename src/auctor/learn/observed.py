@@ -15,7 +15,7 @@ from auctor.case import Case, Covariates, Dose, Regimen, Sample
 from auctor.errors import OutOfDomain
 from auctor.models.model import DrugModel
 from auctor.population.plan import NominalSample, Plan
-from auctor.population.targets import proportional
+from auctor.population.targets import RELATIVE, proportional
 from auctor.population.virtual import Profiles, exposure_per_rate, parameters, residual_of, residual_sd
 
 Array = NDArray[np.float64]
@@ -31,7 +31,8 @@ class Observed:
     (NaN where a case does not say); `after_h` h since the last dose; `since_h` h since the first; `nominal_h` (n, k) when the sample
     was due. `dose_mg`, `every_h`, `infusion_h` (n,) of the last dose. For irregular plans `pred` (n, k) mg/L of the
     typical patient with these covariates under the true history, and `slopes`: parameter role -> d log pred / d log
-    parameter, (n, k). `typical` (n,) F/CL of that patient, h/L. `events` (n, p) the history in time order, for algorithms that read it.
+    parameter, (n, k). `typical` (n,) F/CL of that patient, h/L; for the scale `relative` their target
+    under the same history. `events` (n, p) the history in time order, for algorithms that read it.
     """
 
     plan: Plan
@@ -127,6 +128,13 @@ def _typical(model: DrugModel, covariates: Mapping[str, Array], n: int) -> Array
     return exposure_per_rate(model, parameters(model, covariates, np.zeros((n, len(model.eta_names)))))
 
 
+def _expected(plan: Plan, histories: Sequence[Regimen], covariates: Sequence[Covariates]) -> Array:
+    """The target (n,) of the typical patient with each one's covariates and doses as they are known."""
+    from auctor.pk.exposure import exposures_of_many
+
+    return exposures_of_many(plan.model, histories, plan.metric, covariates, np.zeros((len(histories), len(plan.model.eta_names))))
+
+
 def _started(
     plan: Plan,
     histories: Sequence[Regimen],
@@ -158,7 +166,7 @@ def _started(
         after_h=after,
         since_h=since,
         nominal_h=np.stack(due, axis=1) if due else np.full_like(times, np.nan),
-        typical=_typical(plan.model, columns, len(held)),
+        typical=_expected(plan, histories, covariates) if plan.scale == RELATIVE else _typical(plan.model, columns, len(held)),
         pred=pred,
         slopes=slopes,
     )

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from auctor.learn.observed import Observed
 from auctor.population.plan import Plan
 from auctor.population.profiles import Profiles
+from auctor.population.targets import RELATIVE
 
 Array = NDArray[np.float64]
+BESIDE_TYPICAL = ("typical", RELATIVE)  # scales of a ratio to the typical patient
 
 
 def truth(profiles: Profiles) -> Array:
@@ -23,7 +25,7 @@ def truth(profiles: Profiles) -> Array:
 def modelled(profiles: Profiles, observed: Observed, label: Array | None = None) -> Array:
     """What the learner is trained on (n,): of the truth, or of a label that stands for it."""
     found, plan = truth(profiles) if label is None else label, profiles.plan
-    if plan.scale == "typical":
+    if plan.scale in BESIDE_TYPICAL:
         return np.asarray(np.log(found / observed.typical), dtype=np.float64)
     return np.asarray(np.log(found), dtype=np.float64) if plan.target.logarithmic else found
 
@@ -34,8 +36,8 @@ def unmodelled(plan: Plan, observed: Observed, values: Array) -> Array:
 
 
 def centered(plan: Plan, observed: Observed, predicted: Array) -> Array:
-    """The prediction with what it is relative to put back: log F/CL for the scale `typical`, else as it is."""
-    return predicted + (np.log(observed.typical) if plan.scale == "typical" else 0.0)
+    """The prediction with what it is relative to put back (log F/CL, or the log target, of the typical patient), else as it is."""
+    return predicted + (np.log(observed.typical) if plan.scale in BESIDE_TYPICAL else 0.0)
 
 
 def natural(plan: Plan, values: Array) -> Array:

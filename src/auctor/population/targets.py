@@ -22,7 +22,8 @@ CLEARANCES = ("CL", "CL/F")
 EVENT = "event"
 LABELS = ("truth", "map")
 PROPORTIONAL = ("dose_rate", "typical")
-SCALES = (*PROPORTIONAL, "per_dose", "log", "plain")
+RELATIVE = "relative"
+SCALES = (*PROPORTIONAL, "per_dose", RELATIVE, "log", "plain")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,7 @@ class PlanTarget:
     def modelled(self) -> str:
         """What the learner predicts, in words."""
         words = {"dose_rate": "log(F/CL)", "typical": "log(F/CL over the typical patient's)", "per_dose": f"log({self.name} / dose)"}
+        words[RELATIVE] = f"log({self.name} over the typical patient's)"
         return words.get(self.scale, f"log({self.name})" if self.logarithmic else self.name)
 
     def answers(self, metric: Metric) -> bool:
@@ -139,6 +141,8 @@ def _check(target: PlanTarget, table: Table) -> None:
         raise table.refuse("label", "is the MAP estimate of F/CL, which this target is not", 'take scale = "dose_rate" or "typical"')
     if target.proportional and target.at != STEADY:
         raise table.refuse("at", "does not go with this scale", "F/CL tells the exposure at steady state: take scale = 'per_dose' or 'log'")
+    if target.scale == RELATIVE and target.at != FIRST_DOSE:
+        raise table.refuse("scale", "is for metrics from the first dose on", "at steady state take scale = 'typical', 'per_dose' or 'log'")
     if target.event and target.scale != "plain":
         raise table.refuse("scale", "is not plain", "an event is 0 or 1: write scale = 'plain'")
     if target.measured is None and not target.event and (target.scale not in ("log", "plain") or target.at != STEADY):

@@ -19,7 +19,7 @@ from auctor.pk.course import BLOCK, readings_of
 from auctor.pk.exposure import asked_times, read_off
 from auctor.pk.sizes import bucket
 from auctor.pk.timeline import Batch, Timeline, build, stack
-from auctor.population.targets import FIRST_DOSE, PlanTarget
+from auctor.population.targets import FIRST_DOSE, RELATIVE, PlanTarget
 from auctor.population.virtual import Profiles
 
 Array = NDArray[np.float64]
@@ -57,8 +57,8 @@ class OwnCourse:
 
 
 def is_readable(target: PlanTarget) -> bool:
-    """Whether a target that is no F/CL can be read off a patient's history: a metric in hours from the first dose, plain or its log."""
-    return target.at == FIRST_DOSE and target.scale in ("log", "plain") and target.measured is not None
+    """Whether a target that is no F/CL can be read off a patient's history: a metric in hours from the first dose, but not per dose."""
+    return target.at == FIRST_DOSE and target.scale in ("log", RELATIVE, "plain") and target.measured is not None
 
 
 def own_course(profiles: Profiles, rows: Rows, model: DrugModel) -> OwnCourse:

@@ -18,6 +18,7 @@ from auctor.learn.amortised.store import Amortised
 from auctor.population.profiles import Profiles
 from auctor.validate.comparators import Estimates
 from auctor.validate.metrics import Score, accuracy, error_ratio, least_relative
+from auctor.validate.own_course import is_readable
 from auctor.validate.study_rows import AMORTISED, AMORTISED_LEAST
 
 Array = NDArray[np.float64]
@@ -26,7 +27,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AmortisedRow:
-    """F/CL (h/L) of the patients that were answered, `kept` (n,) of all: the mean, and the point of `least` relative error."""
+    """F/CL (h/L), or the target, of the patients that were answered, `kept` (n,) of all: mean, and the point of `least` relative error."""
 
     found: Estimates
     least: Estimates
@@ -48,9 +49,13 @@ class AmortisedRow:
 
 
 def amortised_row(amortised: Amortised, profiles: Profiles, rows: Rows, *, draws: int) -> AmortisedRow:
-    """Each of the rows answered. Raises PlanError where the target is no exposure per dose rate or nobody is inside the training."""
-    if not profiles.plan.target.proportional:
-        raise PlanError(where=f"{profiles.plan.name}.target", what="is not F/CL", remedy="leave `amortised` out of the study")
+    """Each of the rows answered. Raises PlanError where the target is neither F/CL nor a metric in hours from the first dose, or nobody is
+    inside the training.
+    """
+    target = profiles.plan.target
+    if not (target.proportional or is_readable(target)):
+        what = "is neither F/CL nor a metric in hours from the first dose"
+        raise PlanError(where=f"{profiles.plan.name}.target", what=what, remedy="leave `amortised` out of the study")
     answers = [_answer(amortised, profiles, int(i), draws) for i in rows]
     kept = np.asarray([one is not None for one in answers])
     if not kept.any():
@@ -61,13 +66,15 @@ def amortised_row(amortised: Amortised, profiles: Profiles, rows: Rows, *, draws
 
 
 def _answer(amortised: Amortised, profiles: Profiles, i: int, draws: int) -> Sequence[float] | None:
-    """(mean, point of least relative error, 5 %, 95 %) of F/CL; None for a patient outside the training."""
-    metric, every, dose = profiles.plan.metric, float(profiles.every_h[i]), float(profiles.dose_mg[i])
-    window = metric.stop_h - metric.start_h
+    """(mean, point of least relative error, 5 %, 95 %) of F/CL or the target; None for a patient outside the training."""
+    plan = profiles.plan
+    metric, asked, rate = plan.metric, profiles.regimen(i), 1.0
+    if plan.target.proportional:
+        asked, rate = profiles.steady(i, until_h=metric.stop_h), float(profiles.dose_mg[i]) / float(profiles.every_h[i])
+        rate *= metric.stop_h - metric.start_h if metric.kind is MetricKind.AUC else 1.0
     case = replace(profiles.case(i), drug=amortised.plan.drugs[0])  # a study calls all models by its one drug
     try:
-        found = amortised.estimate(case, draws).exposure(profiles.steady(i, until_h=metric.stop_h), metric)
+        found = amortised.estimate(case, draws).exposure(asked, metric)
     except OutOfDomain:
         return None
-    rate = dose / every * (window if metric.kind is MetricKind.AUC else 1.0)
     return [value / rate for value in (found.point, float(least_relative(found.values)), *found.interval(0.9))]
