@@ -36,6 +36,7 @@ COMMANDS = [
     ["average"],
     ["npag"],
     ["refit"],
+    ["validate"],
     ["simulate"],
     ["train"],
     ["amortise"],

@@ -14,7 +14,7 @@ from auctor.case import Blq, Interpolation, Metric
 from auctor.cli.command import AsJson
 from auctor.cli.options import BlqMethod, CaseCovariates
 from auctor.cli.quantities import numbers
-from auctor.cli.question import Question, read
+from auctor.cli.question import Question, read, several_models
 from auctor.cli.terminal import out, put_json, put_table, warn, working
 from auctor.errors import AuctorError, CaseError, Notice
 
@@ -52,7 +52,7 @@ def average(
     as_json: AsJson = False,
 ) -> None:
     """Weigh several models by the patient's samples, and average the exposure of the current regimen over them."""
-    read_models, places = _models(models)
+    read_models, places = several_models(models)
     given = None if not prior else numbers(prior, option="--prior")
     if given is not None and len(given) != len(read_models):
         named = ", ".join(m.name for m in read_models)
@@ -73,21 +73,6 @@ def average(
         put_json(found.as_dict())
     else:
         found.show()
-
-
-def _models(words: Sequence[str]) -> tuple[list[DrugModel], str]:
-    """Every model named, a drug standing for all of its models in the library; and the drug. CaseError for models of several drugs."""
-    from auctor.models.reader import list_models, read_model
-
-    library = {name: read_model(name) for name in list_models()}
-    found: dict[str, DrugModel] = {}
-    for word in words:
-        of_drug = {name: m for name, m in library.items() if m.drug.casefold() == word.casefold()}
-        found |= of_drug or {m.name: m for m in (library.get(word) or read_model(word),)}
-    drugs = {m.drug.casefold() for m in found.values()}
-    if len(drugs) > 1:
-        raise CaseError(where="models", what=f"of several drugs: {', '.join(sorted(drugs))}", remedy="name models of one drug")
-    return list(found.values()), drugs.pop()
 
 
 @dataclass(frozen=True, kw_only=True)

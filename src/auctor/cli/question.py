@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,6 +127,21 @@ def _of_drug(drug: str) -> tuple[DrugModel, str]:
         return validated[0], f"the only validated one for {drug} in the library"
     names = " or ".join(f"--model {model.name}" for model in found)
     raise CaseError(where="--model", what=f"{len(found)} models of {found[0].drug} in the library", remedy=f"choose {names}")
+
+
+def several_models(words: Sequence[str], *, one_drug: bool = True) -> tuple[list[DrugModel], str]:
+    """Every model named, a drug standing for all of its models in the library; and the drug. CaseError for models of several drugs."""
+    from auctor.models.reader import list_models, read_model
+
+    library = {name: read_model(name) for name in list_models()}
+    found: dict[str, DrugModel] = {}
+    for word in words:
+        of_drug = {name: m for name, m in library.items() if m.drug.casefold() == word.casefold()}
+        found |= of_drug or {m.name: m for m in (library.get(word) or read_model(word),)}
+    drugs = {m.drug.casefold() for m in found.values()}
+    if len(drugs) > 1 and one_drug:
+        raise CaseError(where="models", what=f"of several drugs: {', '.join(sorted(drugs))}", remedy="name models of one drug")
+    return list(found.values()), " and ".join(sorted(drugs))
 
 
 def read(question: Question, model: DrugModel) -> Case:
