@@ -17,6 +17,7 @@ from auctor.learn.labels import asked_times as sampled_times
 from auctor.models.model import DrugModel
 from auctor.pk.course import BLOCK, readings_of
 from auctor.pk.exposure import asked_times, read_off
+from auctor.pk.kept import side_by_side
 from auctor.pk.sizes import bucket
 from auctor.pk.timeline import Batch, Timeline, build, stack
 from auctor.population.targets import FIRST_DOSE, RELATIVE, PlanTarget
@@ -44,7 +45,7 @@ class OwnCourse:
         """Levels (n, d, samples) and the metric (n, d) for etas (n, d, p)."""
         n, d = etas.shape[:2]
         owner, flat = np.repeat(np.arange(n), d), etas.reshape(n * d, -1)
-        found = [self._some(owner, flat, start) for start in range(0, n * d, self.call)]
+        found = side_by_side(lambda start: self._some(owner, flat, start), range(0, n * d, self.call))
         levels, values = (np.concatenate(part)[: n * d] for part in zip(*found, strict=True))
         return levels.reshape(n, d, self.samples), values.reshape(n, d)
 
