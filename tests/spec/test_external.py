@@ -209,6 +209,25 @@ def test_trapezoids_through_a_rich_profile_are_the_engines_area(profiles: Profil
         evaluate(path, who, Asked(metric=AUC, at="steady"), Reference(column="trapezoid"))
 
 
+def test_hours_count_from_the_tables_first_dose_also_where_a_level_lies_before_it(profiles: Profiles, tmp_path: Path) -> None:
+    """A trough six minutes before the steady-state dose puts the case back by an interval, and the window and the levels with it."""
+
+    def early(i: int, rows: list[str]) -> list[str]:
+        trough = rows[-1].split(",")
+        trough[1] = "-0.1"
+        return [",".join(trough), *rows]
+
+    path = table(profiles, tmp_path / "t.csv", rich=True, changed=early)
+    who = Contestants(models=(read_model(MODEL),), draws=100)
+    moved = evaluate(path, who, Asked(metric=AUC, levels_h=(-0.1, 1.0, 3.0)), Reference(column="trapezoid"))
+    assert moved.reference == pytest.approx(profiles.target[:8], rel=0.02)
+    assert [s.time_h for s in moved.subjects[0].cases[MODEL].samples] == pytest.approx([11.9, 13, 15])
+    assert (moved.subjects[0].metric.start_h, moved.subjects[0].metric.stop_h) == (12, 24)
+    plain = evaluate(table(profiles, tmp_path / "p.csv", rich=True), who, Asked(metric=AUC, levels_h=(1.0, 3.0)), IN_COLUMN)
+    name = f"covariates only, {MODEL}"
+    np.testing.assert_allclose(moved.answers[name].point, plain.answers[name].point, rtol=1e-6)
+
+
 def test_the_going_on_dose_at_steady_state_may_be_asked_about(profiles: Profiles, tmp_path: Path) -> None:
     model = read_model(MODEL)
     day = Metric.parse("AUC0-24")
