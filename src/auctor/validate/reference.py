@@ -39,7 +39,7 @@ def trapezoid(times_h: Array, levels: Array, start_h: float, stop_h: float) -> f
     read = np.asarray([_between(times_h, levels, t) for t in inside])
     first, second, gap = read[:-1], read[1:], np.diff(inside)
     falls = (second < first) & (second > 0)
-    ratio = np.log(np.where(falls, first / np.where(falls, second, 1.0), np.e))
+    ratio = np.log(np.where(falls, first / np.where(falls, second, 1.0), 2.0))  # any ratio but 1 where it is not used
     return float(np.sum(np.where(falls, (first - second) * gap / ratio, (first + second) * gap / 2)))
 
 
