@@ -28,8 +28,8 @@ def trapezoid(times_h: Array, levels: Array, start_h: float, stop_h: float) -> f
     Raises TableError where the levels do not span the window.
 
     >>> t = np.array([0.0, 1.0, 3.0, 8.0])
-    >>> round(trapezoid(t, 10 * np.exp(-0.2 * t), 0.0, 8.0), 6) == round(10 / 0.2 * (1 - np.exp(-1.6)), 6)
-    True
+    >>> round(trapezoid(t, 10 * np.exp(-0.2 * t), 0.0, 8.0), 4)  # 10 / 0.2 * (1 - exp(-1.6))
+    39.9052
     """
     if len(times_h) < 2 or start_h < times_h[0] or stop_h > times_h[-1]:
         ends = f"from {times_h[0]:g} to {times_h[-1]:g} h" if len(times_h) else "nowhere"
