@@ -81,6 +81,24 @@ def test_before_a_first_dose_that_is_swallowed_there_is_no_drug() -> None:
         profile(_case(later, steady=False, route=Route.IV), AUC)  # a bolus
 
 
+def test_a_level_after_a_dose_is_no_trough() -> None:
+    """Minutes after the dose that opens or follows the window: it stands where it is, or is none of the window's."""
+    soon = [(0.2, 5.0), (1.0, 12.0), (3.0, 9.0), (6.0, 6.0), (12.0, 4.0)]
+    first = profile(_case(soon, steady=False), AUC)
+    assert first.closed == "no drug before the first dose"
+    assert first.value == pytest.approx(0.5 * 0.2 * 5 + trapezoid(*np.array(soon).T, 0.2, 12))
+    again = profile(_case(soon), AUC)
+    assert again.closed.endswith("at the beginning")
+    assert again.value == pytest.approx(0.5 * 0.2 * (4 + 5) + trapezoid(*np.array(soon).T, 0.2, 12))
+    late = [*soon[:-1], (12.2, 4.0)]
+    assert profile(_case(late), AUC).value == again.value, "no dose is known to lie between"
+    twice = replace(
+        _case(late, steady=False), history=Regimen(doses=(Dose(time_h=0, amount_mg=5, route=Route.ORAL, every_h=12, additional=1),))
+    )
+    with pytest.raises(TableError, match="to 6 h"):
+        profile(twice, AUC)
+
+
 @pytest.mark.parametrize(
     ("case", "metric", "words"),
     [

@@ -146,7 +146,7 @@ def _samples(made: Material, provenance: Mapping[str, Provenance]) -> None:
 
 
 def _label(made: Material) -> None:
-    """An undeclared label is not the MAP estimate of the plan's own model; the truth needs no such comparison."""
+    """A label of F/CL is the truth, or not the MAP estimate of the plan's own model unless declared; any other is what was simulated."""
     profiles, plan = made.profiles, made.profiles.plan
     if plan.label == "map":
         return

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from auctor.case import Case, Metric, MetricKind, Route, Sample
+from auctor.case import Case, Metric, MetricKind, Route, Sample, given_times
 from auctor.errors import TableError
 from auctor.population.targets import AREAS
 
@@ -65,15 +65,17 @@ class Profile:
 def profile(case: Case, metric: Metric, slack_h: float = 0.25) -> Profile:
     """The metric of a case by trapezoids through all its levels that count.
 
-    A level within `slack_h` of an end of the window stands at that end. In a steady state whose interval is the window, the level at one
-    end stands for the other, where that has none. Before a first dose that is swallowed or infused there is no drug.
+    A level up to `slack_h` before an end of the window stands at that end, and one so long after the last where no dose lies between; one
+    after the start may be of a dose given there, and stands where it is. In a steady state whose interval is the window, the level at
+    one end stands for the other, where that has none. Before a first dose that is swallowed or infused there is no drug.
 
     Raises TableError for a metric that is no area or average, fewer than four levels, a level only known to be outside the assay's
     limits, two levels at one time, or a window that the levels do not span.
     """
     if metric.kind not in AREAS:
         raise TableError(where="--reference", what=f"{metric.name} is no area", remedy="ask for an AUC or Cavg, or name a column")
-    seen = sorted((s for s in case.samples if case.counts(s) and _near(s, metric, slack_h)), key=lambda s: s.time_h)
+    last = _last(case, metric, slack_h)
+    seen = sorted((s for s in case.samples if case.counts(s) and metric.start_h - slack_h <= s.time_h <= last), key=lambda s: s.time_h)
     if any(s.censored for s in seen):
         raise TableError(where="reference", what="a level is only known to be outside the assay's limits", remedy="leave the subject out")
     if len(seen) < FEWEST:
@@ -89,14 +91,16 @@ def profile(case: Case, metric: Metric, slack_h: float = 0.25) -> Profile:
     return Profile(value=value, levels=len(seen), closed=closed)
 
 
-def _near(sample: Sample, metric: Metric, slack_h: float) -> bool:
-    return metric.start_h - slack_h <= sample.time_h <= metric.stop_h + slack_h
+def _last(case: Case, metric: Metric, slack_h: float) -> float:
+    """Until when a level tells the window's end: `slack_h` after it, or until a dose given there or later."""
+    after = [t for t, _ in given_times(case.history, until_h=metric.stop_h + slack_h) if t >= metric.stop_h]
+    return min([metric.stop_h + slack_h, *after])
 
 
 def _snapped(seen: Sequence[Sample], metric: Metric, slack_h: float) -> tuple[Array, Array]:
     """Times and values, the first and last level moved to the window's ends where they are near them."""
     times, levels = (np.asarray([getattr(s, name) for s in seen], dtype=np.float64) for name in ("time_h", "value"))
-    if abs(times[0] - metric.start_h) <= slack_h:
+    if times[0] <= metric.start_h:
         times[0] = metric.start_h
     if abs(times[-1] - metric.stop_h) <= slack_h:
         times[-1] = metric.stop_h
